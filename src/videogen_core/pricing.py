@@ -1,0 +1,336 @@
+"""What a request will cost: price rules applied to a resolved request, itemised, exact, in US dollars.
+
+Money is `Decimal` from the data file to the quote. An unknown price is None, never zero and never a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from decimal import ROUND_CEILING, Decimal
+from typing import Any, NamedTuple
+
+import msgspec
+
+from .capabilities import Fit, frame_size, resolve
+from .errors import RequestError, UnsupportedRequestError
+from .request import VideoRequest
+from .spec import ModelSpec, Price, Span
+
+__all__ = ["STALE_AFTER_DAYS", "Quote", "QuoteLine", "bounds", "estimate", "max_duration", "money", "quote"]
+
+STALE_AFTER_DAYS = 180
+"""Prices read longer ago than this warn."""
+
+_UNITS = {
+    "second": "s",
+    "video": "video",
+    "image": "input image",
+    "input_second": "s of input",
+    "megapixel": "megapixel",
+    "gpu_second": "GPU s",
+}
+_PER_OUTPUT = ("second", "video", "megapixel", "gpu_second")
+_MICRO = Decimal("0.000001")
+
+
+class QuoteLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a quote: ``quantity`` x ``unit_price`` = ``low``..``high``, in USD."""
+
+    label: str
+    quantity: Decimal
+    unit: str
+    unit_price: Decimal
+    low: Decimal
+    high: Decimal
+
+
+class Quote(msgspec.Struct, frozen=True, kw_only=True):
+    """An itemised estimate; not a promise by the vendor.
+
+    Attributes:
+        offer: ``provider/name``.
+        amount: The expected charge in ``currency``; None when the price is unknown.
+        low: Least it can be.
+        high: Most it can be; budgets and ``max_cost`` are held against this.
+        currency: Always ``USD``.
+        lines: What it is made of.
+        as_of: When the oldest price in it was read.
+        source: Where.
+        notes: Warnings: stale prices, assumptions, why it is unknown.
+    """
+
+    offer: str
+    amount: Decimal | None
+    low: Decimal | None
+    high: Decimal | None
+    currency: str = "USD"
+    lines: tuple[QuoteLine, ...] = ()
+    as_of: date | None = None
+    source: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a price at all."""
+        return self.high is not None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON data; amounts are strings."""
+        data: dict[str, Any] = msgspec.to_builtins(self)
+        return data
+
+    def __str__(self) -> str:
+        if self.amount is None or self.low is None or self.high is None:
+            return "unknown"
+        if self.low == self.high:
+            return f"${self.amount:f}"
+        return f"${self.low:f} to ${self.high:f}"
+
+
+class _Charge(NamedTuple):
+    price: Price
+    quantity: tuple[Decimal, Decimal]
+    usd: tuple[Decimal, Decimal]
+
+
+def _decimal(number: float) -> Decimal:
+    return Decimal(repr(number))
+
+
+def money(value: Any, *, field: str = "max_cost") -> Decimal | None:
+    """A user's amount of US dollars as a `Decimal`.
+
+    Raises:
+        RequestError: Not a finite number, or negative.
+    """
+    if value is None:
+        return None
+    try:
+        if isinstance(value, bool):
+            raise ValueError(value)
+        amount = Decimal(str(value).strip().removeprefix("$"))
+    except (ArithmeticError, ValueError) as error:
+        raise RequestError(
+            f"{field}: expected an amount in US dollars, got {value!r}.", hint=f"Write {field}='1.50'."
+        ) from error
+    if not amount.is_finite() or amount < 0:
+        raise RequestError(f"{field}: expected an amount of zero or more, got {value!r}.")
+    return amount
+
+
+def _applies(price: Price, spec: ModelSpec, request: VideoRequest) -> bool:
+    if price.resolutions and request.resolution not in price.resolutions:
+        return False
+    if price.audio is not None and price.audio != bool(request.audio):
+        return False
+    if price.durations and request.duration not in price.durations:
+        return False
+    if price.tasks and request.task not in price.tasks:
+        return False
+    if not price.options:
+        return True
+    given = request.options.get(spec.provider, {})
+    for name, wanted in price.options.items():
+        option = spec.options.get(name)
+        if given.get(name, option.default if option else None) != wanted:
+            return False
+    return True
+
+
+def _seconds(spec: ModelSpec, request: VideoRequest) -> tuple[Decimal, Decimal] | None:
+    """Seconds of output, least and most; from the source clip where the length follows it."""
+    if request.duration is not None:
+        seconds = _decimal(request.duration)
+        return seconds, seconds
+    return _source_seconds(spec, request)
+
+
+def _source_seconds(spec: ModelSpec, request: VideoRequest) -> tuple[Decimal, Decimal] | None:
+    clip = request.video
+    if clip is not None and clip.duration is not None:
+        seconds = _decimal(clip.duration)
+        return seconds, seconds
+    if spec.video.max_duration is not None:
+        return _decimal(spec.video.min_duration or 0.0), _decimal(spec.video.max_duration)
+    return None
+
+
+def _quantity(price: Price, spec: ModelSpec, request: VideoRequest) -> tuple[Decimal, Decimal] | None:
+    """How many units the price applies to, least and most; None when that cannot be known."""
+    if price.unit == "video":
+        return Decimal(1), Decimal(1)
+    if price.unit == "image":
+        images = Decimal((request.image is not None) + (request.last_frame is not None) + len(request.reference_images))
+        return images, images
+    if price.unit == "input_second":
+        return (Decimal(0), Decimal(0)) if request.video is None else _source_seconds(spec, request)
+    seconds = _seconds(spec, request)
+    if seconds is None or price.unit == "second":
+        return seconds
+    if price.unit == "gpu_second":
+        if price.gpu_seconds is None:
+            return None
+        return seconds[0] * price.gpu_seconds[0], seconds[1] * price.gpu_seconds[1]
+    size, fps = frame_size(spec, request), request.fps or spec.output_fps
+    if size is None or fps is None:
+        return None
+    per_second = Decimal(size[0] * size[1]) / 1_000_000 * _decimal(fps)
+    return seconds[0] * per_second, seconds[1] * per_second
+
+
+def _charge(price: Price, spec: ModelSpec, request: VideoRequest) -> _Charge | None:
+    quantity = _quantity(price, spec, request)
+    if quantity is None:
+        return None
+    low, high = quantity
+    if price.round_up:
+        low, high = low.to_integral_value(ROUND_CEILING), high.to_integral_value(ROUND_CEILING)
+    if price.free:
+        low, high = max(low - price.free, Decimal(0)), max(high - price.free, Decimal(0))
+    cheap, dear = low * (price.amount if price.low is None else price.low), high * price.amount
+    if price.minimum is not None:
+        cheap, dear = max(cheap, price.minimum), max(dear, price.minimum)
+    if price.unit in _PER_OUTPUT and request.count > 1:
+        low, high, cheap, dear = (value * request.count for value in (low, high, cheap, dear))
+    if price.credit_usd is not None:
+        cheap, dear = cheap * price.credit_usd, dear * price.credit_usd
+    return _Charge(price, (low, high), (cheap, dear))
+
+
+def _charges(spec: ModelSpec, request: VideoRequest) -> Iterator[_Charge | None]:
+    """The charges of a resolved request; a None among them means that the price is unknown."""
+    base_found = False
+    for price in spec.prices:
+        if price.kind == "base" and base_found or not _applies(price, spec, request):
+            continue
+        base_found = base_found or price.kind == "base"
+        yield _charge(price, spec, request)
+    if not base_found:
+        yield None
+
+
+def bounds(spec: ModelSpec, request: VideoRequest) -> tuple[Decimal, Decimal] | None:
+    """The least and the most a resolved request can cost, in USD, or None when unknown: `quote` without its lines."""
+    low = high = Decimal(0)
+    for charge in _charges(spec, request):
+        if charge is None:
+            return None
+        low += charge.usd[0]
+        high += charge.usd[1]
+    return low, high
+
+
+def quote(spec: ModelSpec, request: VideoRequest, *, today: date | None = None) -> Quote:
+    """Price a request that is already resolved.
+
+    Args:
+        spec: The offer.
+        request: A request whose defaults are filled in.
+        today: To warn of stale prices.
+    """
+    charges = list(_charges(spec, request))
+    read = min((c.price.as_of or spec.as_of for c in charges if c is not None), default=spec.as_of)
+    source = next((c.price.source for c in charges if c is not None and c.price.source), spec.source)
+    notes = []
+    if today is not None and (today - read).days > STALE_AFTER_DAYS:
+        notes.append(f"The price was read on {read}, {(today - read).days} days ago; check it at {source}.")
+    known = [charge for charge in charges if charge is not None]
+    if len(known) < len(charges):
+        why = "no price is known for it" if spec.prices else "its provider publishes no price"
+        notes.append(f"The price of {spec.id} is unknown: {why}. You can add one in videogen.toml.")
+        return Quote(offer=spec.id, amount=None, low=None, high=None, as_of=read, source=source, notes=tuple(notes))
+    if request.duration is None and request.video is not None and request.video.duration is None:
+        notes.append("The length of the source clip is not known; the high end is for the longest one allowed.")
+    low = sum((c.usd[0] for c in known), Decimal(0))
+    high = sum((c.usd[1] for c in known), Decimal(0))
+    return Quote(
+        offer=spec.id,
+        amount=_tidy(high),
+        low=_tidy(low),
+        high=_tidy(high),
+        lines=tuple(_line(charge, request) for charge in known),
+        as_of=read,
+        source=source,
+        notes=tuple(notes),
+    )
+
+
+def _line(charge: _Charge, request: VideoRequest) -> QuoteLine:
+    price = charge.price
+    label = price.label or ("surcharge" if price.kind == "surcharge" else _default_label(price, request))
+    return QuoteLine(
+        label=label,
+        quantity=_tidy(charge.quantity[1]),
+        unit=_UNITS[price.unit],
+        unit_price=_tidy(price.amount * (price.credit_usd or 1)),
+        low=_tidy(charge.usd[0]),
+        high=_tidy(charge.usd[1]),
+    )
+
+
+def _default_label(price: Price, request: VideoRequest) -> str:
+    words = [request.resolution] if request.resolution else []
+    if request.audio is not None:
+        words.append("with audio" if request.audio else "silent")
+    if price.unit == "video" and request.duration is not None:
+        words.append(f"{request.duration:g} s")
+    return " ".join(words) or "video"
+
+
+def _tidy(amount: Decimal) -> Decimal:
+    """Rounded up to a millionth, with at least two decimals kept: 0.8 -> 0.80."""
+    rounded = amount.quantize(_MICRO, rounding=ROUND_CEILING).normalize()
+    exponent = rounded.as_tuple().exponent
+    return rounded if isinstance(exponent, int) and exponent < -2 else rounded.quantize(Decimal("0.01"))
+
+
+def estimate(spec: ModelSpec, request: VideoRequest, *, fit: Fit = "exact", today: date | None = None) -> Quote:
+    """Resolve a request against an offer and price it.
+
+    Raises:
+        UnsupportedRequestError: The model cannot do it.
+    """
+    return quote(spec, resolve(spec, request, fit).request, today=today)
+
+
+def max_duration(spec: ModelSpec, request: VideoRequest, budget: Decimal) -> float | None:
+    """The longest clip, in seconds, whose high estimate is within ``budget``; None when none is.
+
+    Raises:
+        RequestError: The price of the model is unknown.
+        UnsupportedRequestError: The model cannot do the rest of the request.
+    """
+    longest: float | None = None
+    priced = False
+    for mode in spec.modes:
+        for seconds in _durations_down(mode.durations):
+            if longest is not None and seconds <= longest:
+                break
+            try:
+                resolved = resolve(spec, msgspec.structs.replace(request, duration=seconds))
+            except UnsupportedRequestError:
+                continue
+            cost = bounds(spec, resolved.request)
+            if cost is None:
+                continue
+            priced = True
+            if cost[1] <= budget:
+                longest = seconds
+                break
+    if not priced:
+        resolve(spec, request)  # says what else is wrong with the request
+        raise RequestError(
+            f"The price of {spec.id} is unknown, so no length can be said.", hint="Add its price in videogen.toml."
+        )
+    return longest
+
+
+def _durations_down(values: tuple[float, ...] | Span) -> Iterator[float]:
+    """Every duration from the longest down; a continuous span in tenths of a second."""
+    if not isinstance(values, Span):
+        yield from sorted(values, reverse=True)
+        return
+    step = values.step or 0.1
+    for index in range(int((values.max - values.min) / step + 1e-9), -1, -1):
+        yield round(values.min + index * step, 6)

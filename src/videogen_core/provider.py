@@ -1,0 +1,271 @@
+"""What a provider plugin implements, and the small records it exchanges with the engine.
+
+A `Provider` is pure: it lists offers and says whether it is ready, with no network and no vendor SDK. `connect` opens
+a `Session`, which does the talking; vendor SDKs are imported there. The engine owns everything else: the ledger, the
+waiting, retries, downloads and money.
+
+The rule that matters most: `Session.submit` sends **one** request that can create a job. No retries, no redirects,
+the vendor SDK's own retries off. When the answer is lost it raises anything but a `ProviderError` with
+``accepted=False``, and the job becomes ``unknown`` instead of being paid for twice.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from importlib import resources
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from .catalog import parse_catalog
+from .errors import ProviderError
+from .jobs import JobStatus
+from .request import Media, VideoRequest
+from .spec import ModelSpec
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = [
+    "PLUGIN_API",
+    "Cancellation",
+    "Context",
+    "Output",
+    "Provider",
+    "ProviderJob",
+    "Session",
+    "Snapshot",
+    "Submission",
+    "SubmitCall",
+]
+
+PLUGIN_API = 1
+"""Version of this interface. A plugin states the one it was written for; the core serves this and the one before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubmitCall:
+    """One job to create.
+
+    Attributes:
+        spec: The offer.
+        request: The request with every default written out; send each value explicitly.
+        client_ref: Our id of this attempt, to send along where the vendor takes one.
+        timeout: Seconds that the create may take.
+        read: Gives the bytes of an input, fetching a URL through the address guard if need be.
+        prepared: What `Session.prepare` returned.
+    """
+
+    spec: ModelSpec
+    request: VideoRequest
+    client_ref: str
+    timeout: float
+    read: Callable[[Media], Awaitable[bytes]]
+    prepared: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """This provider's options, defaults filled in where the catalogue has one."""
+        defaults = {name: option.default for name, option in self.spec.options.items() if option.default is not None}
+        return {**defaults, **self.request.options.get(self.spec.provider, {})}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """The provider accepted: its id of the job, and what is needed to ask for it from another process.
+
+    Attributes:
+        provider_job_id: The vendor's id, 1 to 512 visible ASCII characters.
+        handle: Plain JSON that `Session.poll` gets back, in this process or another, today or tomorrow.
+        request_id: The vendor's id of the HTTP request.
+    """
+
+    provider_job_id: str
+    handle: dict[str, Any] = field(default_factory=dict)
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderJob:
+    """A job that the provider has, as the ledger remembers it."""
+
+    spec: ModelSpec
+    request: VideoRequest
+    client_ref: str
+    provider_job_id: str
+    handle: dict[str, Any]
+    submitted_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """One file that the provider made; exactly one of ``url`` and ``data`` is set.
+
+    Attributes:
+        url: Where to fetch it. May be secret (signed): it is never logged and never stored.
+        data: The bytes, for providers that answer inline.
+        headers: What to send to that address, to its own origin only.
+        mime_type: As the provider says.
+        sha256: Hex digest, where the provider gives one.
+        size: Bytes, where the provider says.
+        keep_url: True when the address is the user's own (a bucket) and may be recorded.
+    """
+
+    url: str | None = None
+    data: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    mime_type: str = "video/mp4"
+    sha256: str | None = None
+    size: int | None = None
+    keep_url: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """What a poll found.
+
+    Attributes:
+        status: ``queued``, ``running``, ``succeeded``, ``failed`` or ``cancelled``. A word that the plugin does not
+            know is ``running`` with a ``message``, never failed.
+        progress: 0 to 1, where the provider says.
+        message: A sentence worth showing, or a warning.
+        outputs: The files, once succeeded. Fewer than asked is a partial success.
+        cost: USD charged, where the provider says.
+        error: Why it failed; required when ``status`` is failed. ``error.charged`` says whether it was paid for.
+        poll_after: Seconds that the provider asks to wait before the next poll.
+    """
+
+    status: JobStatus
+    progress: float | None = None
+    message: str = ""
+    outputs: tuple[Output, ...] = ()
+    cost: Decimal | None = None
+    error: ProviderError | None = None
+    poll_after: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cancellation:
+    """What became of a cancel.
+
+    Attributes:
+        accepted: Whether the provider stopped the job, or will. The engine polls on to see how it ends.
+        gone: True when the provider forgets a cancelled job, so that there is nothing left to poll.
+        cost: USD charged, where the provider says.
+        message: A sentence worth showing.
+    """
+
+    accepted: bool
+    gone: bool = False
+    cost: Decimal | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What a session may use.
+
+    Attributes:
+        settings: This provider's table of the configuration, ``[providers.NAME]``.
+        environment: Environment variables, with ``.env`` beneath them.
+        http: Makes an HTTP client with the core's timeouts, user agent, redaction and no redirects. It accepts the
+            arguments of ``httpx.AsyncClient``.
+    """
+
+    settings: Mapping[str, Any]
+    environment: Mapping[str, str]
+    http: Callable[..., httpx.AsyncClient]
+
+
+class Session(ABC):
+    """Talks to one vendor, inside one event loop. Every method may be called for several jobs at once."""
+
+    async def prepare(self, call: SubmitCall) -> dict[str, Any]:
+        """Do what can be repeated and costs nothing, such as uploading inputs; the result comes back in the call.
+
+        Raises:
+            ProviderError: Treated as "not accepted".
+        """
+        return {}
+
+    @abstractmethod
+    async def submit(self, call: SubmitCall) -> Submission:
+        """Create the job with exactly one request.
+
+        Raises:
+            ProviderError: With ``accepted=False`` when the provider is known not to have accepted it. Any other
+                exception means that nobody knows.
+        """
+
+    @abstractmethod
+    async def poll(self, job: ProviderJob) -> Snapshot:
+        """Ask once how the job is doing; also gives fresh addresses for a finished one.
+
+        Raises:
+            ProviderError: With ``retryable`` true when asking again may help.
+        """
+
+    async def cancel(self, job: ProviderJob) -> Cancellation:
+        """Ask the provider to stop the job. The default: this provider cannot."""
+        return Cancellation(accepted=False, message="this provider cannot cancel")
+
+    async def find(self, call: SubmitCall, started_at: datetime) -> Submission | None:
+        """Look for a job whose create got no answer, by ``call.client_ref`` or by listing.
+
+        Only called when `Provider.reconcile` is not ``none``. None means "not found", which authorises nothing.
+        """
+        return None
+
+    async def ping(self) -> str:
+        """Check key and reachability at no cost, for ``videogen doctor --online``; returns one line to show."""
+        return "no free check is known for this provider"
+
+    async def close(self) -> None:
+        """Release connections."""
+        return None
+
+
+class Provider(ABC):
+    """One vendor, as a plugin describes it. Importing and constructing it must be light.
+
+    Attributes:
+        name: Adapter id: the plugin's entry-point name and the first part of its offers' ids.
+        title: For people.
+        plugin_api: The `PLUGIN_API` it was written for.
+        setup: One sentence: what a user must do to make it ready.
+        reconcile: How a lost create can be found again: ``by_ref`` (our id can be asked for), ``by_list``, ``none``.
+        concurrency: Jobs at once, unless the user says otherwise.
+        catalog: Catalogue file inside the plugin's package.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str] = ""
+    plugin_api: ClassVar[int] = PLUGIN_API
+    setup: ClassVar[str] = ""
+    reconcile: ClassVar[Literal["by_ref", "by_list", "none"]] = "none"
+    concurrency: ClassVar[int] = 8
+    catalog: ClassVar[str] = "catalog.toml"
+
+    def models(self) -> tuple[ModelSpec, ...]:
+        """The offers, from the package's catalogue file. No network, no key.
+
+        Raises:
+            ConfigurationError: The file is wrong.
+        """
+        package = type(self).__module__.rpartition(".")[0] or type(self).__module__
+        text = resources.files(package).joinpath(self.catalog).read_text(encoding="utf-8")
+        return parse_catalog(text, origin=f"{package}/{self.catalog}").models
+
+    def check_ready(self, environment: Mapping[str, str], settings: Mapping[str, Any]) -> None:
+        """Return when the provider can be used; looks at settings only, never at the network.
+
+        Raises:
+            MissingCredentialsError: Naming the variable to set, never its value.
+        """
+        return None
+
+    @abstractmethod
+    def connect(self, context: Context) -> Session:
+        """Open a session. Vendor SDKs are imported here, not before."""

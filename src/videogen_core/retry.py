@@ -1,0 +1,104 @@
+"""When to try again and when to stop asking: backoff, ``Retry-After``, and the circuit breaker.
+
+Pure: the clock and the dice are arguments, so every schedule can be tested without waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from random import Random
+
+import msgspec
+
+__all__ = ["MAX_RETRY_AFTER", "Backoff", "Outcome", "poll_interval", "resting_until", "retry_after"]
+
+MAX_RETRY_AFTER = 900.0
+"""Seconds. A server that asks for a longer wait is reported, not obeyed."""
+
+
+class Backoff(msgspec.Struct, frozen=True, kw_only=True):
+    """Jittered exponential waits, in seconds: a random share (half to all) of ``first`` doubled up to ``cap``."""
+
+    first: float = 1.0
+    cap: float = 60.0
+    attempts: int = 5
+
+    def delays(self, dice: Random) -> Iterator[float]:
+        """One wait between each two tries: ``attempts - 1`` of them."""
+        for attempt in range(self.attempts - 1):
+            yield min(self.first * 2**attempt, self.cap) * dice.uniform(0.5, 1.0)
+
+
+def retry_after(value: str | None, date_header: str | None = None) -> float | None:
+    """Seconds that a ``Retry-After`` header asks for, from either of its forms; None when absent or garbage.
+
+    A date is measured against the response's own ``Date``, so that a wrong clock here does not matter.
+    """
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            then = parsedate_to_datetime(value)
+            now = parsedate_to_datetime(date_header) if date_header else datetime.now(UTC)
+            seconds = (then - now).total_seconds()
+        except (ValueError, TypeError):
+            return None
+    if seconds != seconds or seconds in (float("inf"), float("-inf")):
+        return None
+    return max(seconds, 0.0)
+
+
+def poll_interval(elapsed: float, expected: float | None, *, shortest: float = 1.0, longest: float = 15.0) -> float:
+    """Seconds until the next poll, chosen so that waiting costs few requests and little delay.
+
+    Before the expected end the wait is half of what is left, so polls gather around the moment the clip should be
+    done; after it, a tenth of the time passed. Without an expectation, a fifth of the time passed.
+
+    Args:
+        elapsed: Seconds since the submit.
+        expected: Typical seconds of this model, observed or from the catalogue.
+        shortest: Lower bound, in seconds.
+        longest: Upper bound, in seconds.
+    """
+    if expected is not None and elapsed < expected:
+        wait = (expected - elapsed) / 2
+    else:
+        wait = elapsed / (10 if expected is not None else 5)
+    return min(max(wait, shortest), longest)
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How one attempt at a provider ended: when, and whether the provider itself was at fault."""
+
+    at: float
+    provider_failed: bool
+
+
+def resting_until(
+    outcomes: Sequence[Outcome], *, threshold: int = 3, first_rest: float = 30.0, longest_rest: float = 900.0
+) -> float | None:
+    """When a failing provider may be probed again, or None while its circuit is closed.
+
+    The breaker has no state of its own: it is read off the recent attempts, newest last, so that every process that
+    shares a ledger sees the same one. ``threshold`` failures in a row open it; each further one doubles the rest;
+    one success closes it.
+
+    Args:
+        outcomes: Recent attempts in order of time (``at`` in seconds).
+        threshold: Failures in a row that open the circuit.
+        first_rest: Seconds of the first rest.
+        longest_rest: Upper bound of a rest, in seconds.
+    """
+    streak = 0
+    for outcome in reversed(outcomes):
+        if not outcome.provider_failed:
+            break
+        streak += 1
+    if streak < threshold:
+        return None
+    rest = min(first_rest * 2 ** min(streak - threshold, 20), longest_rest)
+    return outcomes[-1].at + rest

@@ -1,0 +1,457 @@
+"""Which offer to use: filter, rank, explain. Pure: every fact that it weighs is passed in.
+
+The same request, policy, catalogue and facts give the same route, whatever order plugins were registered in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date
+from decimal import Decimal
+from functools import cached_property
+from typing import Any, Literal
+
+import msgspec
+
+from .capabilities import Change, Fit, Resolved, check, fill_defaults, resolve, unsupported
+from .catalog import Catalog
+from .errors import BudgetExceededError, NoRouteError, RequestError, UnsupportedRequestError, VideogenError
+from .pricing import Quote, bounds, quote
+from .request import VideoRequest
+from .spec import Mode, ModelSpec, Stage, Tier
+
+__all__ = ["Candidate", "Facts", "Policy", "Prefer", "Rejection", "Route", "route"]
+
+Prefer = Literal["cheapest", "fastest", "best", "balanced"]
+
+_TIERS = tuple(Tier)
+# What a quality preset means: the least tier, and how to rank when the user does not say.
+_PRESETS: dict[Tier, tuple[int, Prefer]] = {
+    Tier.ECONOMY: (0, "cheapest"),
+    Tier.STANDARD: (1, "balanced"),
+    Tier.PREMIUM: (2, "best"),
+}
+_UNKNOWN_LATENCY = 180.0  # ranks a model of unknown speed behind the usual one or two minutes
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """How an offer is to be chosen.
+
+    Attributes:
+        models: Names in order of preference; empty = any model.
+        providers: Only these adapter ids; None = all.
+        prefer: What to rank by. None: by the order of ``models``, the maker's own first, then by price; balanced when
+            no model is named.
+        quality: Preset: economy (any tier, cheapest), standard (that tier or better, balanced), premium (best).
+        max_cost: USD; an offer whose high estimate is above it is refused.
+        allow_unknown_price: Whether an offer without a price may be used all the same.
+        fit: How far duration and resolution may be moved.
+        placeholder: Whether the sandbox may be the last resort.
+        commercial: Only models whose licence allows commercial use.
+        territory: ISO country code that the licence must not exclude.
+        need_ready: Whether an offer whose provider has no credentials is refused.
+    """
+
+    models: tuple[str, ...] = ()
+    providers: tuple[str, ...] | None = None
+    prefer: Prefer | None = None
+    quality: Tier | None = None
+    max_cost: Decimal | None = None
+    allow_unknown_price: bool = False
+    fit: Fit = "exact"
+    placeholder: bool = False
+    commercial: bool = False
+    territory: str | None = None
+    need_ready: bool = True
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What is true of the world at the moment of routing.
+
+    Attributes:
+        today: UTC date.
+        not_ready: Adapter id -> why it cannot be used (no key, broken plugin).
+        resting: Adapter id -> why its circuit is open.
+        latency: Offer id -> observed median seconds.
+        failure_rate: Offer id -> share of recent attempts that failed, 0 to 1.
+    """
+
+    today: date
+    not_ready: Mapping[str, str] = {}
+    resting: Mapping[str, str] = {}
+    latency: Mapping[str, float] = {}
+    failure_rate: Mapping[str, float] = {}
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """An offer that can do it.
+
+    Attributes:
+        spec: The offer.
+        request: The request as it would be sent, every default written out.
+        mode: The mode that admits it.
+        low, high: Estimate in USD; None when unknown.
+        latency: Expected seconds; None when unknown.
+        score: What it was ranked by; smaller is better.
+        changes: What ``fit`` moved.
+        today: For the quote.
+    """
+
+    spec: ModelSpec
+    request: VideoRequest
+    mode: Mode
+    low: Decimal | None
+    high: Decimal | None
+    latency: float | None
+    score: tuple[Any, ...]
+    changes: tuple[Change, ...]
+    today: date
+
+    @property
+    def offer(self) -> str:
+        """``provider/name``."""
+        return self.spec.id
+
+    @property
+    def quote(self) -> Quote:
+        """The itemised estimate."""
+        return quote(self.spec, self.request, today=self.today)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON data."""
+        return {
+            "offer": self.spec.id,
+            "model": self.spec.name,
+            "provider": self.spec.provider,
+            "tier": self.spec.tier.value,
+            "placeholder": self.spec.placeholder,
+            "low": None if self.low is None else str(self.low),
+            "high": None if self.high is None else str(self.high),
+            "latency": self.latency,
+            "score": _readable_score(self.score),
+            "request": self.request.given(),
+            "changes": msgspec.to_builtins(self.changes),
+        }
+
+
+class Rejection(msgspec.Struct, frozen=True, kw_only=True):
+    """An offer that was refused: ``reason`` is a word for programs, ``message`` a sentence for people."""
+
+    offer: str
+    reason: str
+    message: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON data."""
+        return {"offer": self.offer, "reason": self.reason, "message": self.message}
+
+
+class Route:
+    """The router's answer. Refusals are worked out when they are looked at."""
+
+    def __init__(
+        self,
+        candidates: tuple[Candidate, ...],
+        *,
+        scope: tuple[ModelSpec, ...],
+        request: VideoRequest,
+        policy: Policy,
+        facts: Facts,
+    ) -> None:
+        self.candidates = candidates
+        self.request = request
+        self.policy = policy
+        self.facts = facts
+        self._scope = scope
+
+    @property
+    def chosen(self) -> Candidate:
+        """The best candidate.
+
+        Raises:
+            VideogenError: There is none; see `failure`.
+        """
+        if not self.candidates:
+            raise self.failure()
+        return self.candidates[0]
+
+    @cached_property
+    def rejected(self) -> tuple[Rejection, ...]:
+        """Every offer that was refused, with its reason, in order of id."""
+        accepted = {candidate.spec.id for candidate in self.candidates}
+        return tuple(
+            _rejection(spec, self.request, self.policy, self.facts) for spec in self._scope if spec.id not in accepted
+        )
+
+    def failure(self) -> VideogenError:
+        """The error that says best why there is no candidate."""
+        rejected = self.rejected
+        reasons = {rejection.reason for rejection in rejected}
+        if len(self._scope) == 1 and reasons == {"unsupported"}:
+            spec = self._scope[0]
+            return unsupported(spec, check(spec, self.request))
+        hint = "`videogen route` shows every refusal."
+        if reasons & {"cost", "unknown_price"} and reasons <= {"cost", "unknown_price", "unsupported", "placeholder"}:
+            cost = next(r for r in rejected if r.reason in ("cost", "unknown_price"))
+            return BudgetExceededError(f"No offer fits the budget. {cost.offer}: {cost.message}", hint=hint)
+        if reasons == {"not_ready"} or reasons == {"not_ready", "placeholder"}:
+            hint = "Set up a provider (`videogen doctor` says how), or pass model='sandbox' for a placeholder clip."
+        shown = [r for r in rejected if r.reason != "placeholder"] or list(rejected)
+        first = "; ".join(f"{r.offer}: {r.message}" for r in shown[:3])
+        more = f" (and {len(shown) - 3} more)" if len(shown) > 3 else ""
+        message = f"No offer can take this request. {first}{more}" if rejected else "No plugin offers any model."
+        return NoRouteError(message, rejected=rejected, hint=hint)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON data."""
+        return {
+            "chosen": self.candidates[0].offer if self.candidates else None,
+            "candidates": [candidate.to_dict() for candidate in self.candidates],
+            "rejected": [rejection.to_dict() for rejection in self.rejected],
+        }
+
+    def explain(self) -> str:
+        """The choice as a table that a person can read."""
+        head = ("", "offer", "price", "latency", "tier", "score", "why")
+        rows = [head]
+        for position, candidate in enumerate(self.candidates):
+            moved = ", ".join(f"{c.field} {c.asked} -> {c.used}" for c in candidate.changes)
+            notes = ["placeholder, not a real model"] if candidate.spec.placeholder else []
+            notes += [f"moved {moved}"] if moved else []
+            rows.append(
+                (
+                    "chosen" if position == 0 else str(position + 1),
+                    candidate.offer,
+                    str(candidate.quote),
+                    "unknown" if candidate.latency is None else f"{candidate.latency:.0f} s",
+                    candidate.spec.tier.value,
+                    _readable_score(candidate.score),
+                    "; ".join(notes),
+                )
+            )
+        rows += [("refused", r.offer, "", "", "", "", f"{r.reason}: {r.message}") for r in self.rejected]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(head) - 1)]
+        lines = ["  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[-1]]) for row in rows]
+        return "\n".join(line.rstrip() for line in lines)
+
+
+def _readable_score(score: tuple[Any, ...]) -> str:
+    number = next((part for part in score if isinstance(part, (float, Decimal))), None)
+    return "" if number is None or number == math.inf else f"{number:.3f}".rstrip("0").rstrip(".")
+
+
+# --- filters ----------------------------------------------------------------------------------------------------
+
+
+def _refusal(spec: ModelSpec, policy: Policy, facts: Facts) -> tuple[str, str] | None:
+    """Why an offer is out before its capability is looked at; None when it is not."""
+    provider = spec.provider
+    if policy.providers is not None and provider not in policy.providers:
+        return "provider", f"only {', '.join(policy.providers)} allowed"
+    life = spec.lifecycle
+    if life.stage is not Stage.GA or life.retired or life.deprecated:
+        stage = life.stage_on(facts.today)
+        if stage is Stage.RETIRED:
+            instead = f"; use {life.replaced_by}" if life.replaced_by else ""
+            return "retired", f"retired{f' on {life.retired}' if life.retired else ''}{instead}"
+        if stage is Stage.DEPRECATED and not policy.models:
+            return "deprecated", "deprecated; name it to use it all the same"
+    if spec.placeholder and not (policy.placeholder or policy.models):
+        return "placeholder", "makes placeholders; ask for it by name"
+    if spec.license is not None:
+        if policy.commercial and not spec.license.commercial:
+            return "licence", f"{spec.license.name} forbids commercial use"
+        if policy.territory and policy.territory.upper() in spec.license.excluded_territories:
+            return "licence", f"{spec.license.name} excludes {policy.territory.upper()}"
+    if policy.quality is not None and not spec.placeholder and _TIERS.index(spec.tier) < _PRESETS[policy.quality][0]:
+        return "quality", f"tier {spec.tier}, {policy.quality} asked"
+    if policy.need_ready and provider in facts.not_ready:
+        return "not_ready", facts.not_ready[provider]
+    if provider in facts.resting:
+        return "resting", facts.resting[provider]
+    return None
+
+
+def _cost_refusal(spec: ModelSpec, high: Decimal | None, policy: Policy) -> tuple[str, str] | None:
+    if high is None:
+        if policy.max_cost is not None and not policy.allow_unknown_price:
+            return "unknown_price", "its price is unknown, so it cannot be held to max_cost"
+        if policy.prefer == "cheapest" and not policy.allow_unknown_price and not policy.models:
+            return "unknown_price", "its price is unknown, so it cannot be ranked by price"
+        return None
+    if policy.max_cost is not None and high > policy.max_cost:
+        return "cost", f"estimated at ${high:f}, max_cost is ${policy.max_cost:f}"
+    return None
+
+
+def _rejection(spec: ModelSpec, request: VideoRequest, policy: Policy, facts: Facts) -> Rejection:
+    reason = _refusal(spec, policy, facts)
+    if reason is None:
+        try:
+            resolved = resolve(spec, request, policy.fit)
+        except UnsupportedRequestError as error:
+            reason = "unsupported", " ".join(violation.message for violation in error.violations)
+        else:
+            cost = bounds(spec, resolved.request)
+            reason = _cost_refusal(spec, None if cost is None else cost[1], policy) or ("other", "not considered")
+    return Rejection(offer=spec.id, reason=reason[0], message=reason[1])
+
+
+# --- route ------------------------------------------------------------------------------------------------------
+
+
+def route(request: VideoRequest, policy: Policy, catalog: Catalog, facts: Facts, *, hint: str | None = None) -> Route:
+    """Choose among the offers of a catalogue.
+
+    Args:
+        request: What is wanted.
+        policy: How to choose.
+        catalog: All offers.
+        facts: Readiness, health, observed latency, the date.
+        hint: What to add when a model name is unknown.
+
+    Returns:
+        The route; it may have no candidate, and then says why.
+
+    Raises:
+        ModelNotFoundError: A named model does not exist or is retired.
+        RequestError: A provider in ``providers`` or ``options`` does not exist.
+    """
+    scope, wish = _scope(policy, catalog, facts, hint)
+    _check_option_names(request, policy, catalog, scope)
+    survivors = []
+    for spec, resolved in _admitted(request, policy, catalog, scope, wish):
+        if _refusal(spec, policy, facts) is not None:
+            continue
+        cost = bounds(spec, resolved.request)
+        if _cost_refusal(spec, None if cost is None else cost[1], policy) is not None:
+            continue
+        survivors.append((spec, resolved, cost))
+    rank = _ranking(policy, facts, wish, survivors)
+    candidates = []
+    for spec, resolved, cost in survivors:
+        low, high = cost or (None, None)
+        latency = _latency(spec, facts)
+        candidates.append(
+            Candidate(
+                spec=spec,
+                request=resolved.request,
+                mode=resolved.mode,
+                low=low,
+                high=high,
+                latency=latency,
+                score=rank(spec, high, latency),
+                changes=resolved.changes,
+                today=facts.today,
+            )
+        )
+    candidates.sort(key=lambda candidate: candidate.score)
+    return Route(tuple(candidates), scope=scope, request=request, policy=policy, facts=facts)
+
+
+def _scope(
+    policy: Policy, catalog: Catalog, facts: Facts, hint: str | None
+) -> tuple[tuple[ModelSpec, ...], dict[str, int]]:
+    """The offers in question, and for named models each offer's place in the user's list."""
+    if policy.providers is not None:
+        known = {spec.provider for spec in catalog.offers} | set(facts.not_ready)
+        for provider in policy.providers:
+            if provider not in known:
+                raise RequestError(
+                    f"providers: no plugin named {provider!r} is installed.",
+                    hint=f"Installed: {', '.join(sorted(known)) or 'none'}.",
+                )
+    if not policy.models:
+        return catalog.offers, {}
+    wish: dict[str, int] = {}
+    named: dict[str, ModelSpec] = {}
+    for place, name in enumerate(policy.models):
+        for spec in catalog.lookup(name, today=facts.today, hint=hint):
+            wish.setdefault(spec.id, place)
+            named[spec.id] = spec
+    return tuple(named[key] for key in sorted(named)), wish
+
+
+def _check_option_names(request: VideoRequest, policy: Policy, catalog: Catalog, scope: tuple[ModelSpec, ...]) -> None:
+    """Options for a provider that could never be chosen are a mistake, not something to drop."""
+    for provider in request.options:
+        if not any(spec.provider == provider for spec in catalog.offers):
+            raise RequestError(f"options: no plugin named {provider!r} is installed.")
+        if policy.models and not any(spec.provider == provider for spec in scope):
+            offered = sorted({spec.provider for spec in scope})
+            raise RequestError(
+                f"options: {provider!r} does not offer the model asked for.", hint=f"Offered by {', '.join(offered)}."
+            )
+
+
+def _admitted(
+    request: VideoRequest,
+    policy: Policy,
+    catalog: Catalog,
+    scope: tuple[ModelSpec, ...],
+    wish: Mapping[str, int],
+) -> Iterator[tuple[ModelSpec, Resolved]]:
+    """The offers whose capability admits the request, with the request resolved against each."""
+    if policy.fit != "exact" or len(scope) < len(catalog):
+        for spec in scope:
+            try:
+                yield spec, resolve(spec, request, policy.fit)
+            except UnsupportedRequestError:
+                continue
+        return
+    for position, mode in catalog.index.admitting(request):
+        spec = catalog.offers[position]
+        yield spec, Resolved(request=fill_defaults(spec, mode, request), mode=mode)
+
+
+def _latency(spec: ModelSpec, facts: Facts) -> float | None:
+    observed = facts.latency.get(spec.id)
+    if observed is not None:
+        return observed
+    return None if spec.latency is None else spec.latency.typical
+
+
+_Rank = Callable[[ModelSpec, Decimal | None, float | None], tuple[Any, ...]]
+
+
+def _ranking(
+    policy: Policy,
+    facts: Facts,
+    wish: Mapping[str, int],
+    survivors: list[tuple[ModelSpec, Resolved, tuple[Decimal, Decimal] | None]],
+) -> _Rank:
+    """The sort key of a candidate. Placeholders always come last, and ties end with the id."""
+    prefer = policy.prefer or (_PRESETS[policy.quality][1] if policy.quality else None)
+
+    def tail(spec: ModelSpec, high: Decimal | None) -> tuple[Any, ...]:
+        return (not spec.first_party, high is None, high or Decimal(0), spec.id)
+
+    def price(high: Decimal | None) -> Decimal:
+        return Decimal("Infinity") if high is None else high
+
+    if prefer is None and wish:
+        return lambda spec, high, latency: (spec.placeholder, wish[spec.id], *tail(spec, high))
+    if prefer == "cheapest":
+        return lambda spec, high, latency: (spec.placeholder, price(high), *tail(spec, high))
+    if prefer == "fastest":
+        return lambda spec, high, latency: (
+            spec.placeholder,
+            _UNKNOWN_LATENCY if latency is None else float(latency),
+            *tail(spec, high),
+        )
+    if prefer == "best":
+        return lambda spec, high, latency: (spec.placeholder, -_TIERS.index(spec.tier), *tail(spec, high))
+
+    dearest = max((float(cost[1]) for _, _, cost in survivors if cost), default=0.0) or 1.0
+    slowest = max((_latency(spec, facts) or _UNKNOWN_LATENCY for spec, _, _ in survivors), default=1.0) or 1.0
+
+    def balanced(spec: ModelSpec, high: Decimal | None, latency: float | None) -> tuple[Any, ...]:
+        # Equal shares of price and quality, a smaller one of speed, and failures count against it in full.
+        cost = 1.0 if high is None else float(high) / dearest
+        speed = (_UNKNOWN_LATENCY if latency is None else latency) / slowest
+        quality = 1 - _TIERS.index(spec.tier) / (len(_TIERS) - 1)
+        score = 0.4 * cost + 0.4 * quality + 0.2 * speed + facts.failure_rate.get(spec.id, 0.0)
+        return (spec.placeholder, round(score, 6), *tail(spec, high))
+
+    return balanced
