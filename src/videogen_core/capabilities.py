@@ -50,7 +50,7 @@ class Violation(msgspec.Struct, frozen=True, kw_only=True):
     field: str
     value: Any
     allowed: Any
-    nearest: Any
+    nearest: Any = None
     message: str
     nearest_request: dict[str, Any] | None = None
 
@@ -68,7 +68,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     used: Any
 
 
-class Resolved(msgspec.Struct, frozen=True, kw_only=True):
+class Resolved(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A request with every default written out, the mode that admits it, and what was moved on the way."""
 
     request: VideoRequest
@@ -90,16 +90,25 @@ class Dimension(msgspec.Struct, frozen=True):
         return value is None or value in self.allowed(mode)
 
     def nearest(self, values: Values, wanted: Any, *, up: bool = False) -> Any:
-        """The closest allowed value; with ``up`` the smallest that is not below, or None."""
+        """The closest allowed value; with ``up`` the smallest that is not below, or None.
+
+        Of two that are equally close the smaller is meant, of two shapes the one listed first.
+        """
         if isinstance(values, Span):
             return values.snap(wanted, up=up)
-        target = self.rank(wanted)
-        pool = [v for v in values if not up or self.rank(v) >= target]
-        return min(pool, key=lambda v: abs(self.rank(v) - target), default=None)
+        pool = [v for v in values if not up or self.rank(v) >= self.rank(wanted)]
+        if self.field != "aspect_ratio":
+            pool.sort(key=self.rank)
+        return min(pool, key=lambda v: round(self.distance(wanted, v), 9), default=None)
 
     def distance(self, wanted: Any, used: Any) -> float:
-        low, high = sorted((self.rank(wanted), self.rank(used)))
-        return abs(math.log(max(high, 1e-9) / max(low, 1e-9))) if self.field != "audio" else 2.0 * (wanted != used)
+        """How far a value was moved, as a share of what was asked, so that fields can be added up."""
+        if self.field == "audio":
+            return 2.0 * bool(wanted != used)
+        low, high = self.rank(wanted), 0.0 if used is None else self.rank(used)
+        if not (low and high):
+            return 4.0 * bool(wanted != used)
+        return abs(math.log(high / low)) if self.field == "aspect_ratio" else abs(high - low) / low
 
 
 def _shape(aspect_ratio: str) -> float:
@@ -209,40 +218,37 @@ def _moved(spec: ModelSpec, request: VideoRequest, fit: Fit) -> VideoRequest:
 
 
 def _closest(
-    spec: ModelSpec, request: VideoRequest, movable: Iterable[Dimension], *, up: bool = False
+    spec: ModelSpec, request: VideoRequest, movable: tuple[Dimension, ...], *, up: bool = False
 ) -> VideoRequest | None:
     """The admitted request nearest to this one when only ``movable`` fields may change; None when there is none."""
     present = present_inputs(request)
-    movable = tuple(movable)
-    best: tuple[float, VideoRequest] | None = None
-    for mode in spec.modes:
-        if not _takes_inputs(mode, request, present):
+    moves = [_move(mode, request, movable, up) for mode in spec.modes if _takes_inputs(mode, request, present)]
+    return min((m for m in moves if m is not None), key=lambda m: m[0], default=(None, None))[1]
+
+
+def _move(
+    mode: Mode, request: VideoRequest, movable: tuple[Dimension, ...], up: bool = False
+) -> tuple[tuple[float, ...], VideoRequest] | None:
+    """The nearest request whose values a mode admits, with a sort key of how far it was moved."""
+    new: dict[str, Any] = {}
+    cost = 0.0
+    ranks = []
+    for dim in DIMENSIONS:
+        wanted, values = getattr(request, dim.field), dim.allowed(mode)
+        if dim.admits(mode, wanted):
             continue
-        new: dict[str, Any] = {}
-        cost = 0.0
-        for dim in movable:
-            wanted = getattr(request, dim.field)
-            if wanted is None or dim.admits(mode, wanted):
-                continue
-            values = dim.allowed(mode)
-            if not isinstance(values, Span) and not values:
-                if up:
-                    break
-                new[dim.field], cost = None, cost + 4.0
-                continue
-            used = dim.nearest(values, wanted, up=up)
-            if used is None:
-                break
-            new[dim.field] = used
-            cost += dim.distance(wanted, used)
-        else:
-            moved = msgspec.structs.replace(request, **new) if new else request
-            if len(movable) == len(DIMENSIONS) and moved.count > mode.count:
-                moved = msgspec.structs.replace(moved, count=mode.count)
-                cost += 1.0
-            if _admits(mode, moved, present) and (best is None or cost < best[0]):
-                best = (cost, moved)
-    return None if best is None else best[1]
+        used = dim.nearest(values, wanted, up=up) if values else None
+        if dim not in movable or (up and used is None):
+            return None
+        new[dim.field] = used
+        cost += dim.distance(wanted, used)
+        ranks.append(0.0 if used is None else dim.rank(used))
+    if request.count > mode.count:
+        if movable is not DIMENSIONS:
+            return None
+        new["count"] = mode.count
+        cost += 1.0
+    return (round(cost, 9), *ranks), msgspec.structs.replace(request, **new) if new else request
 
 
 def nearest_request(spec: ModelSpec, request: VideoRequest) -> VideoRequest | None:
@@ -259,7 +265,7 @@ def nearest_request(spec: ModelSpec, request: VideoRequest) -> VideoRequest | No
             drop["camera"] = tuple(violation.nearest or ())
         elif name.startswith("options."):
             provider_options = dict(drop.get("options", moved.options).get(spec.provider, {}))
-            key = name.split(".", 2)[2]
+            key = name.removeprefix(f"options.{spec.provider}.")
             if violation.nearest is None:
                 provider_options.pop(key, None)
             else:
@@ -282,8 +288,11 @@ def check(spec: ModelSpec, request: VideoRequest) -> list[Violation]:
     near = nearest_request(spec, request)
     if near is None:
         return violations
-    before, after = request.given(), near.given()
-    changes = {key: after.get(key) for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+    changes = {
+        name: msgspec.to_builtins(getattr(near, name))
+        for name in request.__struct_fields__
+        if getattr(near, name) != getattr(request, name)
+    }
     return [msgspec.structs.replace(v, nearest_request=changes) for v in violations]
 
 
@@ -301,22 +310,22 @@ def unsupported(spec: ModelSpec, violations: Sequence[Violation]) -> Unsupported
 
 
 def shown(value: Any) -> str:
-    """A value as messages write it: 8 rather than 8.0, quotes around text."""
-    if isinstance(value, bool) or value is None:
-        return str(value)
-    if isinstance(value, float):
-        return f"{value:g}"
-    return repr(value)
+    """A value as messages write it: 8 rather than 8.0, quotes around text, never very long."""
+    text = number(value) if isinstance(value, float) else repr(value)
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
+def number(value: float) -> str:
+    """A number without a needless fraction or exponent."""
+    return f"{value:.15g}"
 
 
 def describe(values: Values) -> str:
     """Allowed values as a phrase."""
     if isinstance(values, Span):
-        step = "" if values.step is None else f" in steps of {values.step:g}"
-        return f"{values.min:g} to {values.max:g}{step}"
-    return ", ".join(
-        f"{v:g}" if isinstance(v, float) else str(v).lower() if isinstance(v, bool) else str(v) for v in values
-    )
+        step = "" if values.step is None else f" in steps of {number(values.step)}"
+        return f"{number(values.min)} to {number(values.max)}{step}"
+    return ", ".join(v if isinstance(v, str) else shown(v) for v in values)
 
 
 def _violations(spec: ModelSpec, request: VideoRequest) -> Iterable[Violation]:
@@ -334,39 +343,41 @@ def _mode_violations(spec: ModelSpec, request: VideoRequest) -> Iterable[Violati
             field="task",
             value=request.task.value,
             allowed=[task.value for task in spec.tasks],
-            nearest=None,
             message=f"task: it cannot do {request.task.value}; it does {', '.join(spec.tasks) or 'nothing any more'}.",
         )
         return
     fitting = [mode for mode in of_task if _takes_inputs(mode, request, present)]
     if not fitting:
-        yield _input_violation(of_task, request, present)
-        fitting = of_task
-    # Blame the mode that is left with the fewest broken fields; what is allowed is said given the other fields.
-    yield from min((list(_field_violations(mode, fitting, request)) for mode in fitting), key=len)
+        yield from _input_violations(of_task, request, present)
+        fitting = [mode for mode in of_task if inputs_admitted(mode, request.task, present)] or of_task
+    # Blame the mode that is left with the fewest broken fields, then the one nearest to the request; what is allowed
+    # is said given the other fields.
+    broken = [(list(_field_violations(mode, fitting, request)), _move(mode, request, DIMENSIONS)) for mode in fitting]
+    yield from min(broken, key=lambda pair: (len(pair[0]), pair[1][0] if pair[1] else ()))[0]
 
 
-def _input_violation(modes: list[Mode], request: VideoRequest, present: frozenset[str]) -> Violation:
-    most = max(mode.reference_images for mode in modes)
-    if request.reference_images and len(request.reference_images) > most > 0:
-        return Violation(
-            field="reference_images",
-            value=len(request.reference_images),
-            allowed=most,
-            nearest=None,
-            message=f"reference_images: {len(request.reference_images)} given, at most {most} allowed.",
+def _input_violations(modes: list[Mode], request: VideoRequest, present: frozenset[str]) -> Iterable[Violation]:
+    admitting = [mode for mode in modes if inputs_admitted(mode, request.task, present)]
+    if not admitting:
+        wanted = sorted({" and ".join(mode.required(request.task)) or "no media" for mode in modes})
+        extra = sorted({name for mode in modes for name in mode.allows})
+        given = " and ".join(sorted(present)) or "no media"
+        optional = f" (optionally with {', '.join(extra)})" if extra else ""
+        yield Violation(
+            field="inputs",
+            value=sorted(present),
+            allowed=wanted,
+            message=f"inputs: {request.task.value} takes {' or '.join(wanted)}{optional}, got {given}.",
         )
-    wanted = sorted({" and ".join(mode.required(request.task)) or "no media" for mode in modes})
-    extra = sorted({name for mode in modes for name in mode.allows})
-    given = " and ".join(sorted(present)) or "no media"
-    optional = f" (optionally with {', '.join(extra)})" if extra else ""
-    return Violation(
-        field="inputs",
-        value=sorted(present),
-        allowed=wanted,
-        nearest=None,
-        message=f"inputs: {request.task.value} takes {' or '.join(wanted)}{optional}, got {given}.",
-    )
+    most, given_count = max(mode.reference_images for mode in admitting or modes), len(request.reference_images)
+    if given_count > most > 0:
+        yield Violation(
+            field="reference_images",
+            value=given_count,
+            allowed=most,
+            nearest=most,
+            message=f"reference_images: {given_count} given, at most {most} allowed.",
+        )
 
 
 def _field_violations(mode: Mode, modes: list[Mode], request: VideoRequest) -> Iterable[Violation]:
@@ -380,12 +391,10 @@ def _field_violations(mode: Mode, modes: list[Mode], request: VideoRequest) -> I
                 field=dim.field,
                 value=value,
                 allowed=None,
-                nearest=None,
                 message=f"{dim.field}: it cannot be set for {request.task.value}; leave it out.",
             )
             continue
-        others = [o for o in DIMENSIONS if o is not dim]
-        condition = _condition(dim, modes, request, others)
+        condition = _condition(dim, mode, modes, request)
         near = dim.nearest(values, value)
         yield Violation(
             field=dim.field,
@@ -404,15 +413,16 @@ def _field_violations(mode: Mode, modes: list[Mode], request: VideoRequest) -> I
         )
 
 
-def _condition(dim: Dimension, modes: list[Mode], request: VideoRequest, others: list[Dimension]) -> str:
-    """ " with resolution='1080p'" when another mode would allow the value but for that field."""
+def _condition(dim: Dimension, kept: Mode, modes: list[Mode], request: VideoRequest) -> str:
+    """ " with resolution='1080p'" when another mode would take the value, but not that field as ``kept`` does."""
     value = getattr(request, dim.field)
     for mode in modes:
         if not dim.admits(mode, value):
             continue
-        clash = [o for o in others if not o.admits(mode, getattr(request, o.field))]
+        given = [(other, getattr(request, other.field)) for other in DIMENSIONS]
+        clash = [(other, v) for other, v in given if other.admits(kept, v) and not other.admits(mode, v)]
         if clash:
-            return " with " + ", ".join(f"{o.field}={shown(getattr(request, o.field))}" for o in clash)
+            return " with " + ", ".join(f"{other.field}={shown(v)}" for other, v in clash)
     return ""
 
 
@@ -433,7 +443,6 @@ def offer_violations(spec: ModelSpec, request: VideoRequest) -> Iterable[Violati
             field="negative_prompt",
             value=request.negative_prompt,
             allowed=None,
-            nearest=None,
             message="negative_prompt: it has none; say in the prompt what to show instead.",
         )
     known = spec.camera.moves if spec.camera else ()
@@ -462,32 +471,37 @@ _MEASURE: dict[str, Callable[[str], int]] = {
 
 def _prompt_violations(spec: ModelSpec, request: VideoRequest) -> Iterable[Violation]:
     limits = spec.prompt
-    if not request.prompt.strip():
-        if request.task in limits.required_for:
-            yield Violation(
-                field="prompt",
-                value="",
-                allowed="some text",
-                nearest=None,
-                message=f"prompt: {request.task.value} needs one.",
-            )
-        return
-    for field in ("prompt", "negative_prompt"):
-        text = getattr(request, field)
+    blank = not request.prompt.strip()
+    if blank and request.task in limits.required_for:
+        yield Violation(
+            field="prompt",
+            value="",
+            allowed="some text",
+            message=f"prompt: {request.task.value} needs one.",
+        )
+    for field, text, least in (
+        ("prompt", "" if blank else request.prompt, limits.min),
+        ("negative_prompt", request.negative_prompt if spec.negative_prompt else None, 0),
+    ):
         if not text:
             continue
         length = _MEASURE[limits.unit](text)
-        if (limits.max is not None and length > limits.max) or (field == "prompt" and length < limits.min):
-            bounds = f"{limits.min} to {limits.max}" if limits.min else f"at most {limits.max}"
+        if length < least or (limits.max is not None and length > limits.max):
+            ends = (f"at least {least}" if least else "", f"at most {limits.max}" if limits.max is not None else "")
+            allowed = " and ".join(end for end in ends if end) + f" {limits.unit}"
             yield Violation(
                 field=field,
                 value=length,
-                allowed=f"{bounds} {limits.unit}",
-                nearest=None,
-                message=f"{field}: {length} {limits.unit}, {bounds} allowed.",
+                allowed=allowed,
+                message=f"{field}: it has {length}; allowed: {allowed}.",
             )
 
 
+def _length(value: Any) -> Any:
+    return len(value) if isinstance(value, (str, list, dict)) else value
+
+
+_SIZED = ("string", "array", "object")
 _OPTION_TYPES: dict[str, tuple[type, ...]] = {
     "boolean": (bool,),
     "integer": (int,),
@@ -507,7 +521,6 @@ def _option_violations(spec: ModelSpec, request: VideoRequest) -> Iterable[Viola
                 field=field,
                 value=value,
                 allowed=sorted(spec.options),
-                nearest=None,
                 message=f"{field}: unknown option; it has {', '.join(sorted(spec.options)) or 'none'}.",
             )
         elif (problem := _option_problem(spec.options[name], value)) is not None:
@@ -529,33 +542,27 @@ def _option_violations(spec: ModelSpec, request: VideoRequest) -> Iterable[Viola
 
 def _option_problem(option: OptionSpec, value: Any) -> tuple[str, Any] | None:
     """What is allowed and the nearest value, when ``value`` breaks ``option``; None when it does not."""
-    types = _OPTION_TYPES[option.type]
-    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+    if isinstance(value, bool) != (option.type == "boolean") or not isinstance(value, _OPTION_TYPES[option.type]):
         return f"a value of type {option.type}", None
     if option.choices and value not in option.choices:
         return ", ".join(shown(choice) for choice in option.choices), None
     low, high = option.min, option.max
-    measured = len(value) if isinstance(value, (str, list, dict)) else value
+    measured: float = _length(value)
     if (low is None or measured >= low) and (high is None or measured <= high):
         return None
-    bounds = " and ".join(
-        text for bound, text in ((low, f"at least {low or 0:g}"), (high, f"at most {high or 0:g}")) if bound is not None
-    )
-    if option.type in ("string", "array", "object"):
+    ends = (low is not None and f"at least {number(low)}", high is not None and f"at most {number(high)}")
+    bounds = " and ".join(end for end in ends if end)
+    if option.type in _SIZED:
         return f"{bounds} long", None
-    clamped = min(max(value, low if low is not None else value), high if high is not None else value)
-    return bounds, int(clamped) if option.type == "integer" else clamped
+    if low is not None and measured < low:
+        return bounds, math.ceil(low) if option.type == "integer" else low
+    return bounds, math.floor(high or 0) if option.type == "integer" else high
 
 
 def _media_violations(name: str, media: Media, limits: MediaLimits) -> Iterable[Violation]:
     def broken(what: str, value: Any, allowed: str) -> Violation:
-        return Violation(
-            field=name,
-            value=value,
-            allowed=allowed,
-            nearest=None,
-            message=f"{name}: {what} {value}, allowed: {allowed}.",
-        )
+        message = f"{name}: {what} {value}, allowed: {allowed}."
+        return Violation(field=name, value=value, allowed=allowed, message=message)
 
     if media.url is not None:
         scheme = media.url.partition("://")[0].lower()
@@ -574,11 +581,15 @@ def _media_violations(name: str, media: Media, limits: MediaLimits) -> Iterable[
         ratio = media.width / media.height
         low, high = limits.min_ratio or 0.0, limits.max_ratio or math.inf
         if not low <= ratio <= high:
-            yield broken("width / height", round(ratio, 3), f"{low:g} to {high:g}")
+            yield broken("width / height", round(ratio, 3), _range(low, high))
     if media.duration is not None:
         shortest, longest = limits.min_duration or 0.0, limits.max_duration or math.inf
         if not shortest <= media.duration <= longest:
-            yield broken("seconds", round(media.duration, 2), f"{shortest:g} to {longest:g}")
+            yield broken("seconds", round(media.duration, 2), _range(shortest, longest))
+
+
+def _range(low: float, high: float) -> str:
+    return f"at least {number(low)}" if high == math.inf else f"{number(low)} to {number(high)}"
 
 
 def frame_size(spec: ModelSpec, request: VideoRequest) -> tuple[int, int] | None:

@@ -17,11 +17,12 @@ from typing import Any
 
 import msgspec
 
-from .errors import ConfigurationError, ModelNotFoundError
+from .errors import ConfigurationError, ModelNotFoundError, RequestError
 from .matching import ModeIndex
+from .pricing import PriceIndex
 from .spec import ModelSpec, Stage
 
-__all__ = ["Catalog", "CatalogFile", "parse_catalog"]
+__all__ = ["Catalog", "CatalogFile", "parse_catalog", "read_catalog"]
 
 
 class CatalogFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +47,17 @@ def parse_catalog(text: str, *, origin: str) -> CatalogFile:
         raw = tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{origin} is not valid TOML: {error}.") from error
-    common = {key: raw.pop(key) for key in ("source", "as_of") if key in raw}
+    return read_catalog(raw, origin=origin)
+
+
+def read_catalog(table: Mapping[str, Any], *, origin: str) -> CatalogFile:
+    """Read a catalogue that is already parsed.
+
+    Raises:
+        ConfigurationError: An unknown key, or a value out of range; the message says where.
+    """
+    raw = dict(table)
+    common: dict[str, Any] = {key: raw.pop(key) for key in ("source", "as_of") if key in raw}
     unknown = raw.keys() - {"models", "override", "aliases"}
     if unknown:
         raise ConfigurationError(
@@ -54,7 +65,12 @@ def parse_catalog(text: str, *, origin: str) -> CatalogFile:
             hint='A catalogue holds source, as_of, [[models]], [override."provider/name"] and [aliases].',
         )
     rows = raw.get("models", [])
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ConfigurationError(f"{origin}: models must be a list of tables.", hint="Write [[models]] before each.")
     models = tuple(_row({**common, **row}, origin) for row in rows)
+    ids = [spec.id for spec in models]
+    if twice := [id_ for id_ in ids if ids.count(id_) > 1]:
+        raise ConfigurationError(f"{origin}: the offer {twice[0]} is defined twice.")
     override: dict[str, dict[str, Any]] = _table(raw, "override", dict, origin)
     aliases: dict[str, str] = _table(raw, "aliases", str, origin)
     return CatalogFile(models=models, override=override, aliases=aliases)
@@ -69,10 +85,33 @@ def _table(raw: Mapping[str, Any], name: str, kind: type, origin: str) -> dict[s
 
 def _row(row: Mapping[str, Any], origin: str) -> ModelSpec:
     name = row.get("id", "a model without id")
+    plain = dict(row)
+    for key in ("vendor", "options"):  # holds free values, in which a Decimal would be a surprise
+        if key in plain:
+            plain[key] = _floats(plain[key])
+    if isinstance(plain.get("prices"), list):
+        plain["prices"] = [_price(price) for price in plain["prices"]]
     try:
-        return msgspec.convert(dict(row), ModelSpec, strict=False)
-    except (msgspec.ValidationError, TypeError) as error:
+        return msgspec.convert(plain, ModelSpec)
+    except msgspec.ValidationError as error:
         raise ConfigurationError(f"{origin}: {name}: {error}.") from error
+
+
+def _price(row: Any) -> Any:
+    return {**row, "options": _floats(row["options"])} if isinstance(row, dict) and "options" in row else row
+
+
+def _floats(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, dict):
+        return {key: _floats(item) for key, item in value.items()}
+    return [_floats(item) for item in value] if isinstance(value, list) else value
+
+
+def _key(name: str) -> str:
+    """A name as it is looked up: lower case, single spaces."""
+    return " ".join(name.lower().split())
 
 
 class Catalog:
@@ -85,7 +124,18 @@ class Catalog:
                 raise ConfigurationError(f"The offer {spec.id} is defined twice.")
             by_id[spec.id] = spec
         self.offers: tuple[ModelSpec, ...] = tuple(by_id[key] for key in sorted(by_id))
-        self._aliases = {name.strip().lower(): target.strip().lower() for name, target in (aliases or {}).items()}
+        self._aliases = {_key(name): _key(target) for name, target in (aliases or {}).items()}
+        for start in self._aliases:
+            self._follow(start)
+
+    def _follow(self, name: str) -> str:
+        """The name that an alias ends at; the name itself when it is no alias."""
+        seen = [name]
+        while (target := self._aliases.get(seen[-1])) is not None:
+            if target in seen:
+                raise ConfigurationError(f"The aliases {' -> '.join([*seen, target])} run in a circle.")
+            seen.append(target)
+        return seen[-1]
 
     def __len__(self) -> int:
         return len(self.offers)
@@ -95,11 +145,11 @@ class Catalog:
         """Every name an offer answers to, in lower case, with the positions of the offers."""
         names: dict[str, list[int]] = {}
         for position, spec in enumerate(self.offers):
-            own = {spec.id, spec.name, f"{spec.provider}/{spec.name}"}
-            own |= {alias.lower() for alias in spec.aliases}
-            own |= {f"{spec.provider}/{alias.lower()}" for alias in spec.aliases}
-            for name in own:
+            own = {spec.name, f"{spec.provider}/{spec.name}"}
+            own |= {*spec.aliases, *(f"{spec.provider}/{alias}" for alias in spec.aliases)}
+            for name in {_key(name) for name in own}:
                 names.setdefault(name, []).append(position)
+        names.update({spec.id: [position] for position, spec in enumerate(self.offers)})  # an id means one offer
         return names
 
     @cached_property
@@ -107,17 +157,27 @@ class Catalog:
         """The mode index, built when the first route needs it."""
         return ModeIndex(self.offers)
 
+    @cached_property
+    def prices(self) -> PriceIndex:
+        """The price index, built when the first route needs it."""
+        return PriceIndex(self.offers)
+
+    @cached_property
+    def standing(self) -> list[int]:
+        """For each offer the position of the first one with equal provider, tier, lifecycle and licence.
+
+        What a router holds for or against them is the same, so it needs to be worked out only once.
+        """
+        first: dict[Any, int] = {}
+        keys = ((s.provider, s.tier.value, s.lifecycle, s.license, s.placeholder) for s in self.offers)
+        return [first.setdefault(key, position) for position, key in enumerate(keys)]
+
     def find(self, name: str) -> list[int]:
         """Positions of the offers that a name means; empty when there is none.
 
         An id means one offer; a shared model name means every offer of the model.
         """
-        key = " ".join(name.lower().split())
-        for _ in range(8):  # aliases of aliases, but no circles
-            if key not in self._aliases:
-                break
-            key = self._aliases[key]
-        return self._names.get(key, [])
+        return self._names.get(self._follow(_key(name)), [])
 
     def lookup(self, name: str, *, today: date, hint: str | None = None) -> list[ModelSpec]:
         """The offers that a name means, the maker's own first, retired ones left out.
@@ -128,14 +188,19 @@ class Catalog:
             hint: What to add when the name is unknown.
 
         Raises:
+            RequestError: The name is not text.
             ModelNotFoundError: Nobody offers it, or all its offers are retired.
         """
+        if not isinstance(name, str):
+            raise RequestError(f"model: expected a name, got {type(name).__name__}.")
         offers = [self.offers[position] for position in self.find(name)]
         if not offers:
-            close = self.closest(name)
+            target = self._follow(_key(name))
+            alias = f" (your alias for {target!r})" if target != _key(name) else ""
+            close = self.closest(target)
             meant = f"Did you mean {' or '.join(close)}? " if close else ""
             raise ModelNotFoundError(
-                f"No installed plugin offers a model named {name!r}.",
+                f"No installed plugin offers a model named {name[:100]!r}{alias}.",
                 hint=(meant + (hint or "`videogen models` lists what there is.")).strip(),
             )
         alive = [spec for spec in offers if spec.lifecycle.stage_on(today) is not Stage.RETIRED]
@@ -145,7 +210,7 @@ class Catalog:
 
     def closest(self, name: str, count: int = 3) -> list[str]:
         """The known names most like ``name``."""
-        key = name.lower().strip()
+        key = _key(name[:200])
         shared = {spec.name for spec in self.offers} | {spec.id for spec in self.offers}
         found = difflib.get_close_matches(key, sorted(shared), n=count, cutoff=0.6)
         if not found:
@@ -156,7 +221,7 @@ class Catalog:
         """This catalogue with a user's file applied: rows added or replaced, keys overridden, aliases added.
 
         Raises:
-            ConfigurationError: An override names no offer, or makes a row invalid.
+            ConfigurationError: An override names no offer or makes a row invalid, or aliases run in a circle.
         """
         rows = {spec.id: spec for spec in self.offers}
         rows.update({spec.id: spec for spec in file.models})
@@ -166,7 +231,8 @@ class Catalog:
                 raise ConfigurationError(
                     f"{origin}: [override.{id_!r}] names no offer.", hint=f"Did you mean {near[0]}?" if near else None
                 )
-            rows[id_] = _row({**msgspec.to_builtins(rows[id_]), **changes, "id": id_}, origin)
+            row = msgspec.to_builtins(rows[id_], builtin_types=(date, Decimal))
+            rows[id_] = _row({**row, **changes, "id": id_}, f"{origin}: [override]")
         return Catalog(rows.values(), aliases={**self._aliases, **file.aliases})
 
 

@@ -10,7 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .capabilities import DIMENSIONS, inputs_admitted, kept_defaults, offer_violations, present_inputs
+from .capabilities import (
+    DIMENSIONS,
+    Resolved,
+    default_of,
+    fill_defaults,
+    inputs_admitted,
+    offer_violations,
+    present_inputs,
+)
 from .request import VideoRequest
 from .spec import Mode, ModelSpec
 
@@ -23,6 +31,10 @@ class ModeIndex:
     def __init__(self, offers: Sequence[ModelSpec]) -> None:
         self._offers = offers
         self._modes: list[tuple[int, Mode]] = [(i, mode) for i, spec in enumerate(offers) for mode in spec.modes]
+        # What each mode fills in for fields left out, worked out when first needed: the number of its set of values
+        # in `_defaults`, and a bit for each that is the model's own default.
+        self._filling: list[tuple[int, int] | None] = [None] * len(self._modes)
+        self._defaults: dict[tuple[Any, ...], int] = {}
         groups: dict[tuple[str, Any], list[int]] = {}
         for position, (_, mode) in enumerate(self._modes):
             for key in self._keys(mode):
@@ -58,7 +70,8 @@ class ModeIndex:
         """A bit mask of the modes that admit the request."""
         task, present = request.task, present_inputs(request)
         representative = {
-            key: Mode(tasks=(task,), requires=key[0], allows=key[1]) for key in self._masks.get("inputs", {})
+            key: Mode(tasks=(task,), requires=key[0], allows=key[1], reference_images=1)
+            for key in self._masks.get("inputs", {})
         }
         tests: dict[str, Any] = {
             "tasks": lambda tasks: task in tasks,
@@ -83,26 +96,57 @@ class ModeIndex:
 
     def admitting(self, request: VideoRequest) -> Iterator[tuple[int, Mode]]:
         """Each offer that accepts the request, by position, with the mode that is meant."""
-        mask = self._matching_modes(request)
+        return ((position, resolved.mode) for position, resolved in self.resolving(request))
+
+    def resolving(self, request: VideoRequest) -> Iterator[tuple[int, Resolved]]:
+        """Each offer that accepts the request, by position, with the request resolved against it.
+
+        Offers that fill in the same values share one resolved request.
+        """
+        unset_bits = sum(1 << bit for bit, dim in enumerate(DIMENSIONS) if getattr(request, dim.field) is None)
+        filled: dict[int, VideoRequest] = {}
+        for offer, position in self._meant(request, unset_bits):
+            number = (self._filling[position] or self._fill(position))[0]
+            mode = self._modes[position][1]
+            if number not in filled:
+                filled[number] = fill_defaults(self._offers[offer], mode, request)
+            yield offer, Resolved(request=filled[number], mode=mode)
+
+    def _meant(self, request: VideoRequest, unset_bits: int) -> Iterator[tuple[int, int]]:
+        """Each offer that accepts the request, with the position of the mode that keeps most of its defaults."""
         limits_hold: dict[int, bool] = {}
-        best: tuple[int, Mode] | None = None
-        for position in _set_bits(mask):
-            offer, mode = self._modes[position]
-            if best is not None and best[0] == offer:
-                spec = self._offers[offer]
-                if kept_defaults(spec, mode, request) > kept_defaults(spec, best[1], request):
-                    best = offer, mode
-                continue
-            if best is not None:
-                yield best
-            best = (offer, mode) if self._limits_admit(offer, request, limits_hold) else None
-        if best is not None:
-            yield best
+        current = best = -1  # the offer being looked at, and its best mode so far
+        most = 0
+        for position in _set_bits(self._matching_modes(request)):
+            offer = self._modes[position][0]
+            if offer != current:
+                if best >= 0:
+                    yield current, best
+                current, best, most = offer, -1, -1
+                if not self._limits_admit(offer, request, limits_hold):
+                    most = len(DIMENSIONS)  # no mode of it will do
+            kept = ((self._filling[position] or self._fill(position))[1] & unset_bits).bit_count()
+            if kept > most:
+                best, most = position, kept
+        if best >= 0:
+            yield current, best
+
+    def _fill(self, position: int) -> tuple[int, int]:
+        offer, mode = self._modes[position]
+        spec = self._offers[offer]
+        values = tuple(default_of(spec, mode, dim.field, dim.allowed(mode)) for dim in DIMENSIONS)
+        own = 0
+        for bit, dim in enumerate(DIMENSIONS):
+            default = getattr(spec.default, dim.field)
+            own |= (default is not None and default in dim.allowed(mode)) << bit
+        filling = self._filling[position] = self._defaults.setdefault(values, len(self._defaults)), own
+        return filling
 
     def _limits_admit(self, offer: int, request: VideoRequest, known: dict[int, bool]) -> bool:
-        spec = self._offers[offer]
-        if spec.provider in request.options or offer in self._has_required_options:
-            return next(iter(offer_violations(spec, request)), None) is None
+        if (request.options or self._has_required_options) and (
+            self._offers[offer].provider in request.options or offer in self._has_required_options
+        ):
+            return next(iter(offer_violations(self._offers[offer], request)), None) is None
         group = self._limits[offer]
         if group not in known:
             # Options play no part here: neither given for this provider nor required by it.
@@ -111,10 +155,12 @@ class ModeIndex:
         return known[group]
 
 
+_BITS = [tuple(bit for bit in range(8) if byte >> bit & 1) for byte in range(256)]
+
+
 def _set_bits(mask: int) -> Iterator[int]:
     """Positions of the set bits, in rising order."""
     for index, byte in enumerate(mask.to_bytes((mask.bit_length() + 7) // 8, "little")):
-        while byte:
-            low = byte & -byte
-            yield (index << 3) + low.bit_length() - 1
-            byte ^= low
+        if byte:
+            for bit in _BITS[byte]:
+                yield (index << 3) + bit

@@ -5,7 +5,7 @@ Money is `Decimal` from the data file to the quote. An unknown price is None, ne
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from decimal import ROUND_CEILING, Decimal
 from typing import Any, NamedTuple
@@ -14,10 +14,21 @@ import msgspec
 
 from .capabilities import Fit, frame_size, resolve
 from .errors import RequestError, UnsupportedRequestError
-from .request import VideoRequest
+from .request import VideoRequest, shown_value
 from .spec import ModelSpec, Price, Span
 
-__all__ = ["STALE_AFTER_DAYS", "Quote", "QuoteLine", "bounds", "estimate", "max_duration", "money", "quote"]
+__all__ = [
+    "STALE_AFTER_DAYS",
+    "PriceIndex",
+    "Quote",
+    "QuoteLine",
+    "bounds",
+    "estimate",
+    "max_duration",
+    "money",
+    "quote",
+    "tidy",
+]
 
 STALE_AFTER_DAYS = 180
 """Prices read longer ago than this warn."""
@@ -30,8 +41,10 @@ _UNITS = {
     "megapixel": "megapixel",
     "gpu_second": "GPU s",
 }
+_ZERO = Decimal(0)
 _PER_OUTPUT = ("second", "video", "megapixel", "gpu_second")
 _MICRO = Decimal("0.000001")
+_MOST = 10**12  # US dollars, of a limit
 
 
 class QuoteLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,15 +120,13 @@ def money(value: Any, *, field: str = "max_cost") -> Decimal | None:
     if value is None:
         return None
     try:
-        if isinstance(value, bool):
-            raise ValueError(value)
-        amount = Decimal(str(value).strip().removeprefix("$"))
-    except (ArithmeticError, ValueError) as error:
+        amount = Decimal("NaN") if isinstance(value, bool) else Decimal(str(value).strip().removeprefix("$"))
+    except Exception as error:  # a foreign object may raise anything
         raise RequestError(
-            f"{field}: expected an amount in US dollars, got {value!r}.", hint=f"Write {field}='1.50'."
+            f"{field}: expected an amount in US dollars, got {shown_value(value)}.", hint=f"Write {field}='1.50'."
         ) from error
-    if not amount.is_finite() or amount < 0:
-        raise RequestError(f"{field}: expected an amount of zero or more, got {value!r}.")
+    if not amount.is_finite() or not 0 <= amount < _MOST:
+        raise RequestError(f"{field}: expected an amount from 0 to {_MOST:,} US dollars, got {shown_value(value)}.")
     return amount
 
 
@@ -148,7 +159,9 @@ def _seconds(spec: ModelSpec, request: VideoRequest) -> tuple[Decimal, Decimal] 
 
 def _source_seconds(spec: ModelSpec, request: VideoRequest) -> tuple[Decimal, Decimal] | None:
     clip = request.video
-    if clip is not None and clip.duration is not None:
+    if clip is None:
+        return None
+    if clip.duration is not None:
         seconds = _decimal(clip.duration)
         return seconds, seconds
     if spec.video.max_duration is not None:
@@ -186,23 +199,24 @@ def _charge(price: Price, spec: ModelSpec, request: VideoRequest) -> _Charge | N
     low, high = quantity
     if price.round_up:
         low, high = low.to_integral_value(ROUND_CEILING), high.to_integral_value(ROUND_CEILING)
+    if request.count > 1 and price.unit in _PER_OUTPUT:
+        low, high = low * request.count, high * request.count
     if price.free:
-        low, high = max(low - price.free, Decimal(0)), max(high - price.free, Decimal(0))
+        low, high = max(low - price.free, _ZERO), max(high - price.free, _ZERO)
     cheap, dear = low * (price.amount if price.low is None else price.low), high * price.amount
     if price.minimum is not None:
         cheap, dear = max(cheap, price.minimum), max(dear, price.minimum)
-    if price.unit in _PER_OUTPUT and request.count > 1:
-        low, high, cheap, dear = (value * request.count for value in (low, high, cheap, dear))
     if price.credit_usd is not None:
         cheap, dear = cheap * price.credit_usd, dear * price.credit_usd
-    return _Charge(price, (low, high), (cheap, dear))
+    # Rounded up to a millionth here, so that lines add up to the total and `bounds` and `quote` agree.
+    return _Charge(price, (low, high), (cheap.quantize(_MICRO, ROUND_CEILING), dear.quantize(_MICRO, ROUND_CEILING)))
 
 
 def _charges(spec: ModelSpec, request: VideoRequest) -> Iterator[_Charge | None]:
     """The charges of a resolved request; a None among them means that the price is unknown."""
     base_found = False
     for price in spec.prices:
-        if price.kind == "base" and base_found or not _applies(price, spec, request):
+        if (price.kind == "base" and base_found) or not _applies(price, spec, request):
             continue
         base_found = base_found or price.kind == "base"
         yield _charge(price, spec, request)
@@ -221,6 +235,61 @@ def bounds(spec: ModelSpec, request: VideoRequest) -> tuple[Decimal, Decimal] | 
     return low, high
 
 
+_Rule = tuple[int, str, Decimal, Decimal]  # number of its conditions, unit, least and most USD per unit
+
+
+class PriceIndex:
+    """`bounds` for many offers: equal conditions are asked once per request, plain rules multiplied at once."""
+
+    def __init__(self, offers: Sequence[ModelSpec]) -> None:
+        self._offers = offers
+        self._conditions: dict[Any, int] = {}
+        self._samples: list[Price] = []  # a price with the conditions of each number
+        self._rules = [self._plain_rules(spec) for spec in offers]
+
+    def _plain_rules(self, spec: ModelSpec) -> list[_Rule] | None:
+        """Rules that are only a condition and a factor; None when the offer has any other kind."""
+        rules: list[_Rule] = []
+        for price in spec.prices:
+            odd = price.kind != "base" or price.minimum is not None or price.free or price.round_up or price.options
+            if odd or price.unit not in ("second", "video"):
+                return None
+            key = price.tasks, price.resolutions, price.durations, price.audio
+            number = self._conditions.setdefault(key, len(self._conditions))
+            if number == len(self._samples):
+                self._samples.append(price)
+            most = price.amount * (price.credit_usd or 1)
+            least = most if price.low is None else price.low * (price.credit_usd or 1)
+            rules.append((number, price.unit, least, most))
+        return rules
+
+    def asking(self, request: VideoRequest) -> Callable[[int], tuple[Decimal, Decimal] | None]:
+        """The `bounds` of a resolved request at an offer, by position."""
+        holds: dict[int, bool] = {}
+        units = {"video": Decimal(request.count)}
+        if request.duration is not None:
+            units["second"] = _decimal(request.duration) * request.count
+
+        def applies(number: int) -> bool:
+            if number not in holds:
+                holds[number] = _applies(self._samples[number], self._offers[0], request)
+            return holds[number]
+
+        def at(position: int) -> tuple[Decimal, Decimal] | None:
+            rules = self._rules[position]
+            if rules is None:
+                return bounds(self._offers[position], request)
+            for number, unit, least, most in rules:
+                if applies(number):
+                    if unit not in units:
+                        return bounds(self._offers[position], request)
+                    high = (units[unit] * most).quantize(_MICRO, ROUND_CEILING)
+                    return (high if least is most else (units[unit] * least).quantize(_MICRO, ROUND_CEILING)), high
+            return None
+
+        return at
+
+
 def quote(spec: ModelSpec, request: VideoRequest, *, today: date | None = None) -> Quote:
     """Price a request that is already resolved.
 
@@ -230,25 +299,26 @@ def quote(spec: ModelSpec, request: VideoRequest, *, today: date | None = None) 
         today: To warn of stale prices.
     """
     charges = list(_charges(spec, request))
-    read = min((c.price.as_of or spec.as_of for c in charges if c is not None), default=spec.as_of)
-    source = next((c.price.source for c in charges if c is not None and c.price.source), spec.source)
+    known = [charge for charge in charges if charge is not None]
+    read, source = min(
+        ((c.price.as_of or spec.as_of, c.price.source or spec.source) for c in known), default=(spec.as_of, spec.source)
+    )
+    if len(known) < len(charges):
+        why = "its list has none for this request" if spec.prices else "none is published"
+        note = f"The price of {spec.id} is unknown: {why}. You can add one in videogen.toml."
+        return Quote(offer=spec.id, amount=None, low=None, high=None, as_of=read, source=source, notes=(note,))
     notes = []
     if today is not None and (today - read).days > STALE_AFTER_DAYS:
         notes.append(f"The price was read on {read}, {(today - read).days} days ago; check it at {source}.")
-    known = [charge for charge in charges if charge is not None]
-    if len(known) < len(charges):
-        why = "no price is known for it" if spec.prices else "its provider publishes no price"
-        notes.append(f"The price of {spec.id} is unknown: {why}. You can add one in videogen.toml.")
-        return Quote(offer=spec.id, amount=None, low=None, high=None, as_of=read, source=source, notes=tuple(notes))
-    if request.duration is None and request.video is not None and request.video.duration is None:
+    if any(c.price.unit != "gpu_second" and c.quantity[0] != c.quantity[1] for c in known):
         notes.append("The length of the source clip is not known; the high end is for the longest one allowed.")
     low = sum((c.usd[0] for c in known), Decimal(0))
     high = sum((c.usd[1] for c in known), Decimal(0))
     return Quote(
         offer=spec.id,
-        amount=_tidy(high),
-        low=_tidy(low),
-        high=_tidy(high),
+        amount=tidy(high),
+        low=tidy(low),
+        high=tidy(high),
         lines=tuple(_line(charge, request) for charge in known),
         as_of=read,
         source=source,
@@ -261,11 +331,11 @@ def _line(charge: _Charge, request: VideoRequest) -> QuoteLine:
     label = price.label or ("surcharge" if price.kind == "surcharge" else _default_label(price, request))
     return QuoteLine(
         label=label,
-        quantity=_tidy(charge.quantity[1]),
+        quantity=tidy(charge.quantity[1]),
         unit=_UNITS[price.unit],
-        unit_price=_tidy(price.amount * (price.credit_usd or 1)),
-        low=_tidy(charge.usd[0]),
-        high=_tidy(charge.usd[1]),
+        unit_price=tidy(price.amount * (price.credit_usd or 1)),
+        low=tidy(charge.usd[0]),
+        high=tidy(charge.usd[1]),
     )
 
 
@@ -278,8 +348,8 @@ def _default_label(price: Price, request: VideoRequest) -> str:
     return " ".join(words) or "video"
 
 
-def _tidy(amount: Decimal) -> Decimal:
-    """Rounded up to a millionth, with at least two decimals kept: 0.8 -> 0.80."""
+def tidy(amount: Decimal) -> Decimal:
+    """An amount for people: rounded up to a millionth, with at least two decimals kept: 0.8 -> 0.80."""
     rounded = amount.quantize(_MICRO, rounding=ROUND_CEILING).normalize()
     exponent = rounded.as_tuple().exponent
     return rounded if isinstance(exponent, int) and exponent < -2 else rounded.quantize(Decimal("0.01"))
@@ -298,9 +368,12 @@ def max_duration(spec: ModelSpec, request: VideoRequest, budget: Decimal) -> flo
     """The longest clip, in seconds, whose high estimate is within ``budget``; None when none is.
 
     Raises:
-        RequestError: The price of the model is unknown.
+        RequestError: The price of the model is unknown, the budget is no amount, or no length can be chosen.
         UnsupportedRequestError: The model cannot do the rest of the request.
     """
+    limit = money(budget, field="max_cost")
+    if limit is None:
+        raise RequestError("max_cost: say how much the clip may cost.", hint="Write max_cost='1.50'.")
     longest: float | None = None
     priced = False
     for mode in spec.modes:
@@ -315,11 +388,13 @@ def max_duration(spec: ModelSpec, request: VideoRequest, budget: Decimal) -> flo
             if cost is None:
                 continue
             priced = True
-            if cost[1] <= budget:
+            if cost[1] <= limit:
                 longest = seconds
                 break
     if not priced:
-        resolve(spec, request)  # says what else is wrong with the request
+        rest = resolve(spec, msgspec.structs.replace(request, duration=None))  # says what else is wrong
+        if rest.request.duration is None:
+            raise RequestError(f"{spec.id} takes no duration for {request.task.value}: the length follows its input.")
         raise RequestError(
             f"The price of {spec.id} is unknown, so no length can be said.", hint="Add its price in videogen.toml."
         )
@@ -332,5 +407,8 @@ def _durations_down(values: tuple[float, ...] | Span) -> Iterator[float]:
         yield from sorted(values, reverse=True)
         return
     step = values.step or 0.1
+    top = values.min + int((values.max - values.min) / step + 1e-9) * step
+    if values.step is None and values.max > top + 1e-9:
+        yield values.max
     for index in range(int((values.max - values.min) / step + 1e-9), -1, -1):
         yield round(values.min + index * step, 6)

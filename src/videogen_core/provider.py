@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from .catalog import parse_catalog
 from .errors import ProviderError
-from .jobs import JobStatus
 from .request import Media, VideoRequest
 from .spec import ModelSpec
+from .states import JobStatus
 
 if TYPE_CHECKING:
     import httpx
@@ -80,11 +80,13 @@ class Submission:
         provider_job_id: The vendor's id, 1 to 512 visible ASCII characters.
         handle: Plain JSON that `Session.poll` gets back, in this process or another, today or tomorrow.
         request_id: The vendor's id of the HTTP request.
+        poll_after: Seconds until the first poll is worth it, where the provider says.
     """
 
     provider_job_id: str
     handle: dict[str, Any] = field(default_factory=dict)
     request_id: str | None = None
+    poll_after: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,7 +226,7 @@ class Session(ABC):
 
     async def close(self) -> None:
         """Release connections."""
-        return None
+        return
 
 
 class Provider(ABC):
@@ -264,7 +266,7 @@ class Provider(ABC):
         Raises:
             MissingCredentialsError: Naming the variable to set, never its value.
         """
-        return None
+        return
 
     @abstractmethod
     def connect(self, context: Context) -> Session:

@@ -10,10 +10,13 @@ import binascii
 import hashlib
 import io
 import math
+import operator
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from enum import StrEnum
+from itertools import islice
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -27,8 +30,14 @@ MAX_PROMPT_CHARS = 200_000
 """No model takes more (the largest documented limit is 131,072 tokens); longer text is refused unread."""
 
 _RESOLUTION_ALIASES = {"2160p": "4k", "uhd": "4k", "1440p": "2k", "hd": "720p", "fullhd": "1080p", "fhd": "1080p"}
-_RESOLUTION = re.compile(r"^(\d{2,5}p|\d{1,2}k|auto)$")
-_ASPECT = re.compile(r"^(\d{1,5})[:/x](\d{1,5})$")
+_RESOLUTION = re.compile(r"([1-9][0-9]{1,4}p|[1-9][0-9]?k|auto)")
+_ASPECT = re.compile(r"([0-9]{1,5})[:/x]([0-9]{1,5})")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_UNRECORDABLE = re.compile("[\x00\ud800-\udfff]")
+_MAX_ADDRESS = 32_768  # characters of a path or URL
+_MAX_ITEMS = 1_000  # reference images or camera moves; ends endless iterators
+_MAX_OPTIONS = 100_000  # values in ``options``
+_MAX_OPTION_DEPTH = 20
 
 
 class Task(StrEnum):
@@ -76,20 +85,32 @@ class Media(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         Raises:
             InvalidMediaError: The value is none of these, or a data URI that cannot be decoded.
         """
+        try:
+            return cls._of(value, field)
+        except InvalidMediaError:
+            raise
+        except Exception as error:  # whatever a foreign object raises when it is looked at
+            raise InvalidMediaError(
+                f"{field}: this {type(value).__name__} cannot be read ({type(error).__name__}).",
+                hint="Pass a path, an http(s) URL, a data URI, bytes or a PIL image.",
+            ) from error
+
+    @classmethod
+    def _of(cls, value: Any, field: str) -> Media:
         if isinstance(value, Media):
+            if [value.path, value.url, value.data].count(None) != 2:
+                raise InvalidMediaError(f"{field}: a Media has exactly one of path, url and data.")
             return value
         if isinstance(value, (bytes, bytearray, memoryview)):
-            if not len(value):
-                raise InvalidMediaError(f"{field}: the bytes are empty.", hint="Pass the content of an image file.")
-            return cls(data=bytes(value))
+            return cls(data=_not_empty(bytes(value), field))
         if isinstance(value, os.PathLike):
-            return cls(path=os.fspath(value))
+            return cls(path=_address(os.fsdecode(value), field))
         if isinstance(value, str):
-            return cls._of_text(value, field)
+            return cls._of_text(str.__str__(value), field)
         if hasattr(value, "save") and hasattr(value, "mode"):  # a PIL image, without importing Pillow
             buffer = io.BytesIO()
             value.save(buffer, format="PNG")
-            return cls(data=buffer.getvalue())
+            return cls(data=_not_empty(buffer.getvalue(), field))
         raise InvalidMediaError(
             f"{field}: expected a path, an http(s) URL, a data URI, bytes or a PIL image, got {type(value).__name__}."
         )
@@ -98,20 +119,50 @@ class Media(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def _of_text(cls, value: str, field: str) -> Media:
         if not value.strip():
             raise InvalidMediaError(f"{field}: the path is empty.")
-        if value.startswith("data:"):
+        if value[:5].lower() == "data:":
             return cls(data=_decode_data_uri(value, field))
-        if re.match(r"^[A-Za-z][A-Za-z0-9+.-]+://", value):
-            return cls(url=value)
-        return cls(path=value)
+        address = _address(value, field)
+        return cls(url=address) if _SCHEME.match(address) else cls(path=address)
 
     @property
     def label(self) -> str:
-        """How messages name it: the path, the URL without its query, or the byte count."""
+        """How messages name it: the path, the URL without its secrets (user, query), or the byte count."""
         if self.path is not None:
             return self.path
         if self.url is not None:
-            return self.url.partition("?")[0]
+            scheme, _, rest = re.split(r"[?#]", self.url, maxsplit=1)[0].partition("://")
+            host, slash, path = rest.partition("/")
+            return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
         return f"{len(self.data or b'')} bytes"
+
+    @property
+    def identity(self) -> str:
+        """What tells it from other inputs without reading it: its hash where known, else its whole address."""
+        if self.sha256 is not None:
+            return self.sha256
+        if self.data is not None:
+            return hashlib.sha256(self.data).hexdigest()
+        return self.url or self.path or ""
+
+
+def _not_empty(data: bytes, field: str) -> bytes:
+    if not data:
+        raise InvalidMediaError(f"{field}: the bytes are empty.", hint="Pass the content of an image file.")
+    return data
+
+
+def _address(text: str, field: str) -> str:
+    """A path or URL that can be opened and recorded."""
+    if len(text) > _MAX_ADDRESS:
+        raise InvalidMediaError(
+            f"{field}: {len(text):,} characters are no path or URL.",
+            hint="Write Base64 text as a data URI: data:image/png;base64,…",
+        )
+    if _UNRECORDABLE.search(text):
+        raise InvalidMediaError(
+            f"{field}: the path or URL {shown_value(text)} is not valid text.", hint="Rename the file."
+        )
+    return text
 
 
 def _decode_data_uri(uri: str, field: str) -> bytes:
@@ -119,7 +170,10 @@ def _decode_data_uri(uri: str, field: str) -> bytes:
     try:
         if not comma:
             raise ValueError("no comma")
-        data = base64.b64decode(body, validate=True) if header.endswith(";base64") else unquote_to_bytes(body)
+        if header.rstrip().lower().endswith(";base64"):
+            data = base64.b64decode("".join(body.split()), validate=True)
+        else:
+            data = unquote_to_bytes(body)
     except (ValueError, binascii.Error) as error:
         raise InvalidMediaError(
             f"{field}: the data URI cannot be decoded.", hint="Write data:image/png;base64,…"
@@ -205,8 +259,8 @@ class VideoRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             prompt=_text("prompt", prompt) or "",
             task=_task(task, first, last, references, clip),
             duration=_number("duration", duration, "seconds", below=86_400),
-            resolution=_resolution(resolution),
-            aspect_ratio=_aspect_ratio(aspect_ratio),
+            resolution=resolution_name(resolution),
+            aspect_ratio=aspect_ratio_name(aspect_ratio),
             audio=_flag("audio", audio),
             fps=_number("fps", fps, "frames per second", below=1_000),
             seed=_integer("seed", seed, minimum=0, maximum=2**63 - 1),
@@ -215,30 +269,30 @@ class VideoRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             last_frame=last,
             reference_images=references,
             video=clip,
-            negative_prompt=_text("negative_prompt", negative_prompt),
+            negative_prompt=_text("negative_prompt", negative_prompt) or None,
             camera=_camera(camera),
             options=_options(options),
         )
 
     def given(self) -> dict[str, Any]:
         """The fields that were set, as plain JSON data without media bytes."""
-        data: dict[str, Any] = msgspec.to_builtins(self)
-        for name in ("image", "last_frame", "video"):
-            if (media := getattr(self, name)) is not None:
-                data[name] = media.label
-        if self.reference_images:
-            data["reference_images"] = [media.label for media in self.reference_images]
-        return data
+        return self._plain(lambda media: media.label)
 
     def fingerprint(self) -> str:
         """A sha256 over the canonical request, media by content hash where it is known."""
-        data = self.given()
+        return hashlib.sha256(
+            msgspec.json.encode(self._plain(lambda media: media.identity), order="sorted")
+        ).hexdigest()
+
+    def _plain(self, name_of: Callable[[Media], str]) -> dict[str, Any]:
+        bare = msgspec.structs.replace(self, image=None, last_frame=None, video=None, reference_images=())
+        data: dict[str, Any] = msgspec.to_builtins(bare)
         for name in ("image", "last_frame", "video"):
             if (media := getattr(self, name)) is not None:
-                data[name] = media.sha256 or media.label
+                data[name] = name_of(media)
         if self.reference_images:
-            data["reference_images"] = [media.sha256 or media.label for media in self.reference_images]
-        return hashlib.sha256(msgspec.json.encode(data, order="sorted")).hexdigest()
+            data["reference_images"] = [name_of(media) for media in self.reference_images]
+        return data
 
     def media(self) -> list[tuple[str, Media]]:
         """Every input with its field name, in a fixed order."""
@@ -252,10 +306,9 @@ def _task(
     task: str | Task | None, image: Media | None, last: Media | None, references: tuple[Media, ...], video: Media | None
 ) -> Task:
     if task is not None:
-        try:
-            return Task(task)
-        except ValueError as error:
-            raise RequestError(f"task: {task!r} is not a task.", hint=f"Allowed: {', '.join(Task)}.") from error
+        if not isinstance(task, str) or str.__str__(task) not in set(Task):
+            raise RequestError(f"task: {shown_value(task)} is not a task.", hint=f"Allowed: {', '.join(Task)}.")
+        return Task(str.__str__(task))
     if video is not None:
         return Task.EDIT_VIDEO
     if last is not None:
@@ -270,126 +323,180 @@ def _text(field: str, value: Any) -> str | None:
         return None
     if not isinstance(value, str):
         raise RequestError(f"{field}: expected text, got {type(value).__name__}.")
-    if len(value) > MAX_PROMPT_CHARS:
+    text = str.__str__(value)
+    if len(text) > MAX_PROMPT_CHARS:
         raise RequestError(
-            f"{field}: {len(value):,} characters is more than any model takes ({MAX_PROMPT_CHARS:,}).",
+            f"{field}: {len(text):,} characters is more than any model takes ({MAX_PROMPT_CHARS:,}).",
             hint="Shorten it; most models stop between 1,000 and 4,000 characters.",
         )
     try:
-        value.encode("utf-8")
+        text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise RequestError(f"{field}: it holds half of a surrogate pair at position {error.start}.") from error
-    if "\x00" in value:
+    if "\x00" in text:
         raise RequestError(f"{field}: it holds a NUL character.")
-    return value
+    return text
 
 
 def _number(field: str, value: Any, unit: str, *, below: float) -> float | None:
     if value is None:
         return None
-    wrong = RequestError(f"{field}: expected a positive number of {unit}, got {_shown(value)}.")
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)) and not hasattr(value, "__float__"):
-        raise wrong
     try:
-        number = float(value)
-    except (ValueError, OverflowError, TypeError) as error:
-        raise wrong from error
-    if not math.isfinite(number) or not 0 < number < below:
-        raise wrong
+        number = math.nan if isinstance(value, bool) else float(value)
+    except Exception:  # a foreign object may raise anything
+        number = math.nan
+    if not 0 < number < below:
+        raise RequestError(f"{field}: expected a positive number of {unit} below {below:,g}, got {shown_value(value)}.")
     return number
 
 
 def _integer(field: str, value: Any, *, minimum: int, maximum: int) -> int | None:
     if value is None:
         return None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:
-        raise RequestError(f"{field}: expected a whole number from {minimum} to {maximum}, got {_shown(value)}.")
-    return value
+    try:
+        whole = isinstance(value, float) and value.is_integer()
+        number = None if isinstance(value, bool) else int(value) if whole else operator.index(value)
+    except Exception:  # a foreign object may raise anything
+        number = None
+    if number is None or not minimum <= number <= maximum:
+        raise RequestError(f"{field}: expected a whole number from {minimum} to {maximum}, got {shown_value(value)}.")
+    return int(number)
 
 
 def _flag(field: str, value: Any) -> bool | None:
     if value is None or isinstance(value, bool):
         return value
-    raise RequestError(f"{field}: expected True or False, got {_shown(value)}.")
+    raise RequestError(f"{field}: expected True or False, got {shown_value(value)}.")
 
 
-def _resolution(value: Any) -> str | None:
+def resolution_name(value: Any) -> str | None:
+    """The one spelling of a resolution: ``4k`` for ``2160p`` or ``4K``."""
     if value is None:
         return None
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = f"{value}p"
-    text = value.strip().lower() if isinstance(value, str) else ""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 100_000:
+        value = f"{int(value)}p"
+    text = _word(value)
     text = _RESOLUTION_ALIASES.get(text, text)
-    if not _RESOLUTION.match(text):
+    if not _RESOLUTION.fullmatch(text):
         raise RequestError(
-            f"resolution: expected a name such as '720p' or '4k', got {_shown(value)}.",
+            f"resolution: expected a name such as '720p' or '4k', got {shown_value(value)}.",
             hint="Give the shape separately: resolution='720p', aspect_ratio='9:16'.",
         )
     return text
 
 
-def _aspect_ratio(value: Any) -> str | None:
+def aspect_ratio_name(value: Any) -> str | None:
+    """The one spelling of an aspect ratio: ``16:9`` for ``16x9``."""
     if value is None:
         return None
-    text = value.strip().lower() if isinstance(value, str) else ""
+    text = _word(value)
     if text in ("auto", "adaptive"):
         return "auto"
-    match = _ASPECT.match(text)
+    match = _ASPECT.fullmatch(text)
     if not match or not int(match[1]) or not int(match[2]):
-        raise RequestError(f"aspect_ratio: expected something like '16:9', got {_shown(value)}.")
+        raise RequestError(f"aspect_ratio: expected something like '16:9', got {shown_value(value)}.")
     return f"{int(match[1])}:{int(match[2])}"
+
+
+def _word(value: Any) -> str:
+    """Short text in lower case without spaces around it; empty when it is none."""
+    text = str.__str__(value) if isinstance(value, str) else ""
+    return text.strip().lower() if len(text) <= 100 else ""
+
+
+def _items(field: str, value: Any, what: str) -> list[Any]:
+    """The members of an ordered, finite collection."""
+    wrong = f"{field}: expected a list of {what}, got {type(value).__name__}."
+    if isinstance(value, (str, bytes, bytearray, memoryview, os.PathLike, Media, Mapping, AbstractSet)):
+        raise RequestError(wrong)
+    try:
+        items = list(islice(iter(value), _MAX_ITEMS + 1))
+    except Exception as error:  # not iterable, or a foreign object that raises while it is read
+        raise RequestError(wrong) from error
+    if len(items) > _MAX_ITEMS:
+        raise RequestError(f"{field}: more than {_MAX_ITEMS} {what}.")
+    return items
 
 
 def _camera(value: Any) -> tuple[str, ...]:
     if value is None:
         return ()
-    moves = [value] if isinstance(value, str) else list(value) if isinstance(value, Iterable) else [value]
-    cleaned = [" ".join(move.lower().split()) if isinstance(move, str) else "" for move in moves]
-    if not all(cleaned):
-        raise RequestError(f"camera: expected moves such as ['push in', 'pan left'], got {_shown(value)}.")
+    moves = [value] if isinstance(value, str) else _items("camera", value, "moves")
+    cleaned = [" ".join(_word(move).split()) for move in moves]
+    if not all(move.isprintable() and move for move in cleaned):
+        raise RequestError(f"camera: expected moves such as ['push in', 'pan left'], got {shown_value(value)}.")
     return tuple(cleaned)
 
 
 def _options(value: Any) -> dict[str, dict[str, Any]]:
     if value is None:
         return {}
-    if not isinstance(value, Mapping) or not all(
-        isinstance(key, str) and isinstance(item, Mapping) and all(isinstance(name, str) for name in item)
-        for key, item in value.items()
-    ):
+    try:
+        plain = _Plain().copy(value, "options")
+    except RequestError:
+        raise
+    except Exception as error:  # a foreign mapping may raise anything
+        raise RequestError(f"options: this {type(value).__name__} cannot be read.") from error
+    if not isinstance(plain, dict) or not all(isinstance(item, dict) for item in plain.values()):
         raise RequestError(
-            f"options: expected a dict per provider, got {_shown(value)}.",
+            f"options: expected a dict per provider, got {shown_value(value)}.",
             hint="Write options={'veo': {'person_generation': 'allow_adult'}}.",
         )
-    try:
-        plain: dict[str, dict[str, Any]] = msgspec.json.decode(msgspec.json.encode(value))
-    except (TypeError, ValueError, msgspec.MsgspecError) as error:
-        raise RequestError(f"options: not plain data ({error}).") from error
-    if _has_null_number(value):
-        raise RequestError("options: NaN and infinity are not numbers that a provider can take.")
     return {key: item for key, item in plain.items() if item}
 
 
-def _has_null_number(value: Any) -> bool:
-    if isinstance(value, float):
-        return not math.isfinite(value)
-    if isinstance(value, Mapping):
-        return any(_has_null_number(item) for item in value.values())
-    if isinstance(value, (list, tuple)):
-        return any(_has_null_number(item) for item in value)
-    return False
+class _Plain:
+    """Copies JSON-like data; anything that JSON could only hold by changing it is refused, with its place."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def copy(self, value: Any, place: str, depth: int = 0) -> Any:
+        self.seen += 1
+        if depth > _MAX_OPTION_DEPTH or self.seen > _MAX_OPTIONS:
+            raise RequestError(f"options: too large or too deeply nested at {place[:80]}.")
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, str):
+            return _text(place, value)
+        if isinstance(value, int):
+            if not -(2**63) <= value < 2**64:
+                raise RequestError(f"{place}: the number has more than 64 bits.")
+            return int(value)
+        if isinstance(value, float):
+            if not math.isfinite(value):
+                raise RequestError(f"{place}: NaN and infinity are not numbers that a provider can take.")
+            return float(value)
+        if isinstance(value, Mapping):
+            return {
+                self._key(key, place): self.copy(item, f"{place}.{key}"[:200], depth + 1) for key, item in value.items()
+            }
+        if isinstance(value, (list, tuple)):
+            return [self.copy(item, f"{place}[{i}]", depth + 1) for i, item in enumerate(value)]
+        raise RequestError(
+            f"{place}: {type(value).__name__} is not plain data.",
+            hint="Options hold text, numbers, True, False, None, lists and dicts.",
+        )
+
+    @staticmethod
+    def _key(key: Any, place: str) -> str:
+        if not isinstance(key, str):
+            raise RequestError(f"{place}: keys are text, got {shown_value(key)}.")
+        return _text(place, key) or ""
 
 
 def _media_list(value: Any) -> tuple[Media, ...]:
     if value is None:
         return ()
-    if isinstance(value, (str, bytes, os.PathLike, Media)) or not isinstance(value, Iterable):
-        raise RequestError(f"reference_images: expected a list of images, got {type(value).__name__}.")
-    return tuple(Media.of(item, field=f"reference_images[{i}]") for i, item in enumerate(value))
+    items = _items("reference_images", value, "images")
+    return tuple(Media.of(item, field=f"reference_images[{i}]") for i, item in enumerate(items))
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
+def shown_value(value: Any) -> str:
+    """A value for a message, short, whatever it is."""
+    try:
+        text = repr(value[:100]) if isinstance(value, (str, bytes)) else repr(value)
+        text = text.encode("utf-8", "backslashreplace").decode()
+    except Exception:  # a foreign object may raise anything
+        return f"a {type(value).__name__}"
     return text if len(text) <= 80 else text[:77] + "…"

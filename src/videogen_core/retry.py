@@ -5,6 +5,7 @@ Pure: the clock and the dice are arguments, so every schedule can be tested with
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -28,28 +29,38 @@ class Backoff(msgspec.Struct, frozen=True, kw_only=True):
     def delays(self, dice: Random) -> Iterator[float]:
         """One wait between each two tries: ``attempts - 1`` of them."""
         for attempt in range(self.attempts - 1):
-            yield min(self.first * 2**attempt, self.cap) * dice.uniform(0.5, 1.0)
+            yield min(self.first * 2.0 ** min(attempt, 60), self.cap) * dice.uniform(0.5, 1.0)
 
 
-def retry_after(value: str | None, date_header: str | None = None) -> float | None:
+def retry_after(value: str | None, date_header: str | None = None, *, now: datetime | None = None) -> float | None:
     """Seconds that a ``Retry-After`` header asks for, from either of its forms; None when absent or garbage.
 
     A date is measured against the response's own ``Date``, so that a wrong clock here does not matter.
+
+    Args:
+        value: The header.
+        date_header: The response's ``Date``.
+        now: Used when there is no ``Date``; the system's clock unless given.
     """
     if not value:
         return None
     try:
         seconds = float(value)
     except ValueError:
-        try:
-            then = parsedate_to_datetime(value)
-            now = parsedate_to_datetime(date_header) if date_header else datetime.now(UTC)
-            seconds = (then - now).total_seconds()
-        except (ValueError, TypeError):
+        then = _http_date(value)
+        if then is None:
             return None
-    if seconds != seconds or seconds in (float("inf"), float("-inf")):
+        sent = _http_date(date_header) if date_header else None
+        seconds = (then - (sent or now or datetime.now(UTC))).total_seconds()
+    return max(seconds, 0.0) if math.isfinite(seconds) else None
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    return max(seconds, 0.0)
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def poll_interval(elapsed: float, expected: float | None, *, shortest: float = 1.0, longest: float = 15.0) -> float:
@@ -100,5 +111,5 @@ def resting_until(
         streak += 1
     if streak < threshold:
         return None
-    rest = min(first_rest * 2 ** min(streak - threshold, 20), longest_rest)
+    rest = min(first_rest * 2.0 ** min(streak - threshold, 20), longest_rest)
     return outcomes[-1].at + rest

@@ -6,7 +6,7 @@ The same request, policy, catalogue and facts give the same route, whatever orde
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from .capabilities import Change, Fit, Resolved, check, fill_defaults, resolve, unsupported
+from .capabilities import Change, Fit, Resolved, resolve
 from .catalog import Catalog
 from .errors import BudgetExceededError, NoRouteError, RequestError, UnsupportedRequestError, VideogenError
-from .pricing import Quote, bounds, quote
+from .pricing import Quote, bounds, quote, tidy
 from .request import VideoRequest
 from .spec import Mode, ModelSpec, Stage, Tier
 
@@ -25,7 +25,8 @@ __all__ = ["Candidate", "Facts", "Policy", "Prefer", "Rejection", "Route", "rout
 
 Prefer = Literal["cheapest", "fastest", "best", "balanced"]
 
-_TIERS = tuple(Tier)
+_RANK = {tier: rank for rank, tier in enumerate(Tier)}
+_PRICED_OUT = {"cost", "unknown_price", "unsupported"}
 # What a quality preset means: the least tier, and how to rank when the user does not say.
 _PRESETS: dict[Tier, tuple[int, Prefer]] = {
     Tier.ECONOMY: (0, "cheapest"),
@@ -147,39 +148,75 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
         return {"offer": self.offer, "reason": self.reason, "message": self.message}
 
 
+class _Survivor(msgspec.Struct, frozen=True, gc=False):
+    """An offer that nothing speaks against."""
+
+    spec: ModelSpec
+    resolved: Resolved
+    cost: tuple[Decimal, Decimal] | None
+    latency: float | None
+    quality: int  # rank of its tier
+    dollars: float  # the high end for ranking: whole millionths, which a float holds exactly up to 9 * 10^9
+    seconds: float  # latency for ranking
+
+
+_Rank = Callable[[_Survivor], tuple[Any, ...]]
+
+
 class Route:
-    """The router's answer. Refusals are worked out when they are looked at."""
+    """The router's answer. Candidates after the first, and refusals, are worked out when they are looked at."""
 
     def __init__(
         self,
-        candidates: tuple[Candidate, ...],
+        survivors: Sequence[_Survivor],
         *,
+        rank: _Rank,
         scope: tuple[ModelSpec, ...],
         request: VideoRequest,
         policy: Policy,
         facts: Facts,
     ) -> None:
-        self.candidates = candidates
         self.request = request
         self.policy = policy
         self.facts = facts
+        self._survivors = survivors
+        self._rank = rank
         self._scope = scope
 
-    @property
+    def _candidate(self, survivor: _Survivor) -> Candidate:
+        cost = survivor.cost
+        return Candidate(
+            spec=survivor.spec,
+            request=survivor.resolved.request,
+            mode=survivor.resolved.mode,
+            low=None if cost is None else tidy(cost[0]),
+            high=None if cost is None else tidy(cost[1]),
+            latency=survivor.latency,
+            score=self._rank(survivor),
+            changes=survivor.resolved.changes,
+            today=self.facts.today,
+        )
+
+    @cached_property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Every offer that can do it, best first."""
+        return tuple(map(self._candidate, self._survivors))
+
+    @cached_property
     def chosen(self) -> Candidate:
         """The best candidate.
 
         Raises:
             VideogenError: There is none; see `failure`.
         """
-        if not self.candidates:
+        if not self._survivors:
             raise self.failure()
-        return self.candidates[0]
+        return self._candidate(self._survivors[0])
 
     @cached_property
     def rejected(self) -> tuple[Rejection, ...]:
         """Every offer that was refused, with its reason, in order of id."""
-        accepted = {candidate.spec.id for candidate in self.candidates}
+        accepted = {survivor.spec.id for survivor in self._survivors}
         return tuple(
             _rejection(spec, self.request, self.policy, self.facts) for spec in self._scope if spec.id not in accepted
         )
@@ -187,26 +224,44 @@ class Route:
     def failure(self) -> VideogenError:
         """The error that says best why there is no candidate."""
         rejected = self.rejected
-        reasons = {rejection.reason for rejection in rejected}
-        if len(self._scope) == 1 and reasons == {"unsupported"}:
-            spec = self._scope[0]
-            return unsupported(spec, check(spec, self.request))
+        if not rejected:
+            return NoRouteError("No plugin offers any model.", hint="`videogen plugins` lists what is installed.")
+        serious = [r for r in rejected if r.reason != "placeholder"] or list(rejected)
+        reasons = {rejection.reason for rejection in serious}
+        if len(serious) == 1 and reasons == {"unsupported"}:
+            spec = next(spec for spec in self._scope if spec.id == serious[0].offer)
+            try:
+                resolve(spec, self.request, self.policy.fit)
+            except UnsupportedRequestError as error:
+                return error
         hint = "`videogen route` shows every refusal."
-        if reasons & {"cost", "unknown_price"} and reasons <= {"cost", "unknown_price", "unsupported", "placeholder"}:
-            cost = next(r for r in rejected if r.reason in ("cost", "unknown_price"))
-            return BudgetExceededError(f"No offer fits the budget. {cost.offer}: {cost.message}", hint=hint)
-        if reasons == {"not_ready"} or reasons == {"not_ready", "placeholder"}:
-            hint = "Set up a provider (`videogen doctor` says how), or pass model='sandbox' for a placeholder clip."
-        shown = [r for r in rejected if r.reason != "placeholder"] or list(rejected)
-        first = "; ".join(f"{r.offer}: {r.message}" for r in shown[:3])
-        more = f" (and {len(shown) - 3} more)" if len(shown) > 3 else ""
-        message = f"No offer can take this request. {first}{more}" if rejected else "No plugin offers any model."
-        return NoRouteError(message, rejected=rejected, hint=hint)
+        if self.policy.max_cost is not None and reasons & {"cost", "unknown_price"} and reasons <= _PRICED_OUT:
+            return self._over_budget(hint)
+        if reasons == {"not_ready"}:
+            hint = "Set up a provider (`videogen doctor` says how), or ask for a placeholder clip by name."
+        first = "; ".join(f"{r.offer}: {r.message}" for r in serious[:3])
+        more = f" (and {len(serious) - 3} more)" if len(serious) > 3 else ""
+        return NoRouteError(f"No offer can take this request. {first}{more}", rejected=rejected, hint=hint)
+
+    def _over_budget(self, hint: str) -> BudgetExceededError:
+        """Names the offer that comes nearest to ``max_cost``."""
+        specs = {spec.id: spec for spec in self._scope}
+        prices = []
+        for rejection in self.rejected:
+            if rejection.reason == "cost":
+                spec = specs[rejection.offer]
+                cost = bounds(spec, resolve(spec, self.request, self.policy.fit).request)
+                prices.append((cost[1] if cost else Decimal(0), rejection))
+        if prices:
+            cheapest = min(prices, key=lambda pair: pair[0])[1]
+        else:
+            cheapest = next(r for r in self.rejected if r.reason == "unknown_price")
+        return BudgetExceededError(f"No offer fits the budget. {cheapest.offer}: {cheapest.message}", hint=hint)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON data."""
         return {
-            "chosen": self.candidates[0].offer if self.candidates else None,
+            "chosen": self.chosen.offer if self._survivors else None,
             "candidates": [candidate.to_dict() for candidate in self.candidates],
             "rejected": [rejection.to_dict() for rejection in self.rejected],
         }
@@ -264,7 +319,7 @@ def _refusal(spec: ModelSpec, policy: Policy, facts: Facts) -> tuple[str, str] |
             return "licence", f"{spec.license.name} forbids commercial use"
         if policy.territory and policy.territory.upper() in spec.license.excluded_territories:
             return "licence", f"{spec.license.name} excludes {policy.territory.upper()}"
-    if policy.quality is not None and not spec.placeholder and _TIERS.index(spec.tier) < _PRESETS[policy.quality][0]:
+    if policy.quality is not None and not spec.placeholder and _RANK[spec.tier] < _PRESETS[policy.quality][0]:
         return "quality", f"tier {spec.tier}, {policy.quality} asked"
     if policy.need_ready and provider in facts.not_ready:
         return "not_ready", facts.not_ready[provider]
@@ -273,7 +328,7 @@ def _refusal(spec: ModelSpec, policy: Policy, facts: Facts) -> tuple[str, str] |
     return None
 
 
-def _cost_refusal(spec: ModelSpec, high: Decimal | None, policy: Policy) -> tuple[str, str] | None:
+def _cost_refusal(high: Decimal | None, policy: Policy) -> tuple[str, str] | None:
     if high is None:
         if policy.max_cost is not None and not policy.allow_unknown_price:
             return "unknown_price", "its price is unknown, so it cannot be held to max_cost"
@@ -281,7 +336,7 @@ def _cost_refusal(spec: ModelSpec, high: Decimal | None, policy: Policy) -> tupl
             return "unknown_price", "its price is unknown, so it cannot be ranked by price"
         return None
     if policy.max_cost is not None and high > policy.max_cost:
-        return "cost", f"estimated at ${high:f}, max_cost is ${policy.max_cost:f}"
+        return "cost", f"estimated at ${tidy(high):f}, max_cost is ${policy.max_cost:f}"
     return None
 
 
@@ -294,7 +349,7 @@ def _rejection(spec: ModelSpec, request: VideoRequest, policy: Policy, facts: Fa
             reason = "unsupported", " ".join(violation.message for violation in error.violations)
         else:
             cost = bounds(spec, resolved.request)
-            reason = _cost_refusal(spec, None if cost is None else cost[1], policy) or ("other", "not considered")
+            reason = _cost_refusal(None if cost is None else cost[1], policy) or ("other", "not considered")
     return Rejection(offer=spec.id, reason=reason[0], message=reason[1])
 
 
@@ -320,34 +375,10 @@ def route(request: VideoRequest, policy: Policy, catalog: Catalog, facts: Facts,
     """
     scope, wish = _scope(policy, catalog, facts, hint)
     _check_option_names(request, policy, catalog, scope)
-    survivors = []
-    for spec, resolved in _admitted(request, policy, catalog, scope, wish):
-        if _refusal(spec, policy, facts) is not None:
-            continue
-        cost = bounds(spec, resolved.request)
-        if _cost_refusal(spec, None if cost is None else cost[1], policy) is not None:
-            continue
-        survivors.append((spec, resolved, cost))
+    survivors = list(_survivors(request, policy, catalog, scope, facts))
     rank = _ranking(policy, facts, wish, survivors)
-    candidates = []
-    for spec, resolved, cost in survivors:
-        low, high = cost or (None, None)
-        latency = _latency(spec, facts)
-        candidates.append(
-            Candidate(
-                spec=spec,
-                request=resolved.request,
-                mode=resolved.mode,
-                low=low,
-                high=high,
-                latency=latency,
-                score=rank(spec, high, latency),
-                changes=resolved.changes,
-                today=facts.today,
-            )
-        )
-    candidates.sort(key=lambda candidate: candidate.score)
-    return Route(tuple(candidates), scope=scope, request=request, policy=policy, facts=facts)
+    survivors.sort(key=rank)
+    return Route(survivors, rank=rank, scope=scope, request=request, policy=policy, facts=facts)
 
 
 def _scope(
@@ -370,88 +401,105 @@ def _scope(
         for spec in catalog.lookup(name, today=facts.today, hint=hint):
             wish.setdefault(spec.id, place)
             named[spec.id] = spec
+    if policy.placeholder:
+        for spec in catalog.offers:
+            if spec.placeholder:
+                wish.setdefault(spec.id, len(policy.models))
+                named[spec.id] = spec
     return tuple(named[key] for key in sorted(named)), wish
 
 
 def _check_option_names(request: VideoRequest, policy: Policy, catalog: Catalog, scope: tuple[ModelSpec, ...]) -> None:
     """Options for a provider that could never be chosen are a mistake, not something to drop."""
+    if not request.options:
+        return
+    installed, asked = {spec.provider for spec in catalog.offers}, {spec.provider for spec in scope}
     for provider in request.options:
-        if not any(spec.provider == provider for spec in catalog.offers):
-            raise RequestError(f"options: no plugin named {provider!r} is installed.")
-        if policy.models and not any(spec.provider == provider for spec in scope):
-            offered = sorted({spec.provider for spec in scope})
+        if provider not in installed:
             raise RequestError(
-                f"options: {provider!r} does not offer the model asked for.", hint=f"Offered by {', '.join(offered)}."
+                f"options: no plugin named {provider!r} is installed.",
+                hint=f"Installed: {', '.join(sorted(installed)) or 'none'}.",
+            )
+        if provider not in asked:
+            raise RequestError(
+                f"options: {provider!r} does not offer the model asked for.",
+                hint=f"Offered by {', '.join(sorted(asked))}.",
+            )
+        if policy.providers is not None and provider not in policy.providers:
+            raise RequestError(
+                f"options: {provider!r} is not among the providers asked for ({', '.join(policy.providers)})."
             )
 
 
-def _admitted(
-    request: VideoRequest,
-    policy: Policy,
-    catalog: Catalog,
-    scope: tuple[ModelSpec, ...],
-    wish: Mapping[str, int],
-) -> Iterator[tuple[ModelSpec, Resolved]]:
-    """The offers whose capability admits the request, with the request resolved against each."""
+def _survivors(
+    request: VideoRequest, policy: Policy, catalog: Catalog, scope: tuple[ModelSpec, ...], facts: Facts
+) -> Iterator[_Survivor]:
+    """The offers that nothing speaks against, with the request resolved and priced for each."""
     if policy.fit != "exact" or len(scope) < len(catalog):
         for spec in scope:
-            try:
-                yield spec, resolve(spec, request, policy.fit)
-            except UnsupportedRequestError:
-                continue
+            if _refusal(spec, policy, facts) is None:
+                try:
+                    resolved = resolve(spec, request, policy.fit)
+                except UnsupportedRequestError:
+                    continue
+                cost = bounds(spec, resolved.request)
+                if _cost_refusal(None if cost is None else cost[1], policy) is None:
+                    yield _survivor(spec, resolved, cost, facts, _RANK[spec.tier])
         return
-    for position, mode in catalog.index.admitting(request):
-        spec = catalog.offers[position]
-        yield spec, Resolved(request=fill_defaults(spec, mode, request), mode=mode)
+    offers, standing = catalog.offers, catalog.standing
+    quality: dict[int, int | None] = {}  # per group of equal standing: rank of its tier; None when it is refused
+    priced: dict[int, Callable[[int], tuple[Decimal, Decimal] | None]] = {}
+    for position, resolved in catalog.index.resolving(request):
+        group = standing[position]
+        if group not in quality:
+            refused = _refusal(offers[group], policy, facts)
+            quality[group] = _RANK[offers[group].tier] if refused is None else None
+        rank = quality[group]
+        if rank is None:
+            continue
+        key = id(resolved.request)
+        if key not in priced:
+            priced[key] = catalog.prices.asking(resolved.request)
+        cost = priced[key](position)
+        if _cost_refusal(None if cost is None else cost[1], policy) is None:
+            yield _survivor(offers[position], resolved, cost, facts, rank)
 
 
-def _latency(spec: ModelSpec, facts: Facts) -> float | None:
-    observed = facts.latency.get(spec.id)
-    if observed is not None:
-        return observed
-    return None if spec.latency is None else spec.latency.typical
+def _survivor(
+    spec: ModelSpec, resolved: Resolved, cost: tuple[Decimal, Decimal] | None, facts: Facts, quality: int
+) -> _Survivor:
+    latency = facts.latency.get(spec.id)
+    if latency is None and spec.latency is not None:
+        latency = spec.latency.typical
+    dollars = math.inf if cost is None else float(cost[1])
+    seconds = _UNKNOWN_LATENCY if latency is None else float(latency)
+    return _Survivor(spec, resolved, cost, latency, quality, dollars, seconds)
 
 
-_Rank = Callable[[ModelSpec, Decimal | None, float | None], tuple[Any, ...]]
-
-
-def _ranking(
-    policy: Policy,
-    facts: Facts,
-    wish: Mapping[str, int],
-    survivors: list[tuple[ModelSpec, Resolved, tuple[Decimal, Decimal] | None]],
-) -> _Rank:
-    """The sort key of a candidate. Placeholders always come last, and ties end with the id."""
+def _ranking(policy: Policy, facts: Facts, wish: Mapping[str, int], survivors: Sequence[_Survivor]) -> _Rank:
+    """The sort key of a survivor; ties end with the maker's own, the price and the id."""
     prefer = policy.prefer or (_PRESETS[policy.quality][1] if policy.quality else None)
 
-    def tail(spec: ModelSpec, high: Decimal | None) -> tuple[Any, ...]:
-        return (not spec.first_party, high is None, high or Decimal(0), spec.id)
-
-    def price(high: Decimal | None) -> Decimal:
-        return Decimal("Infinity") if high is None else high
+    def tail(s: _Survivor) -> tuple[bool, float, str]:
+        return not s.spec.first_party, s.dollars, s.spec.id
 
     if prefer is None and wish:
-        return lambda spec, high, latency: (spec.placeholder, wish[spec.id], *tail(spec, high))
+        return lambda s: (s.spec.placeholder, wish[s.spec.id], *tail(s))
     if prefer == "cheapest":
-        return lambda spec, high, latency: (spec.placeholder, price(high), *tail(spec, high))
+        return lambda s: (s.spec.placeholder, s.dollars, *tail(s))
     if prefer == "fastest":
-        return lambda spec, high, latency: (
-            spec.placeholder,
-            _UNKNOWN_LATENCY if latency is None else float(latency),
-            *tail(spec, high),
-        )
+        return lambda s: (s.spec.placeholder, s.seconds, *tail(s))
     if prefer == "best":
-        return lambda spec, high, latency: (spec.placeholder, -_TIERS.index(spec.tier), *tail(spec, high))
+        return lambda s: (s.spec.placeholder, -s.quality, *tail(s))
 
-    dearest = max((float(cost[1]) for _, _, cost in survivors if cost), default=0.0) or 1.0
-    slowest = max((_latency(spec, facts) or _UNKNOWN_LATENCY for spec, _, _ in survivors), default=1.0) or 1.0
+    dearest = max((s.dollars for s in survivors if s.cost is not None), default=0.0) or 1.0
+    slowest = max((s.seconds for s in survivors), default=0.0) or 1.0
+    best = len(_RANK) - 1
 
-    def balanced(spec: ModelSpec, high: Decimal | None, latency: float | None) -> tuple[Any, ...]:
+    def balanced(s: _Survivor) -> tuple[Any, ...]:
         # Equal shares of price and quality, a smaller one of speed, and failures count against it in full.
-        cost = 1.0 if high is None else float(high) / dearest
-        speed = (_UNKNOWN_LATENCY if latency is None else latency) / slowest
-        quality = 1 - _TIERS.index(spec.tier) / (len(_TIERS) - 1)
-        score = 0.4 * cost + 0.4 * quality + 0.2 * speed + facts.failure_rate.get(spec.id, 0.0)
-        return (spec.placeholder, round(score, 6), *tail(spec, high))
+        price, quality, speed = min(s.dollars / dearest, 1.0), 1 - s.quality / best, s.seconds / slowest
+        score = 0.4 * price + 0.4 * quality + 0.2 * speed + facts.failure_rate.get(s.spec.id, 0.0)
+        return (s.spec.placeholder, round(score, 6), *tail(s))
 
     return balanced

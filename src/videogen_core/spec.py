@@ -9,6 +9,7 @@ therefore two modes in a data file, never a rule in code. The rules that read th
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -16,7 +17,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from .request import Task
+from .errors import RequestError
+from .request import Task, aspect_ratio_name, resolution_name
 
 __all__ = [
     "CAMERA_MOVES",
@@ -59,17 +61,20 @@ _NAMED_HEIGHTS = {"1k": 1080, "2k": 1440, "3k": 1620, "4k": 2160, "5k": 2880, "6
 
 
 def resolution_height(name: str) -> int:
-    """Lines of the shorter side that a resolution name stands for: 720 for ``720p``, 2160 for ``4k``, 0 for ``auto``."""
+    """Lines of the shorter side that a resolution name means: 720 for ``720p``, 2160 for ``4k``, 0 for ``auto``."""
     if name.endswith("p") and name[:-1].isdigit():
         return int(name[:-1])
     return _NAMED_HEIGHTS.get(name, 0)
 
 
-class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Base of the catalogue's records: immutable, and an unknown key in a data file is an error."""
+class Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
+    """Base of the catalogue's records: immutable, and an unknown key in a data file is an error.
+
+    They are trees, so the garbage collector need not walk them; with ten thousand offers that shows.
+    """
 
 
-class Span(Struct, kw_only=True):
+class Span(Struct, frozen=True, kw_only=True):
     """Every value from ``min`` to ``max``, in steps of ``step`` from ``min``, or continuously without a step."""
 
     min: float
@@ -97,14 +102,25 @@ class Span(Struct, kw_only=True):
         if self.step is None:
             return clamped
         steps = (clamped - self.min) / self.step
-        count = math.ceil(steps - 1e-9) if up else round(steps)
+        count = math.ceil(steps - 1e-9) if up else math.ceil(steps - 0.5)  # half way goes down
         last = math.floor((self.max - self.min) / self.step + 1e-9)
         if up and count > last:
             return None
         return round(self.min + min(count, last) * self.step, 9)
 
 
-class Defaults(Struct, kw_only=True):
+def _need_canonical(field: str, names: tuple[str, ...], spelling: Callable[[str], str | None]) -> None:
+    """Requests are normalised, so a row that spells a name otherwise could never be reached."""
+    for name in names:
+        try:
+            canonical = spelling(name)
+        except RequestError as error:
+            raise ValueError(error.message) from error
+        if canonical != name:
+            raise ValueError(f"{field}: write {canonical!r} for {name!r}")
+
+
+class Defaults(Struct, frozen=True, kw_only=True):
     """What the provider does when a field is left out; each is sent explicitly all the same."""
 
     duration: float | None = None
@@ -114,7 +130,10 @@ class Defaults(Struct, kw_only=True):
     fps: float | None = None
 
 
-class Mode(Struct, kw_only=True):
+_PLURAL = {"duration": "durations", "resolution": "resolutions", "aspect_ratio": "aspect_ratios"}
+
+
+class Mode(Struct, frozen=True, kw_only=True):
     """One product of allowed values. An empty list means that the field cannot be set in this mode.
 
     Attributes:
@@ -154,13 +173,32 @@ class Mode(Struct, kw_only=True):
             raise ValueError("audio: write [false] for a silent mode")
         if self.count < 1:
             raise ValueError("count: at least 1")
+        _need_canonical("resolutions", self.resolutions, resolution_name)
+        _need_canonical("aspect_ratios", self.aspect_ratios, aspect_ratio_name)
+        for field in ("duration", "fps"):
+            values = self.settable(field)
+            numbers = (values.min,) if isinstance(values, Span) else values
+            if not all(0 < number < math.inf for number in numbers):
+                raise ValueError(f"{field}: {min(numbers)} is not a positive number")
+        for field in Defaults.__struct_fields__:
+            value = getattr(self.default, field)
+            if value is not None and value not in self.settable(field):
+                raise ValueError(f"default.{field}: {value} is not among the mode's own values")
+        takes_references = any("reference_images" in (*self.required(task), *self.allows) for task in self.tasks)
+        if takes_references and self.reference_images < 1:
+            raise ValueError("reference_images: say how many at most")
+
+    def settable(self, field: str) -> tuple[Any, ...] | Span:
+        """The values that a field of `Defaults` may take in this mode."""
+        values: tuple[Any, ...] | Span = getattr(self, _PLURAL.get(field, field))
+        return values
 
     def required(self, task: Task) -> tuple[str, ...]:
         """The inputs that ``task`` needs in this mode."""
         return REQUIRED_INPUTS[task] if self.requires is None else self.requires
 
 
-class PromptLimits(Struct, kw_only=True):
+class PromptLimits(Struct, frozen=True, kw_only=True):
     """How long a prompt may be.
 
     Attributes:
@@ -178,7 +216,7 @@ class PromptLimits(Struct, kw_only=True):
     required_for: tuple[Task, ...] = (Task.TEXT_TO_VIDEO,)
 
 
-class MediaLimits(Struct, kw_only=True):
+class MediaLimits(Struct, frozen=True, kw_only=True):
     """What an input file may be. Sizes in bytes, sides in pixels, ratios as width / height, durations in seconds."""
 
     formats: tuple[str, ...] = ()
@@ -192,7 +230,7 @@ class MediaLimits(Struct, kw_only=True):
     schemes: tuple[str, ...] = ("https", "http")
 
 
-class Camera(Struct, kw_only=True):
+class Camera(Struct, frozen=True, kw_only=True):
     """Camera moves that a model understands, in the neutral words of `CAMERA_MOVES`.
 
     Attributes:
@@ -206,7 +244,7 @@ class Camera(Struct, kw_only=True):
     advised: int | None = None
 
 
-class OptionSpec(Struct, kw_only=True):
+class OptionSpec(Struct, frozen=True, kw_only=True):
     """A provider-specific option: type, allowed values and default."""
 
     type: Literal["boolean", "integer", "number", "string", "array", "object"]
@@ -227,7 +265,7 @@ class Stage(StrEnum):
     RETIRED = "retired"
 
 
-class Lifecycle(Struct, kw_only=True):
+class Lifecycle(Struct, frozen=True, kw_only=True):
     """When an offer came, and when it goes.
 
     Attributes:
@@ -257,7 +295,7 @@ class Lifecycle(Struct, kw_only=True):
         return self.stage
 
 
-class Latency(Struct, kw_only=True):
+class Latency(Struct, frozen=True, kw_only=True):
     """How long a clip takes, in seconds from submit to done: typical, and in a bad hour."""
 
     typical: float
@@ -266,7 +304,7 @@ class Latency(Struct, kw_only=True):
     as_of: date | None = None
 
 
-class License(Struct, kw_only=True):
+class License(Struct, frozen=True, kw_only=True):
     """Terms of an open model that decide who may use it and its output."""
 
     name: str
@@ -284,7 +322,7 @@ class Tier(StrEnum):
     PREMIUM = "premium"
 
 
-class Price(Struct, kw_only=True):
+class Price(Struct, frozen=True, kw_only=True):
     """One rule of a price list.
 
     The first ``base`` rule whose conditions hold is the price; every ``surcharge`` whose conditions hold is added.
@@ -298,9 +336,9 @@ class Price(Struct, kw_only=True):
         kind: ``base`` or ``surcharge``.
         tasks, resolutions, durations, audio: Conditions; empty or None = any.
         options: Conditions on provider options, compared with the value that applies.
-        free: Units that cost nothing.
+        free: Units of a whole call that cost nothing.
         minimum: Least charge of this line for a whole call, in ``currency``.
-        round_up: Whether a part of a unit counts as a whole one.
+        round_up: Whether a part of a unit counts as a whole one, for each clip.
         gpu_seconds: For ``gpu_second``: GPU seconds per second of output, lowest and highest seen.
         label: What the quote's line is called.
         source: Where it was read, when not the model's source.
@@ -329,15 +367,20 @@ class Price(Struct, kw_only=True):
     def __post_init__(self) -> None:
         numbers = [self.amount, *(n for n in (self.low, self.minimum, self.credit_usd) if n is not None)]
         numbers += self.gpu_seconds or ()
-        if not all(number.is_finite() and number >= 0 for number in numbers):
-            raise ValueError("prices are finite and not negative")
+        if not all(number.is_finite() and 0 <= number < 10**9 for number in numbers):
+            raise ValueError("prices are not negative and below 10^9")
         if self.low is not None and self.low > self.amount:
             raise ValueError("low is above amount")
+        if self.gpu_seconds is not None and self.gpu_seconds[0] > self.gpu_seconds[1]:
+            raise ValueError("gpu_seconds: lowest first")
+        if self.free < 0:
+            raise ValueError("free is negative")
+        _need_canonical("resolutions", self.resolutions, resolution_name)
         if (self.currency == "credit") != (self.credit_usd is not None):
             raise ValueError("credit_usd goes with currency = 'credit', and only with it")
 
 
-class ModelSpec(Struct, kw_only=True):
+class ModelSpec(Struct, frozen=True, kw_only=True):
     """One offer: one model at one provider.
 
     Attributes:
@@ -402,10 +445,17 @@ class ModelSpec(Struct, kw_only=True):
             raise ValueError(f"{self.id}: a model that is not retired needs at least one mode")
         for mode in self.modes:
             for field in ("duration", "fps"):
-                allowed = mode.durations if field == "duration" else mode.fps
+                allowed = mode.settable(field)
                 default = getattr(mode.default, field) or getattr(self.default, field)
                 if isinstance(allowed, Span) and (default is None or default not in allowed):
                     raise ValueError(f"{self.id}: a span of {field} needs a default inside it")
+        for field in Defaults.__struct_fields__:
+            default = getattr(self.default, field)
+            if default is not None and self.modes and not any(default in mode.settable(field) for mode in self.modes):
+                raise ValueError(f"{self.id}: default.{field} {default} is a value of no mode")
+        for price in self.prices:
+            if unknown := price.options.keys() - self.options.keys():
+                raise ValueError(f"{self.id}: a price depends on the unknown option {min(unknown)!r}")
 
     @property
     def provider(self) -> str:

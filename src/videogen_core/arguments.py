@@ -1,0 +1,145 @@
+"""The keyword arguments of the public calls, typed once, and sorted into what they are about."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+from .capabilities import Fit
+from .engine import Delivery
+from .errors import RequestError
+from .planning import make_policy
+from .request import VideoRequest
+from .routing import Policy, Prefer
+from .settings import Settings
+
+__all__ = ["ChoiceArgs", "ClipArgs", "DeliveryArgs", "GenerateArgs", "RouteArgs", "sort_arguments"]
+
+MediaArg = Any  # a path, URL, data URI, bytes or PIL image; checked by `Media.of`
+
+
+class ClipArgs(TypedDict, total=False):
+    """What the clip is to be. A field left out takes the model's default."""
+
+    task: str | None
+    duration: float | None
+    resolution: str | None
+    aspect_ratio: str | None
+    audio: bool | None
+    fps: float | None
+    seed: int | None
+    count: int
+    image: MediaArg
+    last_frame: MediaArg
+    reference_images: Iterable[MediaArg] | None
+    video: MediaArg
+    negative_prompt: str | None
+    camera: str | Iterable[str] | None
+    options: Mapping[str, Mapping[str, Any]] | None
+
+
+class ChoiceArgs(TypedDict, total=False):
+    """How the offer is to be chosen."""
+
+    model: str | Iterable[str] | None
+    providers: str | Iterable[str] | None
+    prefer: Prefer | None
+    quality: Literal["economy", "standard", "premium"] | None
+    max_cost: str | float | Decimal | None
+    allow_unknown_price: bool
+    fit: Fit
+
+
+class DeliveryArgs(TypedDict, total=False):
+    """Where the clip goes, and what happens when an offer fails."""
+
+    output: str | os.PathLike[str] | None
+    overwrite: bool
+    fallback: bool
+    fallback_on_policy: bool
+    idempotency_key: str | None
+    tags: Mapping[str, str] | None
+
+
+class RouteArgs(ClipArgs, ChoiceArgs, total=False):
+    """Arguments of ``route`` and ``estimate``."""
+
+
+class GenerateArgs(ClipArgs, ChoiceArgs, DeliveryArgs, total=False):
+    """Arguments of ``generate`` and ``submit``."""
+
+
+_CLIP = frozenset(ClipArgs.__annotations__)
+_CHOICE = frozenset(ChoiceArgs.__annotations__)
+_DELIVERY = frozenset(DeliveryArgs.__annotations__)
+
+
+def sort_arguments(
+    settings: Settings, prompt: Any, arguments: Mapping[str, Any], *, call: str
+) -> tuple[VideoRequest, Policy, Delivery]:
+    """Check the arguments of a call and sort them into request, policy and delivery.
+
+    Raises:
+        RequestError: One is unknown, or has a wrong type or value.
+        InvalidMediaError: A media argument is none.
+    """
+    known = _CLIP | _CHOICE | (_DELIVERY if call in ("generate", "submit") else frozenset())
+    for name in arguments:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise RequestError(
+                f"{call}() has no argument {name!r}.",
+                hint=f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(sorted(known))}.",
+            )
+    picked = {group: {k: v for k, v in arguments.items() if k in group} for group in (_CLIP, _CHOICE, _DELIVERY)}
+    request = VideoRequest.make(prompt, **picked[_CLIP])
+    policy = make_policy(settings, **picked[_CHOICE])
+    return request, policy, _delivery(settings, **picked[_DELIVERY])
+
+
+def _delivery(
+    settings: Settings,
+    *,
+    output: Any = None,
+    overwrite: Any = False,
+    fallback: Any = True,
+    fallback_on_policy: Any = False,
+    idempotency_key: Any = None,
+    tags: Any = None,
+) -> Delivery:
+    for name, flag in (("overwrite", overwrite), ("fallback", fallback), ("fallback_on_policy", fallback_on_policy)):
+        if not isinstance(flag, bool):
+            raise RequestError(f"{name}: expected True or False, got {flag!r}.")
+    if idempotency_key is not None and not (isinstance(idempotency_key, str) and 0 < len(idempotency_key) <= 255):
+        raise RequestError("idempotency_key: expected 1 to 255 characters.")
+    labels = {} if tags is None else tags
+    if not isinstance(labels, Mapping) or not all(isinstance(x, str) for pair in labels.items() for x in pair):
+        raise RequestError(f"tags: expected a dict of text to text, got {tags!r}.", hint="Write tags={'team': 'ads'}.")
+    return Delivery(
+        output=absolute_output(settings.output if output is None else output),
+        overwrite=overwrite,
+        fallback=fallback,
+        fallback_on_policy=fallback_on_policy,
+        idempotency_key=idempotency_key,
+        tags=dict(labels),
+    )
+
+
+def absolute_output(output: Any) -> str | None:
+    """The output made absolute, so that it means the same in another process; a folder keeps its separator.
+
+    Raises:
+        RequestError: It is no path.
+    """
+    if output is None:
+        return None
+    if not isinstance(output, (str, os.PathLike)) or not os.fspath(output) or "\x00" in str(output):
+        raise RequestError(f"output: expected a file, a folder/ or a template, got {output!r}.")
+    text = os.fspath(output)
+    path = str(Path(text).expanduser().absolute())
+    is_folder = text.endswith(("/", os.sep)) or Path(path).is_dir()
+    return path + os.sep if is_folder else path

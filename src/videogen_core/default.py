@@ -1,0 +1,190 @@
+"""The default client and its functions: what ``videogen.generate(...)`` calls."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Unpack
+
+from .client import AsyncClient, AsyncJob, Client, Job
+from .errors import VideogenError
+from .pricing import Quote
+from .routing import Route
+from .spec import ModelSpec
+from .states import Event, Result
+
+if TYPE_CHECKING:
+    from .arguments import ClipArgs, GenerateArgs, RouteArgs
+    from .capabilities import Violation
+    from .engine.record import Listener
+
+_lock = threading.Lock()
+_client: Client | None = None
+
+
+def default_client() -> Client:
+    """The client behind the module-level functions, made on first use from the configuration."""
+    global _client
+    with _lock:
+        if _client is None:
+            _client = Client()
+        return _client
+
+
+def configure(**overrides: Any) -> Client:
+    """Replace the default client.
+
+    Args:
+        **overrides: Settings that win over every other source, such as ``home`` or ``ledger``; or ``plugins``.
+
+    Raises:
+        ConfigurationError: A setting is unknown or out of range.
+    """
+    global _client
+    new = Client(**overrides)
+    with _lock:
+        old, _client = _client, new
+    if old is not None:
+        old.close()
+    return new
+
+
+def generate(
+    prompt: str | None = None,
+    *,
+    timeout: float | None = None,
+    on_event: Listener | None = None,
+    **arguments: Unpack[GenerateArgs],
+) -> Result:
+    return default_client().generate(prompt, timeout=timeout, on_event=on_event, **arguments)
+
+
+def submit(prompt: str | None = None, **arguments: Unpack[GenerateArgs]) -> Job:
+    return default_client().submit(prompt, **arguments)
+
+
+def estimate(prompt: str | None = None, **arguments: Unpack[RouteArgs]) -> Quote:
+    return default_client().estimate(prompt, **arguments)
+
+
+def route(prompt: str | None = None, **arguments: Unpack[RouteArgs]) -> Route:
+    return default_client().route(prompt, **arguments)
+
+
+def check(prompt: str | None = None, *, model: str, **arguments: Unpack[ClipArgs]) -> list[Violation]:
+    return default_client().check(prompt, model=model, **arguments)
+
+
+def max_duration(
+    prompt: str | None = None, *, model: str, max_cost: Any, **arguments: Unpack[ClipArgs]
+) -> float | None:
+    return default_client().max_duration(prompt, model=model, max_cost=max_cost, **arguments)
+
+
+def models(**filters: Any) -> list[ModelSpec]:
+    return default_client().models(**filters)
+
+
+def job(job_id: str) -> Job:
+    return default_client().job(job_id)
+
+
+def jobs(
+    *,
+    status: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    unfinished: bool = False,
+    limit: int | None = 50,
+) -> list[Job]:
+    return default_client().jobs(status=status, tags=tags, unfinished=unfinished, limit=limit)
+
+
+def events(job_id: str, *, after: int = 0) -> list[Event]:
+    return default_client().events(job_id, after=after)
+
+
+def resume(*, timeout: float | None = None, on_event: Listener | None = None) -> list[Result | VideogenError]:
+    return default_client().resume(timeout=timeout, on_event=on_event)
+
+
+# An async client belongs to one event loop, so there is one for each loop that asks, and it goes with its loop.
+_async_clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncClient] = weakref.WeakKeyDictionary()
+
+
+def _async() -> AsyncClient:
+    loop, workspace = asyncio.get_running_loop(), default_client().workspace
+    client = _async_clients.get(loop)
+    if client is None or client.workspace is not workspace:
+        client = _async_clients[loop] = AsyncClient.on(workspace)
+    return client
+
+
+async def agenerate(
+    prompt: str | None = None,
+    *,
+    timeout: float | None = None,
+    on_event: Listener | None = None,
+    **arguments: Unpack[GenerateArgs],
+) -> Result:
+    return await _async().generate(prompt, timeout=timeout, on_event=on_event, **arguments)
+
+
+async def asubmit(prompt: str | None = None, **arguments: Unpack[GenerateArgs]) -> AsyncJob:
+    return await _async().submit(prompt, **arguments)
+
+
+async def aestimate(prompt: str | None = None, **arguments: Unpack[RouteArgs]) -> Quote:
+    return await _async().estimate(prompt, **arguments)
+
+
+async def aroute(prompt: str | None = None, **arguments: Unpack[RouteArgs]) -> Route:
+    return await _async().route(prompt, **arguments)
+
+
+async def acheck(prompt: str | None = None, *, model: str, **arguments: Unpack[ClipArgs]) -> list[Violation]:
+    return await _async().check(prompt, model=model, **arguments)
+
+
+async def amax_duration(
+    prompt: str | None = None, *, model: str, max_cost: Any, **arguments: Unpack[ClipArgs]
+) -> float | None:
+    return await _async().max_duration(prompt, model=model, max_cost=max_cost, **arguments)
+
+
+async def amodels(**filters: Any) -> list[ModelSpec]:
+    return await _async().models(**filters)
+
+
+async def ajob(job_id: str) -> AsyncJob:
+    return await _async().job(job_id)
+
+
+async def ajobs(
+    *,
+    status: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    unfinished: bool = False,
+    limit: int | None = 50,
+) -> list[AsyncJob]:
+    return await _async().jobs(status=status, tags=tags, unfinished=unfinished, limit=limit)
+
+
+async def aevents(job_id: str, *, after: int = 0) -> list[Event]:
+    return await _async().events(job_id, after=after)
+
+
+async def aresume(*, timeout: float | None = None, on_event: Listener | None = None) -> list[Result | VideogenError]:
+    return await _async().resume(timeout=timeout, on_event=on_event)
+
+
+def _share_docstrings() -> None:
+    """The functions say what the methods say."""
+    for name, method in vars(AsyncClient).items():
+        for function in (globals().get(name), globals().get(f"a{name}")):
+            if function is not None and function.__doc__ is None:
+                function.__doc__ = method.__doc__
+
+
+_share_docstrings()

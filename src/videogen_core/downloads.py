@@ -1,0 +1,648 @@
+"""Storing what was paid for: where it goes, and how it gets there whole or not at all.
+
+A clip is written to a temporary file in its destination folder, checked (length, checksum, container, first and last
+frame, duration), flushed to the disk and only then given its name. Addresses may be secret: no message holds more of
+one than its host.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import errno
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import string
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from . import transport
+from .errors import ConfigurationError, DownloadError, IntegrityError, RequestError, ResultExpiredError
+from .media import probe
+from .provider import Output
+from .retry import MAX_RETRY_AFTER, retry_after
+from .states import Video
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["check_target", "save", "sweep", "target_path"]
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes that have arrived and the bytes expected, where that is known."""
+
+_MIN_FREE = 64 * 1024**2
+_BATCH = 1024**2  # bytes written at once
+_TRIES = 5  # in a row that bring nothing new
+_FIRST_PAUSE = 0.1  # seconds, doubled from try to try
+_FIELDS = ("model", "provider", "job_id", "index")
+
+
+# --- where it goes
+
+
+def target_path(
+    output: str | None,
+    *,
+    folder: Path,
+    model: str,
+    provider: str,
+    job_id: str,
+    index: int,
+    count: int,
+    suffix: str = ".mp4",
+) -> Path:
+    """The absolute path of one file. Nothing that a server said becomes part of it.
+
+    Args:
+        output: A file, a folder (existing, or with a slash at its end), a template with ``{model}``, ``{provider}``,
+            ``{job_id}`` and ``{index}``, or None for a file in ``folder``.
+        folder: The library's own folder.
+        model: Shared model name.
+        provider: Adapter id.
+        job_id: Our id of the job.
+        index: Which of the files, from 0; names count from 1.
+        count: How many there are; with more than one, names end in ``-1``, ``-2``, … unless ``{index}`` is used.
+        suffix: For names that we choose.
+
+    Raises:
+        RequestError: The template has an unknown field or unbalanced braces.
+    """
+    numbered = False
+    if output is None:
+        path = folder / f"{_component(job_id)}{suffix}"
+    elif not output.strip() or "\0" in output:
+        raise RequestError("output: the path is empty or holds a null character.")
+    else:
+        values = {"model": _component(model), "provider": _component(provider), "job_id": _component(job_id)}
+        text, numbered = _fill(output, {**values, "index": index + 1})
+        path = Path(text)
+        if text.endswith(("/", os.sep)) or path.is_dir():
+            path /= f"{values['model']}-{values['job_id']}{suffix}"
+    if count > 1 and not numbered:
+        stem, ending = _split(path.name)
+        path = path.with_name(f"{stem}-{index + 1}{ending}")
+    return path.absolute()
+
+
+def _component(value: str) -> str:
+    """A value as one harmless part of a file name."""
+    return re.sub(r"[^\w.+=@-]+", "-", value).lstrip(".-")[:100] or "unnamed"
+
+
+def _split(name: str) -> tuple[str, str]:
+    # not Path.suffix, for which "veo-3.1-fast" ends in ".1-fast"
+    match = re.search(r"\.[A-Za-z0-9]{2,4}$", name)
+    return (name[: match.start()], match[0]) if match and match.start() else (name, "")
+
+
+def _fill(template: str, values: Mapping[str, Any]) -> tuple[str, bool]:
+    """The template with its fields filled in, and whether ``{index}`` was one of them."""
+    hint = f"Fields: {', '.join('{' + name + '}' for name in _FIELDS)}; write {{{{ for a brace."
+    parts, numbered = [], False
+    try:
+        for literal, name, spec, conversion in string.Formatter().parse(template):
+            parts.append(literal)
+            if name is None:
+                continue
+            if name not in values or conversion:
+                raise RequestError(f"output: unknown field {{{name}}} in {template!r}.", hint=hint)
+            numbered = numbered or name == "index"
+            parts.append(format(values[name], spec or ""))
+    except ValueError as error:
+        raise RequestError(f"output: {template!r} is not a valid template: {error}.", hint=hint) from error
+    return "".join(parts), numbered
+
+
+def check_target(
+    output: str | None,
+    *,
+    folder: Path,
+    model: str,
+    provider: str,
+    job_id: str,
+    index: int,
+    count: int,
+    suffix: str = ".mp4",
+    overwrite: bool = False,
+) -> Path:
+    """Find out, before anything is spent, whether `target_path` can be written; blocks. Creates no folder.
+
+    Args:
+        output: As for `target_path`, like all the others.
+        folder: The library's own folder.
+        model: Shared model name.
+        provider: Adapter id.
+        job_id: Our id of the job.
+        index: Which of the files, from 0.
+        count: How many there are.
+        suffix: For names that we choose.
+        overwrite: Whether an existing file may be replaced.
+
+    Raises:
+        RequestError: The file exists, or its folder cannot be written.
+        ConfigurationError: The disk is full or read-only.
+    """
+    path = target_path(
+        output, folder=folder, model=model, provider=provider, job_id=job_id, index=index, count=count, suffix=suffix
+    )
+    try:
+        if path.is_dir():
+            raise RequestError(f"output: {path} is a folder.", hint="Put a slash at its end to store a file in it.")
+        if os.path.lexists(path) and not overwrite:
+            raise RequestError(f"output: {path} already exists.", hint="Choose another name, or pass overwrite=True.")
+        parent = next(ancestor for ancestor in path.parents if ancestor.exists())
+        if not parent.is_dir():
+            raise RequestError(f"output: {parent} is a file, not a folder.", hint="Choose another folder.")
+        _check_writable(parent)
+        if len(os.fsencode(path.name)) > os.pathconf(parent, "PC_NAME_MAX"):
+            raise RequestError(f"output: the name {path.name[:40]!r}… is too long.")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise RequestError(f"output: {path} cannot be written: {reason}.", hint="Choose another folder.") from error
+    return path
+
+
+def _check_writable(folder: Path) -> None:
+    """Create a file and remove it: permission bits and flags do not tell about quotas and special file systems."""
+    try:
+        free = shutil.disk_usage(folder).free
+        if free < _MIN_FREE:
+            raise ConfigurationError(
+                f"output: only {free:,} bytes are free in {folder}; {_MIN_FREE:,} are needed.",
+                hint="Free some space, or choose another disk.",
+            )
+        name = folder / _temporary_name()
+        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        name.unlink()
+    except OSError as error:
+        if error.errno in (errno.EROFS, errno.ENOSPC, errno.EDQUOT):
+            raise ConfigurationError(
+                f"output: {folder} cannot be written: {error.strerror}.", hint="Choose another disk."
+            ) from error
+        raise RequestError(
+            f"output: {folder} cannot be written: {error.strerror}.", hint="Choose another folder."
+        ) from error
+
+
+# --- temporary files
+
+_TEMPORARY = re.compile(r"^\.videogen-(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{12}\.part$")
+_STALE = 24 * 3600.0  # seconds; no transfer takes so long, so such a file is nobody's, whatever its pid says
+
+
+def _host() -> str:
+    return hashlib.sha256(os.uname().nodename.encode()).hexdigest()[:8]
+
+
+def _temporary_name() -> str:
+    return f".videogen-{_host()}-{os.getpid()}-{secrets.token_hex(6)}.part"
+
+
+def sweep(folder: Path) -> int:
+    """Remove the temporary files of processes that have died; returns how many. Blocks.
+
+    Files of this machine go when their process is gone, all others after a day.
+    """
+    removed = 0
+    try:
+        entries = [entry for entry in os.scandir(folder) if _TEMPORARY.match(entry.name)]
+    except OSError:
+        return 0
+    for entry in entries:
+        with suppress(OSError):  # another process may be sweeping, too
+            if _is_abandoned(entry):
+                Path(entry.path).unlink()
+                removed += 1
+    return removed
+
+
+def _is_abandoned(entry: os.DirEntry[str]) -> bool:
+    match = _TEMPORARY.match(entry.name)
+    if match is None:
+        return False
+    if match["host"] == _host() and not _alive(int(match["pid"])):
+        return True
+    return time.time() - entry.stat(follow_symlinks=False).st_mtime > _STALE
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@dataclass(frozen=True)
+class _Expected:
+    """What must be true of the bytes before they get their name."""
+
+    size: int | None = None
+    sha256: str | None = None
+    md5: str | None = None
+    duration: float | None = None
+
+
+@dataclass
+class _Partial:
+    """The temporary file of one attempt, beside its destination. Every method blocks."""
+
+    target: Path
+    overwrite: bool
+    path: Path | None = None
+    descriptor: int = -1
+    mode: int = 0o600
+    written: int = 0
+
+    def __post_init__(self) -> None:
+        self.target = self.target.absolute()
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is something left to discard."""
+        return self.descriptor >= 0 or self.path is not None
+
+    def open(self, need: int | None) -> None:
+        """Create it, and the folders above it, once there is room for ``need`` bytes."""
+        with self._disk_errors(need):
+            folder = self.target.parent
+            folder.mkdir(parents=True, exist_ok=True)
+            if need is not None and shutil.disk_usage(folder).free < need:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            path = folder / _temporary_name()
+            self.descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+            self.path = path
+            # what the umask left is the mode at the end; until then the file is ours alone
+            self.mode = os.fstat(self.descriptor).st_mode & 0o777
+            os.fchmod(self.descriptor, 0o600)
+
+    def write(self, data: bytes | bytearray) -> None:
+        with self._disk_errors(len(data)):
+            view = memoryview(data)
+            while view:
+                done = os.write(self.descriptor, view)
+                self.written += done
+                view = view[done:]
+
+    def restart(self) -> None:
+        """Throw away what has been written."""
+        if self.descriptor < 0:
+            return
+        with self._disk_errors(None):
+            os.ftruncate(self.descriptor, 0)
+            os.lseek(self.descriptor, 0, os.SEEK_SET)
+            self.written = 0
+
+    def finish(self, tail: bytes | bytearray, expected: _Expected) -> Video:
+        """Write the rest, check everything, and give the file its name.
+
+        Raises:
+            IntegrityError: The bytes are not what was expected, or no whole clip.
+            DownloadError: The disk refuses, or the name is taken.
+        """
+        self.write(tail)
+        with self._disk_errors(None):
+            video = self._checked(expected)
+            os.fchmod(self.descriptor, self.mode)
+            os.fsync(self.descriptor)
+            self._name()
+            _sync_folder(self.target.parent)
+        self.discard()
+        return msgspec.structs.replace(video, path=self.target)
+
+    def _checked(self, expected: _Expected) -> Video:
+        path = cast("Path", self.path)
+        if expected.size is not None and self.written != expected.size:
+            raise IntegrityError(f"{self.written:,} bytes arrived, {expected.size:,} were announced.")
+        if expected.md5 is not None:
+            with path.open("rb") as file:
+                if hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).hexdigest() != expected.md5:
+                    raise IntegrityError("the bytes that arrived do not match the server's checksum.")
+        video = probe(path)
+        if expected.sha256 is not None and video.sha256 != expected.sha256.lower():
+            raise IntegrityError("the bytes that arrived do not match the provider's checksum.")
+        wanted = expected.duration
+        if wanted and video.duration is not None and abs(video.duration - wanted) > max(0.75, wanted / 10):
+            raise IntegrityError(f"the video lasts {video.duration:g} s, {wanted:g} s were asked for.")
+        return video
+
+    def _name(self) -> None:
+        """Give the file its name; never over another file unless that was asked for."""
+        path = cast("Path", self.path)
+        if self.overwrite:
+            path.replace(self.target)
+        else:
+            try:
+                os.link(path, self.target)
+            except FileExistsError:
+                raise
+            except OSError:  # this file system has no hard links: claim the name first
+                _claim(self.target)
+                path.replace(self.target)
+            else:
+                path.unlink()
+        self.path = None
+
+    def discard(self) -> None:
+        """Remove what is left of it."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+        if self.path is not None:
+            with suppress(OSError):
+                self.path.unlink()
+            self.path = None
+
+    @contextmanager
+    def _disk_errors(self, need: int | None) -> Iterator[None]:
+        try:
+            yield
+        except FileExistsError as error:
+            raise DownloadError(
+                f"{error.filename or self.target} exists already, so the video was not stored.",
+                hint="Move it away or choose another output, then resume the job.",
+            ) from error
+        except OSError as error:
+            needed = f" ({need:,} bytes more are needed)" if need else ""
+            raise DownloadError(
+                f"{self.target} cannot be written: {error.strerror}{needed}.",
+                hint="Free some space or choose another output, then resume the job.",
+            ) from error
+
+
+def _claim(target: Path) -> None:
+    os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+# --- how it gets there
+
+
+async def save(
+    output: Output,
+    target: Path,
+    *,
+    http: Callable[..., httpx.AsyncClient] | None = None,
+    overwrite: bool = False,
+    expected_duration: float | None = None,
+    max_bytes: int = 2 * 1024**3,
+    timeout: float = 1800.0,
+    min_rate: int = 10 * 1024,
+    rate_window: float = 30.0,
+    on_progress: Progress | None = None,
+    allow_private: bool = False,
+) -> Video:
+    """Store one output under its final name, whole and verified, or leave nothing behind.
+
+    A broken transfer goes on where it stopped, where the server lets it, until five tries in a row bring nothing new.
+
+    Args:
+        output: What the provider made.
+        target: Where it goes; missing folders are created.
+        http: Makes the client; called like `transport.public_client`, which is the default.
+        overwrite: Whether an existing file may be replaced.
+        expected_duration: Seconds that the clip should last, within 10 % or 0.75 s.
+        max_bytes: The transfer stops past this.
+        timeout: Seconds for the whole transfer.
+        min_rate: Bytes per second below which a connection is given up.
+        rate_window: Seconds over which the rate is taken, and that a read may block.
+        on_progress: Told how many bytes have arrived.
+        allow_private: Skip the check of the address, for emulators on this machine.
+
+    Raises:
+        ResultExpiredError: The address no longer gives the file; a fresh one may.
+        IntegrityError: What arrived is not the whole clip.
+        DownloadError: The transfer or the disk failed.
+    """
+    temporary = _Partial(target, overwrite)
+    try:
+        if output.data is not None:
+            video = await anyio.to_thread.run_sync(_store, temporary, output, expected_duration, max_bytes)
+        else:
+            transfer = _Transfer(output, temporary, max_bytes, min_rate, rate_window, on_progress)
+            factory = http or transport.public_client
+            try:
+                with anyio.fail_after(timeout):
+                    async with factory(allow_private=allow_private, timeout=rate_window) as client:
+                        await transfer.run(client)
+            except TimeoutError as error:
+                raise DownloadError(
+                    f"The download from {transfer.host} did not end within {timeout:g} s.", hint=_RESUME
+                ) from error
+            # outside the deadline: from here on it is only our own disk
+            finish = partial(temporary.finish, transfer.batch, transfer.expected(expected_duration))
+            video = await anyio.to_thread.run_sync(finish)
+    finally:
+        if temporary.exists:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(temporary.discard)
+    return msgspec.structs.replace(video, url=output.url if output.keep_url else None)
+
+
+_RESUME = "Resume the job to fetch it again."
+
+
+def _store(temporary: _Partial, output: Output, duration: float | None, max_bytes: int) -> Video:
+    """Inline bytes: everything in one go, in one thread."""
+    data = cast("bytes", output.data)
+    if len(data) > max_bytes:
+        raise DownloadError(f"The video has {len(data):,} bytes; at most {max_bytes:,} are taken.")
+    try:
+        temporary.open(len(data))
+        return temporary.finish(data, _Expected(size=output.size, sha256=output.sha256, duration=duration))
+    finally:
+        temporary.discard()
+
+
+class _BrokenError(Exception):
+    """This request is over but the transfer may go on; ``pause`` is what the server asks to wait, in seconds."""
+
+    def __init__(self, reason: str, pause: float | None = None, *, in_vain: bool = False) -> None:
+        super().__init__(reason)
+        self.pause = pause
+        self.in_vain = in_vain
+
+
+class _Transfer:
+    """One output on its way from a URL into a temporary file."""
+
+    def __init__(
+        self,
+        output: Output,
+        temporary: _Partial,
+        max_bytes: int,
+        min_rate: int,
+        rate_window: float,
+        on_progress: Progress | None,
+    ) -> None:
+        self.output = output
+        self.url = output.url or ""
+        self.host = transport.redact_url(self.url).partition("://")[2].partition("/")[0] or "the provider"
+        self.batch = bytearray()  # arrived, not yet written
+        self.total: int | None = None
+        self._temporary = temporary
+        self._max_bytes = max_bytes
+        self._min_rate, self._window = min_rate, rate_window
+        self._on_progress = on_progress
+        self._etag: str | None = None
+        self._md5: str | None = None
+
+    @property
+    def received(self) -> int:
+        return self._temporary.written + len(self.batch)
+
+    def expected(self, duration: float | None) -> _Expected:
+        """What the finished file must be, as far as the provider and the server have said."""
+        if self.total is not None and self.output.size is not None and self.total != self.output.size:
+            raise IntegrityError(f"{self.total:,} bytes were sent; the provider announced {self.output.size:,}.")
+        size = self.total if self.total is not None else self.output.size
+        return _Expected(size=size, sha256=self.output.sha256, md5=self._md5, duration=duration)
+
+    async def run(self, client: httpx.AsyncClient) -> None:
+        """Ask until all is here. Only tries that bring more than any before are free.
+
+        Raises:
+            DownloadError: Five tries in a row brought nothing new, or trying again is no use.
+        """
+        best, vain, dice = 0, 0, Random()
+        while True:
+            try:
+                await self._request(client)
+                return
+            except _BrokenError as error:
+                broken = error
+            except transport.network_errors() as error:
+                if transport.is_refusal(error):
+                    raise DownloadError(f"{self.host} was not asked: {transport.describe(error)}.") from error
+                broken = _BrokenError(transport.describe(error))
+            vain = 0 if self.received > best and not broken.in_vain else vain + 1
+            best = max(best, self.received)
+            pause = broken.pause if broken.pause is not None else _FIRST_PAUSE * 2**vain * dice.uniform(0.5, 1.0)
+            if vain >= _TRIES or pause > MAX_RETRY_AFTER:
+                raise DownloadError(f"The download from {self.host} failed: {broken}.", hint=_RESUME) from broken
+            await anyio.sleep(pause)
+
+    async def _request(self, client: httpx.AsyncClient) -> None:
+        """One GET, from where we are."""
+        headers = {"Accept-Encoding": "identity", "Accept": "*/*"}
+        if self.received and self._etag:
+            headers |= {"Range": f"bytes={self.received}-", "If-Range": self._etag}
+        elif self.received:
+            await self._restart()
+        own = {key: value for key, value in self.output.headers.items() if key.lower() not in ("range", "if-range")}
+        async with transport.following(client, self.url, headers=headers, own_headers=own) as response:
+            await self._begin(response, resuming="Range" in headers)
+            await self._read(response)
+        if self.total is not None and self.received != self.total:
+            raise _BrokenError(f"{self.received:,} of {self.total:,} bytes arrived")
+
+    async def _begin(self, response: httpx.Response, *, resuming: bool) -> None:
+        """Judge status and headers, and make ready to write."""
+        self._check_status(response)
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise DownloadError(f"{self.host} sent compressed data although plain data was asked for.")
+        if response.status_code == 206:
+            if not resuming or not self._continues(response):
+                await self._restart()
+                raise _BrokenError("the server sent another part of the file than was asked for", in_vain=True)
+            return
+        if self.received:
+            await self._restart()  # the whole file again
+        length = response.headers.get("content-length", "")
+        self.total = int(length) if length.isdecimal() else None
+        announced = self.total or self.output.size
+        if announced is not None and announced > self._max_bytes:
+            raise DownloadError(f"The video has {announced:,} bytes; at most {self._max_bytes:,} are taken.")
+        etag = response.headers.get("etag", "")
+        self._etag = etag if etag.startswith('"') else None  # a weak one does not vouch for single bytes
+        self._md5 = _md5_header(response.headers)
+        if self._temporary.path is None:
+            await anyio.to_thread.run_sync(self._temporary.open, announced)
+
+    def _check_status(self, response: httpx.Response) -> None:
+        status = response.status_code
+        if status in (200, 206):
+            return
+        if status in (403, 404, 410):
+            raise ResultExpiredError(
+                f"{self.host} no longer gives out the video (HTTP status {status}).",
+                hint="Resume the job to ask the provider for a fresh address.",
+            )
+        if status == 416:
+            self._etag = None  # the next request starts over
+            raise _BrokenError("the server has fewer bytes than it said", in_vain=True)
+        if status in (408, 425, 429) or status >= 500:
+            pause = retry_after(response.headers.get("retry-after"), response.headers.get("date"))
+            raise _BrokenError(f"HTTP status {status}", pause, in_vain=True)
+        raise DownloadError(f"{self.host} answered with HTTP status {status}.", hint=_RESUME)
+
+    def _continues(self, response: httpx.Response) -> bool:
+        """Whether a 206 starts at our offset and is of the same file."""
+        match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("content-range", ""))
+        if match is None or int(match[1]) != self.received:
+            return False
+        if response.headers.get("etag", self._etag) != self._etag:
+            return False
+        if match[3] == "*":
+            return True
+        if self.total is None:
+            self.total = int(match[3])
+        return int(match[3]) == self.total
+
+    async def _read(self, response: httpx.Response) -> None:
+        """Take in the body; slow servers and endless bodies are given up."""
+        since, start = anyio.current_time(), self.received
+        async for chunk in response.aiter_raw():
+            self.batch += chunk
+            if self.received > self._max_bytes:
+                raise DownloadError(f"The video has more than {self._max_bytes:,} bytes; the download was stopped.")
+            if len(self.batch) >= _BATCH:
+                await self._flush()
+            if self._on_progress is not None:
+                self._on_progress(self.received, self.total)
+            passed = anyio.current_time() - since
+            if passed >= self._window:
+                if self.received - start < self._min_rate * passed:
+                    raise _BrokenError(f"less than {self._min_rate:,} bytes arrived per second", in_vain=True)
+                since, start = anyio.current_time(), self.received
+
+    async def _flush(self) -> None:
+        await anyio.to_thread.run_sync(self._temporary.write, self.batch)
+        self.batch = bytearray()
+
+    async def _restart(self) -> None:
+        self.batch, self.total, self._etag, self._md5 = bytearray(), None, None, None
+        await anyio.to_thread.run_sync(self._temporary.restart)
+
+
+def _md5_header(headers: Mapping[str, str]) -> str | None:
+    """The MD5 of the whole body in hex, as ``Content-MD5`` or Google Cloud Storage's ``x-goog-hash`` give it."""
+    found = re.search(r"\bmd5=([A-Za-z0-9+/]{22}==)", headers.get("x-goog-hash", ""))
+    try:
+        digest = base64.b64decode(found[1] if found else headers.get("content-md5", ""), validate=True)
+    except binascii.Error:
+        return None
+    return digest.hex() if len(digest) == 16 else None

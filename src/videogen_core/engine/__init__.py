@@ -1,0 +1,425 @@
+"""One job from created to done: submit, poll, fall back, download, resume.
+
+The engine is async, written once, and drives a job only while somebody waits for it; in between, the ledger is the
+job. Any process that shares the ledger can take over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+
+import anyio
+import msgspec
+from anyio import to_thread
+
+from .. import states
+from ..errors import (
+    BudgetExceededError,
+    JobCancelledError,
+    JobTimeoutError,
+    PluginError,
+    ProviderError,
+    RequestError,
+    VideogenError,
+)
+from ..planning import Planner
+from ..provider import Session
+from ..request import Media, VideoRequest
+from ..retry import Backoff
+from ..routing import Policy, Route
+from ..settings import Settings
+from ..spec import ModelSpec
+from ..states import TERMINAL, Artifact, JobRecord, JobStatus, Result
+from .chain import cost_of_failure, following
+from .clock import Clock
+from .fetching import Fetcher, check_target
+from .record import LEASE, Listener, Log, Recorder
+from .sessions import Sessions
+from .submission import SUBMIT_TIMEOUT, Submitter, unknown
+from .watching import Watcher, provider_job
+
+__all__ = ["Clock", "Delivery", "Engine"]
+
+_LONGEST_CHAIN = 5
+_WATCH_EVERY = 0.5  # seconds between looks at a job that another process drives
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """What a caller wants besides the clip.
+
+    Attributes:
+        output: A file, a folder ending in a separator, or a template; None = the library's own folder.
+        overwrite: Whether an existing file may be replaced.
+        fallback: Whether other offers may be tried when the first fails.
+        fallback_on_policy: Whether a content block counts as such a failure.
+        idempotency_key: The caller's name for this request.
+        tags: The caller's labels.
+    """
+
+    output: str | None = None
+    overwrite: bool = False
+    fallback: bool = True
+    fallback_on_policy: bool = False
+    idempotency_key: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+class Engine:
+    """Drives jobs on one event loop.
+
+    Args:
+        settings: The configuration.
+        planner: Routes and prices.
+        recorder: Reads and writes the ledger.
+        dice: For jitter.
+    """
+
+    def __init__(self, settings: Settings, planner: Planner, recorder: Recorder, *, dice: Random | None = None) -> None:
+        self.settings = settings
+        self.planner = planner
+        self.recorder = recorder
+        self.sessions = Sessions(settings, planner.registry)
+        self._dice = dice or Random()
+        self._submitter = Submitter(settings, recorder)
+
+    async def close(self) -> None:
+        """Close the connections; jobs under way stay in the ledger."""
+        await self.sessions.close()
+
+    # --- before anything is spent
+
+    async def create(self, request: VideoRequest, policy: Policy, delivery: Delivery) -> tuple[JobRecord, Route]:
+        """Check everything that can be checked and put the job on record.
+
+        Raises:
+            RequestError: The request, an input or the output path is wrong.
+            BudgetExceededError: No offer is within ``max_cost``.
+            NoRouteError: No offer can take it.
+        """
+        request = await to_thread.run_sync(self.planner.inspect, request)
+        route = await to_thread.run_sync(self.planner.route, request, policy)
+        chosen = route.chosen
+        length = _LONGEST_CHAIN if delivery.fallback else 1
+        now = self.recorder.clock.now()
+        job = JobRecord(
+            id=states.new_job_id(now),
+            created_at=now,
+            updated_at=now,
+            request=request,
+            chain=tuple(candidate.offer for candidate in route.candidates[:length]),
+            max_cost=policy.max_cost,
+            fit=policy.fit,
+            allow_unknown_price=policy.allow_unknown_price,
+            fallback_on_policy=delivery.fallback_on_policy,
+            output=delivery.output,
+            overwrite=delivery.overwrite,
+            tags=dict(delivery.tags),
+            idempotency_key=delivery.idempotency_key,
+            changes=tuple(msgspec.to_builtins(chosen.changes)),
+        )
+        await to_thread.run_sync(self._check_target, job)
+        job = await to_thread.run_sync(self._stage, job)
+        return await self.recorder.create(job), route
+
+    def _check_target(self, job: JobRecord) -> None:
+        for index in range(len(job.videos), job.request.count):
+            check_target(job, self.settings, index)
+
+    def _stage(self, job: JobRecord) -> JobRecord:
+        """Keep inputs that exist only in memory as files, so that the job can be resumed elsewhere."""
+        request = job.request
+        changes: dict[str, object] = {}
+        for name in ("image", "last_frame", "video"):
+            if (media := getattr(request, name)) is not None:
+                changes[name] = self._kept(media)
+        if request.reference_images:
+            changes["reference_images"] = tuple(self._kept(media) for media in request.reference_images)
+        return msgspec.structs.replace(job, request=msgspec.structs.replace(request, **changes)) if changes else job
+
+    def _kept(self, media: Media) -> Media:
+        if media.path is not None:
+            return msgspec.structs.replace(media, path=str(Path(media.path).expanduser().absolute()))
+        if media.data is None:
+            return media
+        digest = media.sha256 or hashlib.sha256(media.data).hexdigest()
+        folder = self.settings.home / "inputs"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = folder / digest
+        if not path.exists():
+            partial = folder / f".{digest}.{os.getpid()}"
+            partial.write_bytes(media.data)
+            partial.replace(path)
+        return msgspec.structs.replace(media, data=None, path=str(path), sha256=digest)
+
+    # --- driving
+
+    async def drive(
+        self,
+        job: JobRecord,
+        *,
+        timeout: float | None = None,
+        listener: Listener | None = None,
+        until_accepted: bool = False,
+    ) -> JobRecord:
+        """Take a job as far as it goes, or until the provider has accepted it.
+
+        Args:
+            job: Any job of the ledger.
+            timeout: Seconds to wait; the job goes on all the same.
+            listener: Told of every event.
+            until_accepted: Return once it is accepted.
+
+        Raises:
+            JobTimeoutError: The time is over; the job can be resumed.
+            VideogenError: Why the job failed, or why it cannot be driven now.
+        """
+        log = Log(self.recorder, listener)
+        with anyio.move_on_after(timeout) as scope:
+            try:
+                return await self._drive(job, log, until_accepted=until_accepted)
+            finally:
+                with anyio.CancelScope(shield=True), suppress(VideogenError):
+                    await self.recorder.release(job.id)
+        if scope.cancelled_caught:
+            raise JobTimeoutError(
+                f"Job {job.id} is not done after {timeout:g} seconds. It goes on at the provider.",
+                hint=f"`videogen resume {job.id}` or videogen.job({job.id!r}).wait() picks it up.",
+                job_id=job.id,
+            )
+        raise AssertionError("unreachable: the scope ends by returning or by its deadline")
+
+    async def _drive(self, job: JobRecord, log: Log, *, until_accepted: bool) -> JobRecord:
+        job = await self._take(job, log)
+        while not job.done:
+            if until_accepted and job.status in (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.SUCCEEDED):
+                break
+            match job.status:
+                case JobStatus.CREATED | JobStatus.QUEUED | JobStatus.RUNNING:
+                    async with self.sessions.slot(job.provider):
+                        job = await self._one_offer(job, log, until_accepted=until_accepted)
+                case JobStatus.SUBMITTING:
+                    job = await self._orphaned(job, log)
+                case JobStatus.UNKNOWN:
+                    job = await self._reconciled(job, log)
+                case JobStatus.SUCCEEDED:
+                    watcher = self._watcher(job, log)
+                    job = await Fetcher(self.settings, log, watcher).fetch(job, None)
+                case JobStatus.FAILED | JobStatus.CANCELLED:
+                    break
+        await log.tell()
+        return job
+
+    async def _take(self, job: JobRecord, log: Log) -> JobRecord:
+        """Get the lease, following along while another process drives the job."""
+        seen = 0
+        while not await self.recorder.claim(job.id):
+            if not seen:
+                log.note(job, "resumed", "another process is working on it; following along")
+                await log.tell()
+            seen += 1
+            await self.recorder.clock.sleep(_WATCH_EVERY)
+            job = await self.recorder.get(job.id)
+            if job.done:
+                return job
+        return await self.recorder.get(job.id)
+
+    def _spec(self, offer: str) -> ModelSpec:
+        catalog = self.planner.catalog((offer,))
+        found = catalog.find(offer)
+        if not found:
+            plugin = offer.partition("/")[0]
+            self.planner.registry.plugins.provider(plugin)  # says so when the plugin is missing or broken
+            raise PluginError(f"The plugin {plugin!r} no longer offers {offer}.")
+        return catalog.offers[found[0]]
+
+    def _session(self, spec: ModelSpec) -> Session:
+        return self.sessions.get(spec.provider)
+
+    def _watcher(self, job: JobRecord, log: Log) -> Watcher:
+        spec = self._spec(job.offer)
+        observed = self.planner.observations().latency.get(spec.id)
+        typical = None if spec.latency is None else spec.latency.typical
+        return Watcher(self._session(spec), spec, log, observed or typical, self._dice)
+
+    async def _one_offer(self, job: JobRecord, log: Log, *, until_accepted: bool) -> JobRecord:
+        """Take a job through one offer: ask if need be, poll, download."""
+        first = None
+        if job.status is JobStatus.CREATED:
+            job, first = await self._submit(job, log)
+            await log.tell()
+            if until_accepted or job.status is not JobStatus.QUEUED:
+                return job
+        watcher = self._watcher(job, log)
+        job, snapshot = await watcher.until_done(job, first=first)
+        if job.status is JobStatus.SUCCEEDED and job.artifact is Artifact.PARTIAL:
+            job = await Fetcher(self.settings, log, watcher).fetch(job, snapshot)
+        return job
+
+    async def _submit(self, job: JobRecord, log: Log) -> tuple[JobRecord, float | None]:
+        """Ask an offer, waiting out what passes, until it accepts, the next one is due, or all is lost."""
+        waited, delays = 0.0, Backoff().delays(self._dice)
+        spec = self._spec(job.offer)
+        session = self._session(spec)
+        while True:
+            try:
+                quote, call = self._submitter.plan(job, spec)
+                await self.recorder.claim(job.id, SUBMIT_TIMEOUT + LEASE)
+                answer = await self._submitter.attempt(job, session, quote, call, log)
+            except (RequestError, BudgetExceededError) as error:
+                return await self._give_up(job, error, log), None
+            job, refusal = answer.job, answer.error
+            if refusal is None:
+                return job, answer.poll_after
+            if job.status is JobStatus.UNKNOWN:
+                await log.tell()
+                raise refusal
+            pause = _pause(refusal, next(delays, None))
+            if pause is None or waited + pause > self.settings.patience:
+                return await self._next_or_give_up(job, refusal, log), None
+            log.note(job, "retrying", f"{refusal.message} Asking again in {pause:.0f} s.")
+            await log.tell()
+            await self.recorder.clock.sleep(pause)
+            waited += pause
+
+    async def _next_or_give_up(self, job: JobRecord, error: VideogenError, log: Log) -> JobRecord:
+        offer = following(job, error)
+        if offer is None:
+            return await self._give_up(job, error, log)
+        said = f"{error.message} Trying {offer} instead."
+        return await log.write(job, states.fall_back, "fallback", said, offer=offer)
+
+    async def _give_up(self, job: JobRecord, error: VideogenError, log: Log) -> JobRecord:
+        error.job_id = job.id
+        return await log.write(job, lambda j, now: states.fail(j, now, error), "failed", error.message)
+
+    # --- what a dead process left behind
+
+    async def _orphaned(self, job: JobRecord, log: Log) -> JobRecord:
+        """A process died while it was asking: whether it was heard is not known."""
+        error = unknown(job, self._spec(job.offer), None)
+        return await log.write(job, lambda j, now: states.lose(j, now, error), "unknown", error.message)
+
+    async def _reconciled(self, job: JobRecord, log: Log) -> JobRecord:
+        spec = self._spec(job.offer)
+        provider = self.planner.registry.plugins.provider(spec.provider)
+        found = await self._submitter.reconcile(job, provider, self._session(spec), spec, log)
+        await log.tell()
+        if found.status is JobStatus.UNKNOWN:
+            raise unknown(job, spec, None)
+        return found
+
+    # --- one step, cancel, result
+
+    async def redirect(self, job: JobRecord, output: str | None, overwrite: bool | None) -> JobRecord:
+        """Send clips that are not stored yet to another place.
+
+        Raises:
+            RequestError: The place cannot be written to.
+        """
+        changes = {} if output is None else {"output": output}
+        changed = msgspec.structs.replace(job, **changes, overwrite=job.overwrite if overwrite is None else overwrite)
+        await to_thread.run_sync(self._check_target, changed)
+        saved, _ = await self.recorder.write(
+            job,
+            lambda j, now: msgspec.structs.replace(
+                j, output=changed.output, overwrite=changed.overwrite, updated_at=now
+            ),
+            "redirected",
+            f"to {output}",
+        )
+        return saved
+
+    async def refresh(self, job: JobRecord) -> JobRecord:
+        """Ask the provider once and record the answer; downloads nothing."""
+        if job.status not in (JobStatus.QUEUED, JobStatus.RUNNING) or not await self.recorder.claim(job.id):
+            return await self.recorder.get(job.id)
+        log = Log(self.recorder)
+        try:
+            watcher = self._watcher(job, log)
+            return await watcher.record(job, await watcher.ask(job))
+        finally:
+            await self.recorder.release(job.id)
+
+    async def cancel(self, job: JobRecord) -> JobRecord:
+        """Ask for a job to be stopped.
+
+        Raises:
+            RequestError: It is over already, or its provider cannot cancel.
+            SubmissionUnknownError: Nobody knows whether the provider has it.
+        """
+        log = Log(self.recorder)
+        if job.status in TERMINAL:
+            raise RequestError(f"Job {job.id} has ended already ({job.status}).", job_id=job.id)
+        if job.status in (JobStatus.UNKNOWN, JobStatus.SUBMITTING):
+            raise unknown(job, self._spec(job.offer), None)
+        if job.status is JobStatus.CREATED:
+            return await log.write(
+                job, lambda j, now: states.cancel(j, now, cost=Decimal(0), origin="computed"), "cancelled", "never sent"
+            )
+        job = await log.write(job, states.request_cancel, "cancel_requested", f"asking {job.provider} to stop it")
+        spec = self._spec(job.offer)
+        answer = await self._session(spec).cancel(provider_job(job, spec))
+        if not answer.accepted:
+            raise RequestError(
+                f"{job.provider} did not stop job {job.id}: {answer.message or 'it cannot cancel'}.",
+                hint=f"It goes on; `videogen resume {job.id}` fetches it.",
+                job_id=job.id,
+            )
+        if not answer.gone:
+            return await self.refresh(job)
+        cost, origin = cost_of_failure(job, answer.cost, None)
+        return await log.write(
+            job,
+            lambda j, now: states.cancel(j, now, cost=cost, origin=origin),
+            "cancelled",
+            answer.message or f"cancelled at {job.provider}",
+        )
+
+    def result(self, job: JobRecord) -> Result:
+        """What a finished job gave.
+
+        Raises:
+            VideogenError: It failed, was cancelled or is not known; the error says why and what it cost.
+        """
+        if job.status is JobStatus.SUCCEEDED:
+            spec = self._spec(job.offer)
+            return Result(
+                job_id=job.id,
+                model=spec.name,
+                provider=job.provider,
+                videos=job.videos,
+                cost=job.cost,
+                attempts=job.attempts,
+                changes=job.changes,
+                placeholder=spec.placeholder,
+            )
+        raise failure(job)
+
+
+def _pause(error: VideogenError, backoff: float | None) -> float | None:
+    """Seconds to wait before the same offer is asked again; None when that is no use."""
+    if not isinstance(error, ProviderError) or not error.retryable or backoff is None:
+        return None
+    return backoff if error.retry_after is None else max(error.retry_after, 0.05)
+
+
+def failure(job: JobRecord) -> VideogenError:
+    """The error of a job that ended without a video, as it was when it happened."""
+    from .. import errors
+
+    if job.status is JobStatus.CANCELLED:
+        return JobCancelledError(f"Job {job.id} was cancelled.", job_id=job.id)
+    data = dict(job.error or {})
+    kind = getattr(errors, str(data.pop("type", "")), VideogenError)
+    message, hint = data.pop("message", f"Job {job.id} {job.status}."), data.pop("hint", None)
+    if issubclass(kind, ProviderError):
+        return kind(message, hint=hint, **{**data, "job_id": job.id})
+    return kind(message, hint=hint, job_id=job.id)

@@ -1,0 +1,49 @@
+"""Which offer of a job's chain is next, and what its attempts have cost so far. Pure."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from ..errors import ContentPolicyError, ProviderError, VideogenError
+from ..provider import Snapshot
+from ..states import JobRecord
+
+__all__ = ["cost_of_failure", "cost_of_success", "following", "spent"]
+
+
+def following(job: JobRecord, error: VideogenError) -> str | None:
+    """The offer to try after ``error``; None when no other provider could cure it, or none is left."""
+    curable = isinstance(error, ProviderError) and error.curable_elsewhere
+    if isinstance(error, ContentPolicyError):
+        curable = job.fallback_on_policy
+    left = job.chain[job.place + 1 :]
+    return left[0] if curable and left else None
+
+
+def spent(job: JobRecord) -> Decimal:
+    """USD that the attempts so far have cost at most: an unknown cost counts as its whole estimate."""
+    total = Decimal(0)
+    for attempt in job.attempts:
+        total += (attempt.quote.high or Decimal(0)) if attempt.cost is None else attempt.cost
+    return total
+
+
+def cost_of_success(job: JobRecord, snapshot: Snapshot) -> tuple[Decimal | None, str | None]:
+    """What a success cost, and who says so: the provider, or the quote for as many clips as came."""
+    attempt = job.attempt
+    if snapshot.cost is not None:
+        return snapshot.cost, "provider"
+    if attempt.quote.high is None:
+        return None, None
+    share = Decimal(min(len(snapshot.outputs), attempt.request.count)) / attempt.request.count
+    return attempt.quote.high * share, "computed"
+
+
+def cost_of_failure(job: JobRecord, said: Decimal | None, charged: bool | None) -> tuple[Decimal | None, str | None]:
+    """What a failure cost: as the provider says, else nothing if it is known to be free, else the whole hold."""
+    if said is not None:
+        return said, "provider"
+    if charged is False:
+        return Decimal(0), "computed"
+    high = job.attempt.quote.high
+    return (None, None) if high is None else (high, "computed" if charged else "assumed")

@@ -1,0 +1,123 @@
+"""From the provider's outputs to verified files: each clip is recorded as soon as it is stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from .. import downloads, states, transport
+from ..errors import DownloadError, ResultExpiredError
+from ..provider import Output, Snapshot
+from ..settings import Settings
+from ..states import Artifact, JobRecord, JobStatus, Video
+from .record import Log
+from .watching import Watcher
+
+__all__ = ["Fetcher", "check_target"]
+
+DOWNLOAD_TIMEOUT = 1800.0
+"""Seconds for one clip."""
+
+
+def _place(job: JobRecord, settings: Settings, index: int) -> dict[str, Any]:
+    """What decides where clip number ``index`` (from 0) of a job goes."""
+    request = job.attempt.request if job.attempts else job.request
+    return {
+        "output": job.output,
+        "folder": settings.home / "clips",
+        "model": job.offer.partition("/")[2],
+        "provider": job.provider,
+        "job_id": job.id,
+        "index": index,
+        "count": request.count,
+    }
+
+
+def check_target(job: JobRecord, settings: Settings, index: int) -> None:
+    """Refuse a place that could not be written to, before anything is spent.
+
+    Raises:
+        RequestError: A file is in the way, or the path is none.
+        ConfigurationError: The disk is full or read-only.
+    """
+    downloads.check_target(**_place(job, settings, index), overwrite=job.overwrite)
+
+
+@dataclass(frozen=True)
+class Fetcher:
+    """Stores the clips of one job."""
+
+    settings: Settings
+    log: Log
+    watcher: Watcher
+
+    async def fetch(self, job: JobRecord, snapshot: Snapshot | None) -> JobRecord:
+        """Download, verify and record every clip that is not stored yet.
+
+        Args:
+            job: A job that succeeded.
+            snapshot: The poll that said so; None = ask again, for fresh addresses.
+
+        Raises:
+            DownloadError: A clip could not be stored; the job can be resumed. `ResultExpiredError`: it is gone.
+        """
+        await self.log.recorder.claim(job.id, DOWNLOAD_TIMEOUT)
+        fresh = snapshot is None
+        outputs = await self._outputs(job) if snapshot is None else snapshot.outputs
+        index = len(job.videos)
+        while index < len(outputs):
+            try:
+                video = await self._store(job, outputs[index], index)
+            except ResultExpiredError as error:
+                if fresh:
+                    raise await self._expired(job, error) from error
+                fresh, outputs = True, await self._outputs(job)
+                continue
+            except DownloadError as error:
+                error.job_id = job.id
+                raise
+            index += 1
+            last = index >= len(outputs)
+            job = await self._record(job, video, Artifact.STORED if last else Artifact.PARTIAL)
+            await self.log.tell()
+        return job
+
+    async def _outputs(self, job: JobRecord) -> tuple[Output, ...]:
+        snapshot = await self.watcher.ask(job)
+        if snapshot.status is not JobStatus.SUCCEEDED or not snapshot.outputs:
+            raise await self._expired(job, None)
+        return snapshot.outputs
+
+    async def _store(self, job: JobRecord, output: Output, index: int) -> Video:
+        path = downloads.target_path(**_place(job, self.settings, index))
+        self.log.note(job, "downloading", f"storing {path.name}")
+        await self.log.tell()
+        allow_private = self.settings.allow_private_addresses
+        return await downloads.save(
+            output,
+            path,
+            http=transport.client if allow_private else transport.public_client,
+            overwrite=job.overwrite,
+            expected_duration=job.attempt.request.duration,
+            timeout=DOWNLOAD_TIMEOUT,
+            allow_private=allow_private,
+        )
+
+    async def _record(self, job: JobRecord, video: Video, artifact: Artifact) -> JobRecord:
+        change = partial(_add, video=video, artifact=artifact)
+        return await self.log.write(job, change, "stored", str(video.path), sha256=video.sha256, size=video.size)
+
+    async def _expired(self, job: JobRecord, cause: ResultExpiredError | None) -> ResultExpiredError:
+        message = f"{job.provider} no longer has the result of job {job.id}."
+        await self.log.write(job, lambda j, now: states.store(j, now, Artifact.EXPIRED), "expired", message)
+        return ResultExpiredError(
+            message if cause is None else f"{message} {cause.message}",
+            hint="It was made and paid for, but not fetched in time; generate it again.",
+            job_id=job.id,
+        )
+
+
+def _add(job: JobRecord, now: datetime, *, video: Video, artifact: Artifact) -> JobRecord:
+    return states.store(job, now, artifact, (*job.videos, video))

@@ -1,0 +1,144 @@
+"""The engine's pen: every change of a job goes to the ledger first, and to the user's listener after."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import secrets
+import socket
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from functools import partial
+from typing import Any, TypeVar
+
+from anyio import CapacityLimiter, to_thread
+
+from ..ledger import ConflictError, Ledger
+from ..states import Event, JobRecord
+from .clock import Clock
+
+__all__ = ["LEASE", "Listener", "Log", "Recorder"]
+
+T = TypeVar("T")
+Listener = Callable[[Event], Awaitable[None] | None]
+Change = Callable[[JobRecord, datetime], JobRecord]
+
+LEASE = 60.0
+"""Seconds for which a driver holds a job between two signs of life."""
+_RETRIES = 20
+
+
+class Recorder:
+    """Reads and writes jobs for one engine.
+
+    Args:
+        ledger: The store.
+        clock: Stamps what happens.
+    """
+
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+        self.ledger = ledger
+        self.clock = clock
+        self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._one_at_a_time = CapacityLimiter(1)
+
+    async def run(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Run a blocking ledger call in a thread. Never abandoned: a write that has begun is waited for."""
+        return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self._one_at_a_time)
+
+    async def get(self, job_id: str) -> JobRecord:
+        """Read a job."""
+        return await self.run(self.ledger.get, job_id)
+
+    async def create(self, job: JobRecord) -> JobRecord:
+        """Store a new job, leased to this engine; an existing one with the same idempotency key comes back instead."""
+        event = self.event(job, "created", f"job {job.id} for {job.chain[0]}")
+        return await self.run(self.ledger.create, job, event, owner=self.owner, lease=LEASE)
+
+    async def write(
+        self, job: JobRecord, change: Change, kind: str, message: str, **data: Any
+    ) -> tuple[JobRecord, Event]:
+        """Apply a change and store it with its event; when another process wrote meanwhile, apply it to that.
+
+        Args:
+            job: The version in hand.
+            change: Gives the next version; may be called again with a newer one.
+            kind: Type of the event.
+            message: What happened, for people.
+            **data: More about it.
+        """
+        for _ in range(_RETRIES):
+            new = change(job, self.clock.now())
+            event = self.event(new, kind, message, **data)
+            try:
+                return await self.run(self.ledger.save, new, event), event
+            except ConflictError:
+                job = await self.get(job.id)
+        raise ConflictError(f"Job {job.id} is being changed by other processes all the time.", job_id=job.id)
+
+    def event(self, job: JobRecord, kind: str, message: str = "", **data: Any) -> Event:
+        """An event of now."""
+        return Event(
+            job_id=job.id,
+            at=self.clock.now(),
+            type=kind,
+            status=job.status,
+            message=message,
+            progress=job.progress,
+            data=data,
+        )
+
+    async def claim(self, job_id: str, lease: float = LEASE) -> bool:
+        """Take or renew the lease on a job; a holder on this machine that is dead counts no more."""
+        return await self.run(self.ledger.claim, job_id, self.owner, lease, dead=_is_dead)
+
+    async def release(self, job_id: str) -> None:
+        """Give the lease back."""
+        await self.run(self.ledger.release, job_id, self.owner)
+
+
+class Log:
+    """What one driver of a job records and tells.
+
+    Telling is apart from recording, because the listener is the user's code: it must never run between a request that
+    costs money and the write that remembers it. What it raises goes to the caller; the job is on record.
+    """
+
+    def __init__(self, recorder: Recorder, listener: Listener | None = None) -> None:
+        self.recorder = recorder
+        self._listener = listener
+        self._untold: list[Event] = []
+
+    async def write(self, job: JobRecord, change: Change, kind: str, message: str, **data: Any) -> JobRecord:
+        """Store a change of a job; the listener hears of it at the next `tell`."""
+        saved, event = await self.recorder.write(job, change, kind, message, **data)
+        self._untold.append(event)
+        return saved
+
+    def note(self, job: JobRecord, kind: str, message: str, **data: Any) -> None:
+        """Something worth telling but not worth a write."""
+        self._untold.append(self.recorder.event(job, kind, message, **data))
+
+    async def tell(self) -> None:
+        """Call the listener with what happened since the last time."""
+        while self._untold:
+            event = self._untold.pop(0)
+            if self._listener is not None:
+                answer = self._listener(event)
+                if inspect.isawaitable(answer):
+                    await answer
+
+
+def _is_dead(owner: str) -> bool:
+    """Whether a lease holder is a process of this machine that no longer runs."""
+    host, _, rest = owner.partition(":")
+    pid = rest.partition(":")[0]
+    if host != socket.gethostname() or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -1,0 +1,69 @@
+"""Open connections to providers, one session each, and how many jobs may use one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import anyio
+
+from .. import transport
+from ..errors import PluginError, VideogenError
+from ..provider import Context, Session
+from ..registry import Registry
+from ..settings import Settings
+
+__all__ = ["Sessions"]
+
+
+class Sessions:
+    """The sessions of one event loop, opened when first wanted."""
+
+    def __init__(self, settings: Settings, registry: Registry) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._open: dict[str, Session] = {}
+        self._slots: dict[str, anyio.Semaphore] = {}
+
+    def get(self, provider: str) -> Session:
+        """The session of a provider.
+
+        Raises:
+            PluginError: The plugin is missing or broken, or its `connect` failed.
+            ConfigurationError: Its credentials are missing.
+        """
+        if provider not in self._open:
+            plugin = self._registry.plugins.provider(provider)
+            settings = self._settings.provider(provider)
+            plugin.check_ready(self._settings.environment, settings)
+            context = Context(settings=settings, environment=self._settings.environment, http=transport.client)
+            try:
+                session = plugin.connect(context)
+            except VideogenError:
+                raise
+            except Exception as error:
+                raise PluginError(
+                    f"The plugin {provider!r} could not connect: {type(error).__name__}: {error}."
+                ) from error
+            if not isinstance(session, Session):
+                raise PluginError(f"The plugin {provider!r} connected to {type(session).__name__}, not to a Session.")
+            self._open[provider] = session
+        return self._open[provider]
+
+    @asynccontextmanager
+    async def slot(self, provider: str) -> AsyncIterator[None]:
+        """Wait until the provider may take one more job of ours."""
+        if provider not in self._slots:
+            plugin = self._registry.plugins.provider(provider)
+            table = self._settings.provider(provider)
+            size = table.get("concurrency") or self._settings.concurrency or plugin.concurrency
+            self._slots[provider] = anyio.Semaphore(int(size))
+        async with self._slots[provider]:
+            yield
+
+    async def close(self) -> None:
+        """Close every session; one that fails to does not keep the others open."""
+        for session in self._open.values():
+            with suppress(Exception):
+                await session.close()
+        self._open.clear()

@@ -1,0 +1,217 @@
+"""Polling: from "accepted" to the provider's last word, which settles the money at once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from decimal import Decimal
+from random import Random
+from typing import assert_never
+
+from .. import states
+from ..errors import GenerationFailedError, ProviderError, ProviderProtocolError, VideogenError
+from ..provider import ProviderJob, Session, Snapshot
+from ..retry import poll_interval
+from ..spec import ModelSpec
+from ..states import Artifact, JobRecord, JobStatus
+from .chain import cost_of_failure, cost_of_success, following
+from .record import LEASE, Log
+
+__all__ = ["Watcher", "provider_job"]
+
+_STEP = 0.05  # of progress, worth a write to the ledger
+_PUZZLED = 10  # unreadable replies in a row, after which asking on is no use
+_LONGEST_PAUSE = 30.0  # seconds between tries while the provider cannot be asked
+
+
+def provider_job(job: JobRecord, spec: ModelSpec) -> ProviderJob:
+    """The job as its plugin knows it."""
+    attempt = job.attempt
+    return ProviderJob(
+        spec=spec,
+        request=attempt.request,
+        client_ref=attempt.client_ref,
+        provider_job_id=attempt.provider_job_id or "",
+        handle=dict(attempt.handle),
+        submitted_at=attempt.accepted_at or attempt.started_at,
+    )
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """Polls one job.
+
+    Attributes:
+        session: The provider's session.
+        spec: The offer.
+        log: Where it is recorded.
+        expected: Typical seconds of this model.
+        dice: For the jitter of pauses.
+    """
+
+    session: Session
+    spec: ModelSpec
+    log: Log
+    expected: float | None = None
+    dice: Random = field(default_factory=Random)
+
+    async def ask(self, job: JobRecord) -> Snapshot:
+        """Poll once, recording nothing.
+
+        Raises:
+            ProviderError: The provider could not be asked.
+        """
+        try:
+            snapshot = await self.session.poll(provider_job(job, self.spec))
+        except ProviderError as error:
+            error.provider, error.model = error.provider or self.spec.provider, error.model or self.spec.id
+            error.job_id = job.id
+            raise
+        except VideogenError:
+            raise
+        except Exception as error:  # a reply the plugin did not foresee must not lose a paid job
+            raise ProviderProtocolError(
+                f"The plugin {self.spec.provider!r} could not read a reply: {type(error).__name__}: {error}.",
+                provider=self.spec.provider,
+                model=self.spec.id,
+                retryable=True,
+                job_id=job.id,
+            ) from error
+        if not isinstance(snapshot, Snapshot):
+            raise ProviderProtocolError(
+                f"The plugin {self.spec.provider!r} answered a poll with {type(snapshot).__name__}.",
+                provider=self.spec.provider,
+                job_id=job.id,
+            )
+        return snapshot
+
+    async def until_done(self, job: JobRecord, *, first: float | None = None) -> tuple[JobRecord, Snapshot]:
+        """Poll until the provider is done, and record how it ended.
+
+        Args:
+            job: An accepted job.
+            first: Seconds until the first poll, where the provider said.
+
+        Returns:
+            The job, succeeded, failed or cancelled, or created again for the next offer; and the last snapshot.
+
+        Raises:
+            ProviderError: Asking cannot go on (a refused key, say); the job is as it was and can be resumed.
+        """
+        clock = self.log.recorder.clock
+        submitted = job.attempt.accepted_at or job.attempt.started_at
+        already = max((clock.now() - submitted).total_seconds(), 0.0)
+        start = claimed = clock.monotonic()
+        failures = 0
+        # A fresh job is asked for when the answer may have changed; one picked up again, at once.
+        wait = first if first is not None else poll_interval(0.0, self.expected) if already < 1 else 0.0
+        while True:
+            await clock.sleep(wait)
+            if clock.monotonic() - claimed > LEASE / 3:
+                await self.log.recorder.claim(job.id)
+                claimed = clock.monotonic()
+            try:
+                snapshot = await self.ask(job)
+            except ProviderError as error:
+                failures += 1
+                if not error.retryable or (failures >= _PUZZLED and isinstance(error, ProviderProtocolError)):
+                    raise
+                wait = self._pause(error, failures)
+                self.log.note(job, "retrying", f"{error.message} Asking again in {wait:.0f} s.")
+                await self.log.tell()
+                continue
+            failures = 0
+            job = await self._record_or_yield(job, snapshot)
+            await self.log.tell()
+            if job.status not in (JobStatus.QUEUED, JobStatus.RUNNING):
+                return job, snapshot
+            elapsed = already + clock.monotonic() - start
+            wait = snapshot.poll_after if snapshot.poll_after is not None else poll_interval(elapsed, self.expected)
+
+    def _pause(self, error: ProviderError, failures: int) -> float:
+        if error.retry_after is not None:
+            return max(error.retry_after, 0.1)
+        return min(2.0 ** min(failures - 1, 10), _LONGEST_PAUSE) * self.dice.uniform(0.5, 1.0)
+
+    async def _record_or_yield(self, job: JobRecord, snapshot: Snapshot) -> JobRecord:
+        """Record a poll, or take over what another process has recorded as the end (a cancel, say)."""
+        try:
+            return await self.record(job, snapshot)
+        except states.IllegalTransition:
+            newer = await self.log.recorder.get(job.id)
+            if newer.status in states.TERMINAL:
+                return newer
+            raise
+
+    async def record(self, job: JobRecord, snapshot: Snapshot) -> JobRecord:
+        """Record what a poll found."""
+        match snapshot.status:
+            case JobStatus.QUEUED | JobStatus.RUNNING:
+                return await self._advance(job, snapshot)
+            case JobStatus.SUCCEEDED:
+                if snapshot.outputs:
+                    return await self._succeed(job, snapshot)
+                empty = GenerationFailedError(f"{job.offer} says that it succeeded, but gave no video.")
+                return await self._fail(job, snapshot, empty)
+            case JobStatus.FAILED:
+                error = snapshot.error or GenerationFailedError(f"{job.offer} failed and gave no reason.")
+                return await self._fail(job, snapshot, error)
+            case JobStatus.CANCELLED:
+                cost, origin = cost_of_failure(job, snapshot.cost, None)
+                return await self.log.write(
+                    job,
+                    lambda j, now: states.cancel(j, now, cost=cost, origin=origin),
+                    "cancelled",
+                    snapshot.message or f"cancelled at {job.provider}",
+                )
+            case JobStatus.CREATED | JobStatus.SUBMITTING | JobStatus.UNKNOWN as status:
+                raise ProviderProtocolError(
+                    f"The plugin {job.provider!r} answered a poll with status {status}.", provider=job.provider
+                )
+            case never:
+                assert_never(never)
+
+    async def _advance(self, job: JobRecord, snapshot: Snapshot) -> JobRecord:
+        progress = _sane(snapshot.progress)
+        started = job.status is JobStatus.RUNNING or snapshot.status is JobStatus.RUNNING
+        status = JobStatus.RUNNING if started else JobStatus.QUEUED  # states only move forward
+        if status is not job.status or (progress or 0.0) - (job.progress or 0.0) >= _STEP:
+            return await self.log.write(
+                job, lambda j, now: states.advance(j, now, status, progress), "progress", snapshot.message
+            )
+        self.log.note(job, "progress", snapshot.message)
+        return job
+
+    async def _succeed(self, job: JobRecord, snapshot: Snapshot) -> JobRecord:
+        cost, origin = cost_of_success(job, snapshot)
+        wanted = job.attempt.request.count
+        missing = wanted - len(snapshot.outputs)
+        message = f"{missing} of {wanted} clips were withheld. {snapshot.message}".strip() if missing > 0 else ""
+        return await self.log.write(
+            job,
+            lambda j, now: states.store(states.succeed(j, now, cost=cost, origin=origin), now, Artifact.PARTIAL),
+            "settled",
+            message or _said(cost),
+            cost=None if cost is None else str(cost),
+        )
+
+    async def _fail(self, job: JobRecord, snapshot: Snapshot, error: ProviderError) -> JobRecord:
+        error.provider, error.model, error.job_id = error.provider or job.provider, error.model or job.offer, job.id
+        cost, origin = cost_of_failure(job, snapshot.cost, error.charged)
+        over = following(job, error) is None
+        change = states.fail if over else states.fail_attempt
+        return await self.log.write(
+            job,
+            lambda j, now: change(j, now, error, cost=cost, origin=origin),
+            "failed" if over else "rejected",
+            error.message,
+            error=error.to_dict(),
+        )
+
+
+def _sane(progress: float | None) -> float | None:
+    return None if progress is None or not math.isfinite(progress) else min(max(progress, 0.0), 1.0)
+
+
+def _said(cost: Decimal | None) -> str:
+    return "done; its cost is not known" if cost is None else f"done for ${cost:f}"

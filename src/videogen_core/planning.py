@@ -1,0 +1,278 @@
+"""What can be known before anything is spent: models, checks, estimates, routes. No network, no event loop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from .capabilities import Violation, check
+from .catalog import Catalog
+from .errors import ConfigurationError, RequestError
+from .ledger import Observations
+from .pricing import Quote, max_duration, money, quote
+from .registry import Registry
+from .request import Media, Task, VideoRequest
+from .retry import resting_until
+from .routing import Facts, Policy, Route, route
+from .settings import Settings
+from .spec import ModelSpec, Stage, Tier
+
+__all__ = ["Planner", "make_policy"]
+
+_OBSERVE_EVERY = 5.0  # seconds; the past does not change faster than that
+_PREFER = ("cheapest", "fastest", "best", "balanced")
+_FIT = ("exact", "nearest", "at_least")
+
+
+def make_policy(
+    settings: Settings,
+    *,
+    model: str | Iterable[str] | None = None,
+    providers: str | Iterable[str] | None = None,
+    prefer: Any = None,
+    quality: Any = None,
+    max_cost: Any = None,
+    allow_unknown_price: bool = False,
+    fit: Any = "exact",
+    need_ready: bool = True,
+) -> Policy:
+    """Check and normalise the arguments that choose an offer; unset ones come from the settings.
+
+    Raises:
+        RequestError: A value is not one of those allowed.
+    """
+    limit = money(max_cost)
+    return Policy(
+        models=_names("model", model),
+        providers=None if providers is None else _names("providers", providers),
+        prefer=_one_of("prefer", prefer, _PREFER),
+        quality=None if quality is None else Tier(_one_of("quality", quality, tuple(Tier))),
+        max_cost=settings.max_cost if limit is None else limit,
+        allow_unknown_price=allow_unknown_price,
+        fit=_one_of("fit", fit, _FIT),
+        placeholder=settings.sandbox,
+        commercial=settings.commercial,
+        territory=settings.territory,
+        need_ready=need_ready,
+    )
+
+
+def _names(field: str, value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    names = [value] if isinstance(value, str) else list(value) if isinstance(value, Iterable) else [None]
+    if not names or not all(isinstance(name, str) and name.strip() for name in names):
+        raise RequestError(f"{field}: expected a name or a list of names, got {value!r}.")
+    return tuple(name.strip().lower() for name in names)
+
+
+def _one_of(field: str, value: Any, allowed: tuple[str, ...]) -> Any:
+    if value is not None and value not in allowed:
+        raise RequestError(f"{field}: {value!r} is not possible.", hint=f"Allowed: {', '.join(allowed)}.")
+    return value
+
+
+class Planner:
+    """Answers questions about models, prices and routes.
+
+    Args:
+        settings: The configuration.
+        registry: The offers.
+        observe: Reads what the recent past says of speed and health; called at most every few seconds.
+        today: The date, for tests.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        observe: Callable[[], Observations],
+        *,
+        today: Callable[[], date] = lambda: datetime.now(UTC).date(),
+    ) -> None:
+        self.settings = settings
+        self.registry = registry
+        self._observe = observe
+        self._today = today
+        self._lock = threading.Lock()
+        self._observed: tuple[float, Observations] | None = None
+
+    def observations(self) -> Observations:
+        """Observed speed and health, at most a few seconds old."""
+        with self._lock:
+            now = time.monotonic()
+            if self._observed is None or now - self._observed[0] > _OBSERVE_EVERY:
+                self._observed = (now, self._observe())
+            return self._observed[1]
+
+    def facts(self) -> Facts:
+        """The state of the world that routing weighs."""
+        seen, now = self.observations(), time.time()
+        resting = {}
+        for provider, outcomes in seen.outcomes.items():
+            until = resting_until(outcomes)
+            if until is not None and until > now:
+                resting[provider] = f"it keeps failing; it is tried again in {until - now:.0f} s"
+        return Facts(
+            today=self._today(),
+            not_ready=self.registry.not_ready(),
+            resting=resting,
+            latency=seen.latency,
+            failure_rate=seen.failure_rate,
+        )
+
+    def inspect(self, request: VideoRequest) -> VideoRequest:
+        """Open and decode every local input, so that what is wrong with it is said now.
+
+        Raises:
+            InvalidMediaError: An input is missing, unreadable, too large or not what it should be.
+        """
+        if not request.media():
+            return request
+        from .media import inspect
+
+        changes: dict[str, Any] = {}
+        for name in ("image", "last_frame", "video"):
+            media: Media | None = getattr(request, name)
+            if media is not None:
+                changes[name] = inspect(media, field=name)
+        if request.reference_images:
+            changes["reference_images"] = tuple(
+                inspect(media, field=f"reference_images[{i}]") for i, media in enumerate(request.reference_images)
+            )
+        return msgspec.structs.replace(request, **changes)
+
+    def catalog(self, models: Iterable[str] = ()) -> Catalog:
+        """The offers, loading no more plugins than the names need."""
+        return self.registry.catalog(models)
+
+    def route(self, request: VideoRequest, policy: Policy) -> Route:
+        """Choose an offer for an inspected request.
+
+        Raises:
+            ModelNotFoundError: A named model does not exist or is retired.
+        """
+        names = () if policy.placeholder else policy.models
+        return route(request, policy, self.catalog(names), self.facts(), hint=self._hint(policy.models))
+
+    def _hint(self, names: Iterable[str]) -> str | None:
+        return next((hint for name in names if (hint := self.registry.hint(name))), None)
+
+    def offers(self, name: str) -> list[ModelSpec]:
+        """The offers that a name means, the maker's own first.
+
+        Raises:
+            ModelNotFoundError: Nobody offers it, or it is retired.
+        """
+        return self.catalog((name,)).lookup(name, today=self._today(), hint=self.registry.hint(name))
+
+    def check(self, request: VideoRequest, model: str) -> list[Violation]:
+        """Every rule that an inspected request breaks at a model; empty when some offer of it takes the request."""
+        found = [check(spec, request) for spec in self.offers(model)]
+        return min(found, key=len)
+
+    def estimate(self, request: VideoRequest, policy: Policy) -> Quote:
+        """What a request costs at the offer that would be chosen; credentials are not needed.
+
+        Raises:
+            UnsupportedRequestError: The model cannot do it.
+            NoRouteError: No offer takes it.
+        """
+        policy = msgspec.structs.replace(policy, need_ready=False, max_cost=None, allow_unknown_price=True)
+        if policy.models and not policy.placeholder:
+            catalog, facts = self.catalog(policy.models), Facts(today=self._today())
+            chosen = route(request, policy, catalog, facts, hint=self._hint(policy.models)).chosen
+        else:
+            chosen = self.route(request, policy).chosen
+        return quote(chosen.spec, chosen.request, today=self._today())
+
+    def max_duration(self, request: VideoRequest, model: str, budget: Any) -> float | None:
+        """The longest clip, in seconds, that a budget buys at a model; None when it buys none.
+
+        Raises:
+            RequestError: No price is known, or the budget is no amount.
+        """
+        limit = money(budget)
+        if limit is None:
+            raise RequestError("max_cost: an amount is needed.", hint="Write max_cost='1.50'.")
+        return max_duration(self.offers(model)[0], request, limit)
+
+    def models(
+        self,
+        *,
+        task: str | None = None,
+        provider: str | None = None,
+        audio: bool | None = None,
+        resolution: str | None = None,
+        duration: float | None = None,
+        max_price_per_second: Any = None,
+        quality: str | None = None,
+        ready: bool | None = None,
+        retired: bool = False,
+    ) -> list[ModelSpec]:
+        """Offers that match every filter given, sorted by shared name and id."""
+        ceiling = money(max_price_per_second, field="max_price_per_second")
+        if provider is not None and provider not in self.registry.plugins.names():
+            raise ConfigurationError(
+                f"No plugin named {provider!r} is installed.",
+                hint=f"Installed: {', '.join(self.registry.plugins.names())}.",
+            )
+        wanted = VideoRequest.make(task=task, duration=duration, resolution=resolution, audio=audio)
+        not_ready = self.registry.not_ready() if ready is not None else {}
+        tier = None if quality is None else Tier(_one_of("quality", quality, tuple(Tier)))
+
+        def matches(spec: ModelSpec) -> bool:
+            return (
+                (retired or spec.lifecycle.stage_on(self._today()) is not Stage.RETIRED)
+                and (provider is None or spec.provider == provider)
+                and (tier is None or spec.tier is tier)
+                and (ready is None or ready == (spec.provider not in not_ready))
+                and _has_mode(spec, wanted if task is not None else None, wanted)
+                and (ceiling is None or _affordable(spec, ceiling, wanted))
+            )
+
+        names = () if provider is None else (f"{provider}/",)
+        offers = [spec for spec in self.catalog(names).offers if matches(spec)]
+        return sorted(offers, key=lambda spec: (spec.placeholder, spec.name, not spec.first_party, spec.id))
+
+
+def _has_mode(spec: ModelSpec, task: VideoRequest | None, wanted: VideoRequest) -> bool:
+    """Whether some mode has the task, and the duration, resolution and audio asked for."""
+    if not spec.modes:
+        return task is None and wanted.duration is None and wanted.resolution is None and wanted.audio is None
+    return any(
+        (task is None or Task(task.task) in mode.tasks)
+        and (wanted.duration is None or wanted.duration in mode.durations)
+        and (wanted.resolution is None or wanted.resolution in mode.resolutions)
+        and (wanted.audio is None or wanted.audio in mode.audio)
+        for mode in spec.modes
+    )
+
+
+def _affordable(spec: ModelSpec, ceiling: Decimal, wanted: VideoRequest) -> bool:
+    per_second = price_per_second(spec, audio=wanted.audio, resolution=wanted.resolution)
+    return per_second is not None and per_second[0] <= ceiling
+
+
+def price_per_second(
+    spec: ModelSpec, *, audio: bool | None = None, resolution: str | None = None
+) -> tuple[Decimal, Decimal] | None:
+    """Cheapest and dearest USD per second of output over all its settings, without surcharges; None when unknown."""
+    rates = []
+    for price in spec.prices:
+        if price.kind != "base" or (price.audio is not None and audio is not None and price.audio != audio):
+            continue
+        if resolution is not None and price.resolutions and resolution not in price.resolutions:
+            continue
+        usd = price.credit_usd or Decimal(1)
+        if price.unit == "second":
+            rates += [(price.low or price.amount) * usd, price.amount * usd]
+        elif price.unit == "video" and price.durations:
+            rates += [price.amount * usd / Decimal(repr(seconds)) for seconds in price.durations]
+    return (min(rates), max(rates)) if rates else None

@@ -1,0 +1,112 @@
+"""Every offer that can be used here: plugins' catalogues with the user's own data laid over them."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from .catalog import Catalog, parse_catalog, read_catalog
+from .errors import ConfigurationError, VideogenError
+from .plugins import Plugins
+from .provider import Provider
+from .settings import Settings
+
+__all__ = ["Registry"]
+
+
+class Registry:
+    """Offers, names and readiness for one client.
+
+    Args:
+        settings: Where the user's catalogue is, and which plugins to load.
+        extra: Providers passed in by the caller.
+    """
+
+    def __init__(self, settings: Settings, *, extra: Iterable[Provider] = ()) -> None:
+        self.settings = settings
+        self.plugins = Plugins(settings.plugins, extra=extra)
+        self._catalogs: dict[tuple[str, ...], Catalog] = {}
+
+    def catalog(self, names: Iterable[str] = ()) -> Catalog:
+        """The merged catalogue.
+
+        Args:
+            names: Model names that will be looked up. When each pins a provider (``veo/veo-3.1-fast``), only those
+                plugins are loaded.
+
+        Raises:
+            ConfigurationError: The user's catalogue is wrong.
+        """
+        wanted = self._plugins_for(tuple(names))
+        if wanted not in self._catalogs:
+            self._catalogs[wanted] = self._merge(wanted)
+        return self._catalogs[wanted]
+
+    def _plugins_for(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        known = self.plugins.names()
+        heads = [name.strip().lower().partition("/") for name in names]
+        if names and not self._user_data and all(slash and head in known for head, slash, _ in heads):
+            return tuple(sorted({head for head, _, _ in heads}))
+        return tuple(known)
+
+    @property
+    def _user_data(self) -> bool:
+        return bool(self.settings.catalog or self.settings.inline_catalog)
+
+    def _merge(self, wanted: tuple[str, ...]) -> Catalog:
+        catalog = Catalog(spec for name in wanted for spec in self.plugins.load(name).models)
+        path = self.settings.catalog
+        if path is not None:
+            catalog = catalog.merged(parse_catalog(_read(path), origin=str(path)), origin=str(path))
+        if self.settings.inline_catalog:
+            origin = "videogen.toml"
+            catalog = catalog.merged(read_catalog(self.settings.inline_catalog, origin=origin), origin=origin)
+        return catalog
+
+    def not_ready(self) -> dict[str, str]:
+        """Adapter id -> why it cannot be used now: broken, blocked, or without credentials."""
+        reasons = {}
+        for name in self.plugins.names():
+            reason = self.readiness(name)
+            if reason is not None:
+                reasons[name] = reason
+        return reasons
+
+    def readiness(self, name: str) -> str | None:
+        """Why a provider cannot be used, in one sentence; None when it can. Looks at settings, not at the network."""
+        plugin = self.plugins.load(name)
+        if plugin.provider is None:
+            return plugin.error
+        try:
+            plugin.provider.check_ready(self.settings.environment, self.settings.provider(name))
+        except VideogenError as error:
+            return error.message
+        except Exception as error:  # a plugin's bug must not take the others down
+            return f"its readiness check failed: {type(error).__name__}: {error}"
+        return None
+
+    def hint(self, name: str) -> str | None:
+        """What to install for a model name that no plugin offers, where the core knows."""
+        key = name.lower()
+        for distribution, pattern in _known_models():
+            plugin = distribution.removeprefix("videogen-")
+            if plugin not in self.plugins.names() and re.search(pattern, key):
+                return f"`pip install {distribution}` offers such a model."
+        return None
+
+
+@cache
+def _known_models() -> tuple[tuple[str, str], ...]:
+    text = resources.files("videogen_core").joinpath("known_plugins.toml").read_text(encoding="utf-8")
+    return tuple((row["distribution"], row["models"]) for row in tomllib.loads(text)["plugins"])
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"The catalogue {path} cannot be read: {error}.") from error

@@ -1,0 +1,65 @@
+"""What the clients of one configuration share: settings, offers, the ledger, the planner."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from .ledger import Ledger, Observations, open_ledger
+from .planning import Planner
+from .provider import Provider
+from .registry import Registry
+from .settings import Settings, load_settings
+
+__all__ = ["Workspace"]
+
+
+class Workspace:
+    """Settings, offers and ledger; nothing is opened before it is needed.
+
+    Args:
+        settings: The configuration; None = read it from its usual places.
+        plugins: Providers passed in, which need no packaging.
+        **overrides: Settings that win over every other source.
+
+    Raises:
+        ConfigurationError: The configuration is wrong.
+    """
+
+    def __init__(self, settings: Settings | None = None, *, plugins: Iterable[Provider] = (), **overrides: Any) -> None:
+        self.settings = settings or load_settings(**overrides)
+        self.registry = Registry(self.settings, extra=plugins)
+        self.planner = Planner(self.settings, self.registry, self._observe)
+        self._lock = threading.Lock()
+        self._ledger: Ledger | None = None
+        self._pid = os.getpid()
+
+    def ledger(self) -> Ledger:
+        """The ledger, opened on first use, and again in a forked child: a connection must not cross a fork.
+
+        Raises:
+            LedgerError: It cannot be opened.
+        """
+        with self._lock:
+            if self._ledger is None or self._pid != os.getpid():
+                self._ledger = open_ledger(self.settings.ledger_path)
+                self._pid = os.getpid()
+            return self._ledger
+
+    def _observe(self) -> Observations:
+        """The recent past, where there is one: looking must not create a ledger."""
+        location = self.settings.ledger_path
+        if self._ledger is None and (location == "memory" or not Path(location).exists()):
+            return Observations()
+        return self.ledger().observations(datetime.now(UTC))
+
+    def close(self) -> None:
+        """Close the ledger."""
+        with self._lock:
+            if self._ledger is not None and self._pid == os.getpid():
+                self._ledger.close()
+            self._ledger = None
