@@ -9,6 +9,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Self
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Loopback:
     def url(self) -> str:
         return f"http://{self.host}:{self.port}"
 
-    def __enter__(self) -> Loopback:
+    def __enter__(self) -> Self:
         self._threads[0].start()
         return self
 
@@ -104,9 +105,9 @@ class Loopback:
         data = b""
         while b"\r\n\r\n" not in data:
             chunk = connection.recv(65536)
-            if not chunk:
-                return None
             data += chunk
+            if not chunk or data.startswith(b"\x16"):  # a TLS greeting
+                return None
         first, *lines = data.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
         headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
         return Request(first.split(" ")[1], headers)

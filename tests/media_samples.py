@@ -74,11 +74,11 @@ def sound_only() -> bytes:
 
 
 def picture(
-    format: str = "PNG", size: tuple[int, int] = (64, 48), mode: str = "RGB", color: object = None, **options: object
+    kind: str = "PNG", size: tuple[int, int] = (64, 48), mode: str = "RGB", color: object = None, **options: object
 ) -> bytes:
     """The bytes of a picture."""
     buffer = io.BytesIO()
-    Image.new(mode, size, color if color is not None else 90).save(buffer, format=format, **options)
+    Image.new(mode, size, color if color is not None else 90).save(buffer, format=kind, **options)
     return buffer.getvalue()
 
 

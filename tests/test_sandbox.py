@@ -106,7 +106,7 @@ async def clip_of(session: SandboxSession, call: SubmitCall) -> bytes:
 
 def pictures(clip: bytes) -> list[Image.Image]:
     with av.open(io.BytesIO(clip), mode="r") as container:
-        return [frame.to_image() for frame in container.decode(video=0)]
+        return [frame.to_image() for frame in container.decode(video=0)]  # type: ignore[no-untyped-call]
 
 
 def distance(a: Image.Image, b: Image.Image) -> float:

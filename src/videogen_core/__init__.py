@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         RouteArgs as RouteArgs,
     )
     from .capabilities import Change as Change
-    from .capabilities import Violation as Violation
+    from .capabilities import Violation as Violation,frame_size as frame_size
     from .client import AsyncClient as AsyncClient
     from .client import AsyncJob as AsyncJob
     from .client import Client as Client
@@ -299,6 +299,7 @@ _HOME = {
     "RouteArgs": "arguments",
     "Change": "capabilities",
     "Violation": "capabilities",
+    "frame_size": "capabilities",
     "AsyncClient": "client",
     "AsyncJob": "client",
     "Client": "client",
@@ -399,6 +400,7 @@ _HOME = {
     "Span": "spec",
     "Stage": "spec",
     "Tier": "spec",
+    "resolution_height": "spec",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]

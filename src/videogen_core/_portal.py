@@ -27,6 +27,9 @@ T = TypeVar("T")
 # Seconds. A submit under way is shielded until its own deadline of two minutes; nothing else takes as long.
 _LONGEST_UNIT = 130.0
 
+# The parent's loop as a child sees it: collecting it as garbage would wait for a thread that does not exist here.
+_ABANDONED: list[object] = []
+
 
 class Portal:
     """Runs coroutines on a background event loop; starts it on first use and again in a forked child."""
@@ -38,8 +41,9 @@ class Portal:
         self._pid = 0
 
     def _started(self) -> BlockingPortal:
-        if self._pid not in (0, os.getpid()):
-            self._lock = threading.Lock()  # after a fork: a thread that is gone may have held the old one
+        if self._pid not in (0, os.getpid()):  # after a fork
+            self._lock = threading.Lock()  # a thread that is gone may have held the old one
+            _ABANDONED.append(self._leave)
         with self._lock:
             if self._portal is None or self._pid != os.getpid():
                 from anyio.from_thread import start_blocking_portal

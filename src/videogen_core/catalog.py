@@ -163,14 +163,24 @@ class Catalog:
         return PriceIndex(self.offers)
 
     @cached_property
+    def positions(self) -> dict[str, int]:
+        """The position of each offer by its id."""
+        return {spec.id: position for position, spec in enumerate(self.offers)}
+
+    @cached_property
     def standing(self) -> list[int]:
-        """For each offer the position of the first one with equal provider, tier, lifecycle and licence.
+        """For each offer the position of the first one of equal provider, tier, lifecycle, licence and origin.
 
         What a router holds for or against them is the same, so it needs to be worked out only once.
         """
         first: dict[Any, int] = {}
-        keys = ((s.provider, s.tier.value, s.lifecycle, s.license, s.placeholder) for s in self.offers)
+        keys = ((s.provider, s.tier, s.lifecycle, s.license, s.placeholder, s.first_party) for s in self.offers)
         return [first.setdefault(key, position) for position, key in enumerate(keys)]
+
+    @cached_property
+    def typical_latency(self) -> list[float | None]:
+        """The catalogued seconds of each offer, by position."""
+        return [None if spec.latency is None else spec.latency.typical for spec in self.offers]
 
     def find(self, name: str) -> list[int]:
         """Positions of the offers that a name means; empty when there is none.

@@ -19,11 +19,12 @@ import string
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
@@ -33,7 +34,7 @@ from . import transport
 from .errors import ConfigurationError, DownloadError, IntegrityError, RequestError, ResultExpiredError
 from .media import probe
 from .provider import Output
-from .retry import MAX_RETRY_AFTER, retry_after
+from .retry import MAX_RETRY_AFTER, Backoff, retry_after
 from .states import Video
 
 if TYPE_CHECKING:
@@ -46,8 +47,7 @@ Progress = Callable[[int, int | None], None]
 
 _MIN_FREE = 64 * 1024**2
 _BATCH = 1024**2  # bytes written at once
-_TRIES = 5  # in a row that bring nothing new
-_FIRST_PAUSE = 0.1  # seconds, doubled from try to try
+_BACKOFF = Backoff(first=0.5, cap=10.0, attempts=5)
 _FIELDS = ("model", "provider", "job_id", "index")
 
 
@@ -321,7 +321,7 @@ class _Partial:
             video = self._checked(expected)
             os.fchmod(self.descriptor, self.mode)
             os.fsync(self.descriptor)
-            self._name()
+            self._name(video)
             _sync_folder(self.target.parent)
         self.discard()
         return msgspec.structs.replace(video, path=self.target)
@@ -342,22 +342,26 @@ class _Partial:
             raise IntegrityError(f"the video lasts {video.duration:g} s, {wanted:g} s were asked for.")
         return video
 
-    def _name(self) -> None:
+    def _name(self, video: Video) -> None:
         """Give the file its name; never over another file unless that was asked for."""
         path = cast("Path", self.path)
         if self.overwrite:
             path.replace(self.target)
-        else:
-            try:
-                os.link(path, self.target)
-            except FileExistsError:
-                raise
-            except OSError:  # this file system has no hard links: claim the name first
-                _claim(self.target)
-                path.replace(self.target)
-            else:
-                path.unlink()
-        self.path = None
+            self.path = None
+            return
+        try:
+            os.link(path, self.target)
+        except FileExistsError:
+            # the same clip, stored by a process that died before it could say so
+            if _digest(self.target) != video.sha256:
+                raise DownloadError(
+                    f"{self.target} exists already, so the video was not stored.",
+                    hint="Move it away or choose another output, then resume the job.",
+                ) from None
+        except OSError:  # this file system has no hard links: claim the name first
+            _claim(self.target)
+            path.replace(self.target)
+            self.path = None
 
     def discard(self) -> None:
         """Remove what is left of it."""
@@ -373,17 +377,19 @@ class _Partial:
     def _disk_errors(self, need: int | None) -> Iterator[None]:
         try:
             yield
-        except FileExistsError as error:
-            raise DownloadError(
-                f"{error.filename or self.target} exists already, so the video was not stored.",
-                hint="Move it away or choose another output, then resume the job.",
-            ) from error
         except OSError as error:
             needed = f" ({need:,} bytes more are needed)" if need else ""
             raise DownloadError(
                 f"{self.target} cannot be written: {error.strerror}{needed}.",
                 hint="Free some space or choose another output, then resume the job.",
             ) from error
+
+
+def _digest(path: Path) -> str | None:
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _claim(target: Path) -> None:
@@ -412,25 +418,27 @@ async def save(
     timeout: float = 1800.0,
     min_rate: int = 10 * 1024,
     rate_window: float = 30.0,
+    backoff: Backoff = _BACKOFF,
     on_progress: Progress | None = None,
     allow_private: bool = False,
 ) -> Video:
     """Store one output under its final name, whole and verified, or leave nothing behind.
 
-    A broken transfer goes on where it stopped, where the server lets it, until five tries in a row bring nothing new.
+    A broken transfer goes on where it stopped, where the server lets it, until several tries bring nothing new.
 
     Args:
         output: What the provider made.
         target: Where it goes; missing folders are created.
-        http: Makes the client; called like `transport.public_client`, which is the default.
+        http: Makes the client, from arguments of ``httpx.AsyncClient``; None = `transport.public_client`.
         overwrite: Whether an existing file may be replaced.
         expected_duration: Seconds that the clip should last, within 10 % or 0.75 s.
         max_bytes: The transfer stops past this.
         timeout: Seconds for the whole transfer.
         min_rate: Bytes per second below which a connection is given up.
         rate_window: Seconds over which the rate is taken, and that a read may block.
+        backoff: Waits between tries that bring nothing new, and how many of those there are.
         on_progress: Told how many bytes have arrived.
-        allow_private: Skip the check of the address, for emulators on this machine.
+        allow_private: Without ``http``: skip the check of the address, for emulators on this machine.
 
     Raises:
         ResultExpiredError: The address no longer gives the file; a fresh one may.
@@ -442,11 +450,11 @@ async def save(
         if output.data is not None:
             video = await anyio.to_thread.run_sync(_store, temporary, output, expected_duration, max_bytes)
         else:
-            transfer = _Transfer(output, temporary, max_bytes, min_rate, rate_window, on_progress)
-            factory = http or transport.public_client
+            transfer = _Transfer(output, temporary, max_bytes, min_rate, rate_window, backoff, on_progress)
+            factory = http or partial(transport.public_client, allow_private=allow_private)
             try:
                 with anyio.fail_after(timeout):
-                    async with factory(allow_private=allow_private, timeout=rate_window) as client:
+                    async with factory(timeout=rate_window) as client:
                         await transfer.run(client)
             except TimeoutError as error:
                 raise DownloadError(
@@ -486,48 +494,50 @@ class _BrokenError(Exception):
         self.in_vain = in_vain
 
 
+@dataclass
 class _Transfer:
     """One output on its way from a URL into a temporary file."""
 
-    def __init__(
-        self,
-        output: Output,
-        temporary: _Partial,
-        max_bytes: int,
-        min_rate: int,
-        rate_window: float,
-        on_progress: Progress | None,
-    ) -> None:
-        self.output = output
-        self.url = output.url or ""
-        self.host = transport.redact_url(self.url).partition("://")[2].partition("/")[0] or "the provider"
-        self.batch = bytearray()  # arrived, not yet written
-        self.total: int | None = None
-        self._temporary = temporary
-        self._max_bytes = max_bytes
-        self._min_rate, self._window = min_rate, rate_window
-        self._on_progress = on_progress
-        self._etag: str | None = None
-        self._md5: str | None = None
+    output: Output
+    temporary: _Partial
+    max_bytes: int
+    min_rate: int
+    rate_window: float
+    backoff: Backoff
+    on_progress: Progress | None
+    batch: bytearray = field(default_factory=bytearray)  # arrived, not yet written
+    total: int | None = None
+    etag: str | None = None
+    md5: str | None = None
+
+    @property
+    def url(self) -> str:
+        return self.output.url or ""
+
+    @property
+    def host(self) -> str:
+        """All that a message may tell of the address."""
+        return urlsplit(transport.redact_url(self.url)).netloc or "the provider"
 
     @property
     def received(self) -> int:
-        return self._temporary.written + len(self.batch)
+        return self.temporary.written + len(self.batch)
 
     def expected(self, duration: float | None) -> _Expected:
         """What the finished file must be, as far as the provider and the server have said."""
         if self.total is not None and self.output.size is not None and self.total != self.output.size:
             raise IntegrityError(f"{self.total:,} bytes were sent; the provider announced {self.output.size:,}.")
         size = self.total if self.total is not None else self.output.size
-        return _Expected(size=size, sha256=self.output.sha256, md5=self._md5, duration=duration)
+        return _Expected(size=size, sha256=self.output.sha256, md5=self.md5, duration=duration)
 
     async def run(self, client: httpx.AsyncClient) -> None:
         """Ask until all is here. Only tries that bring more than any before are free.
 
         Raises:
-            DownloadError: Five tries in a row brought nothing new, or trying again is no use.
+            DownloadError: Too many tries brought nothing new, or trying again is no use.
         """
-        best, vain, dice = 0, 0, Random()
+        best, dice = 0, Random()
+        delays = self.backoff.delays(dice)
         while True:
             try:
                 await self._request(client)
@@ -538,18 +548,19 @@ class _Transfer:
                 if transport.is_refusal(error):
                     raise DownloadError(f"{self.host} was not asked: {transport.describe(error)}.") from error
                 broken = _BrokenError(transport.describe(error))
-            vain = 0 if self.received > best and not broken.in_vain else vain + 1
+            if self.received > best and not broken.in_vain:
+                delays = self.backoff.delays(dice)
             best = max(best, self.received)
-            pause = broken.pause if broken.pause is not None else _FIRST_PAUSE * 2**vain * dice.uniform(0.5, 1.0)
-            if vain >= _TRIES or pause > MAX_RETRY_AFTER:
+            pause = next(delays, None)
+            if pause is None or (broken.pause or 0) > MAX_RETRY_AFTER:
                 raise DownloadError(f"The download from {self.host} failed: {broken}.", hint=_RESUME) from broken
-            await anyio.sleep(pause)
+            await anyio.sleep(pause if broken.pause is None else broken.pause)
 
     async def _request(self, client: httpx.AsyncClient) -> None:
         """One GET, from where we are."""
         headers = {"Accept-Encoding": "identity", "Accept": "*/*"}
-        if self.received and self._etag:
-            headers |= {"Range": f"bytes={self.received}-", "If-Range": self._etag}
+        if self.received and self.etag:
+            headers |= {"Range": f"bytes={self.received}-", "If-Range": self.etag}
         elif self.received:
             await self._restart()
         own = {key: value for key, value in self.output.headers.items() if key.lower() not in ("range", "if-range")}
@@ -574,13 +585,13 @@ class _Transfer:
         length = response.headers.get("content-length", "")
         self.total = int(length) if length.isdecimal() else None
         announced = self.total or self.output.size
-        if announced is not None and announced > self._max_bytes:
-            raise DownloadError(f"The video has {announced:,} bytes; at most {self._max_bytes:,} are taken.")
+        if announced is not None and announced > self.max_bytes:
+            raise DownloadError(f"The video has {announced:,} bytes; at most {self.max_bytes:,} are taken.")
         etag = response.headers.get("etag", "")
-        self._etag = etag if etag.startswith('"') else None  # a weak one does not vouch for single bytes
-        self._md5 = _md5_header(response.headers)
-        if self._temporary.path is None:
-            await anyio.to_thread.run_sync(self._temporary.open, announced)
+        self.etag = etag if etag.startswith('"') else None  # a weak one does not vouch for single bytes
+        self.md5 = _md5_header(response.headers)
+        if self.temporary.path is None:
+            await anyio.to_thread.run_sync(self.temporary.open, announced)
 
     def _check_status(self, response: httpx.Response) -> None:
         status = response.status_code
@@ -592,7 +603,7 @@ class _Transfer:
                 hint="Resume the job to ask the provider for a fresh address.",
             )
         if status == 416:
-            self._etag = None  # the next request starts over
+            self.etag = None  # the next request starts over
             raise _BrokenError("the server has fewer bytes than it said", in_vain=True)
         if status in (408, 425, 429) or status >= 500:
             pause = retry_after(response.headers.get("retry-after"), response.headers.get("date"))
@@ -604,7 +615,7 @@ class _Transfer:
         match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("content-range", ""))
         if match is None or int(match[1]) != self.received:
             return False
-        if response.headers.get("etag", self._etag) != self._etag:
+        if response.headers.get("etag", self.etag) != self.etag:
             return False
         if match[3] == "*":
             return True
@@ -617,25 +628,25 @@ class _Transfer:
         since, start = anyio.current_time(), self.received
         async for chunk in response.aiter_raw():
             self.batch += chunk
-            if self.received > self._max_bytes:
-                raise DownloadError(f"The video has more than {self._max_bytes:,} bytes; the download was stopped.")
+            if self.received > self.max_bytes:
+                raise DownloadError(f"The video has more than {self.max_bytes:,} bytes; the download was stopped.")
             if len(self.batch) >= _BATCH:
                 await self._flush()
-            if self._on_progress is not None:
-                self._on_progress(self.received, self.total)
+            if self.on_progress is not None:
+                self.on_progress(self.received, self.total)
             passed = anyio.current_time() - since
-            if passed >= self._window:
-                if self.received - start < self._min_rate * passed:
-                    raise _BrokenError(f"less than {self._min_rate:,} bytes arrived per second", in_vain=True)
+            if passed >= self.rate_window:
+                if self.received - start < self.min_rate * passed:
+                    raise _BrokenError(f"less than {self.min_rate:,} bytes arrived per second", in_vain=True)
                 since, start = anyio.current_time(), self.received
 
     async def _flush(self) -> None:
-        await anyio.to_thread.run_sync(self._temporary.write, self.batch)
+        await anyio.to_thread.run_sync(self.temporary.write, self.batch)
         self.batch = bytearray()
 
     async def _restart(self) -> None:
-        self.batch, self.total, self._etag, self._md5 = bytearray(), None, None, None
-        await anyio.to_thread.run_sync(self._temporary.restart)
+        self.batch, self.total, self.etag, self.md5 = bytearray(), None, None, None
+        await anyio.to_thread.run_sync(self.temporary.restart)
 
 
 def _md5_header(headers: Mapping[str, str]) -> str | None:

@@ -12,7 +12,6 @@ from typing import Any
 
 from .capabilities import (
     DIMENSIONS,
-    Resolved,
     default_of,
     fill_defaults,
     inputs_admitted,
@@ -96,40 +95,42 @@ class ModeIndex:
 
     def admitting(self, request: VideoRequest) -> Iterator[tuple[int, Mode]]:
         """Each offer that accepts the request, by position, with the mode that is meant."""
-        return ((position, resolved.mode) for position, resolved in self.resolving(request))
+        return ((position, mode) for position, mode, _ in self.resolving(request))
 
-    def resolving(self, request: VideoRequest) -> Iterator[tuple[int, Resolved]]:
-        """Each offer that accepts the request, by position, with the request resolved against it.
+    def resolving(self, request: VideoRequest) -> Iterator[tuple[int, Mode, VideoRequest]]:
+        """Each offer that accepts the request, by position, with the mode and the resolved request that are meant.
 
         Offers that fill in the same values share one resolved request.
         """
-        unset_bits = sum(1 << bit for bit, dim in enumerate(DIMENSIONS) if getattr(request, dim.field) is None)
+        modes, filling = self._modes, self._filling
         filled: dict[int, VideoRequest] = {}
-        for offer, position in self._meant(request, unset_bits):
-            number = (self._filling[position] or self._fill(position))[0]
-            mode = self._modes[position][1]
+        for position in self._meant(request):
+            offer, mode = modes[position]
+            number = (filling[position] or self._fill(position))[0]
             if number not in filled:
                 filled[number] = fill_defaults(self._offers[offer], mode, request)
-            yield offer, Resolved(request=filled[number], mode=mode)
+            yield offer, mode, filled[number]
 
-    def _meant(self, request: VideoRequest, unset_bits: int) -> Iterator[tuple[int, int]]:
-        """Each offer that accepts the request, with the position of the mode that keeps most of its defaults."""
+    def _meant(self, request: VideoRequest) -> Iterator[int]:
+        """For each offer that accepts the request the admitting mode that keeps most of the offer's defaults."""
+        unset = sum(1 << bit for bit, dim in enumerate(DIMENSIONS) if getattr(request, dim.field) is None)
+        modes, filling = self._modes, self._filling
         limits_hold: dict[int, bool] = {}
         current = best = -1  # the offer being looked at, and its best mode so far
-        most = 0
         for position in _set_bits(self._matching_modes(request)):
-            offer = self._modes[position][0]
+            offer = modes[position][0]
             if offer != current:
                 if best >= 0:
-                    yield current, best
-                current, best, most = offer, -1, -1
-                if not self._limits_admit(offer, request, limits_hold):
-                    most = len(DIMENSIONS)  # no mode of it will do
-            kept = ((self._filling[position] or self._fill(position))[1] & unset_bits).bit_count()
-            if kept > most:
-                best, most = position, kept
+                    yield best
+                current = offer
+                best = position if self._limits_admit(offer, request, limits_hold) else -1
+            elif best >= 0:
+                kept = (filling[position] or self._fill(position))[1] & unset
+                most = (filling[best] or self._fill(best))[1] & unset
+                if kept.bit_count() > most.bit_count():
+                    best = position
         if best >= 0:
-            yield current, best
+            yield best
 
     def _fill(self, position: int) -> tuple[int, int]:
         offer, mode = self._modes[position]

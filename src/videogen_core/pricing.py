@@ -43,6 +43,7 @@ _UNITS = {
 }
 _ZERO = Decimal(0)
 _PER_OUTPUT = ("second", "video", "megapixel", "gpu_second")
+_CENT = Decimal("0.01")
 _MICRO = Decimal("0.000001")
 _MOST = 10**12  # US dollars, of a limit
 
@@ -209,7 +210,7 @@ def _charge(price: Price, spec: ModelSpec, request: VideoRequest) -> _Charge | N
     if price.credit_usd is not None:
         cheap, dear = cheap * price.credit_usd, dear * price.credit_usd
     # Rounded up to a millionth here, so that lines add up to the total and `bounds` and `quote` agree.
-    return _Charge(price, (low, high), (cheap.quantize(_MICRO, ROUND_CEILING), dear.quantize(_MICRO, ROUND_CEILING)))
+    return _Charge(price, (low, high), (tidy(cheap), tidy(dear)))
 
 
 def _charges(spec: ModelSpec, request: VideoRequest) -> Iterator[_Charge | None]:
@@ -226,30 +227,33 @@ def _charges(spec: ModelSpec, request: VideoRequest) -> Iterator[_Charge | None]
 
 def bounds(spec: ModelSpec, request: VideoRequest) -> tuple[Decimal, Decimal] | None:
     """The least and the most a resolved request can cost, in USD, or None when unknown: `quote` without its lines."""
-    low = high = Decimal(0)
+    low = high = _ZERO
     for charge in _charges(spec, request):
         if charge is None:
             return None
         low += charge.usd[0]
         high += charge.usd[1]
-    return low, high
+    return tidy(low), tidy(high)
 
 
-_Rule = tuple[int, str, Decimal, Decimal]  # number of its conditions, unit, least and most USD per unit
+Costing = tuple[tuple[Decimal, Decimal], float]
+"""`bounds`, and the high end as a float for ranking."""
 
 
 class PriceIndex:
-    """`bounds` for many offers: equal conditions are asked once per request, plain rules multiplied at once."""
+    """`bounds` for many offers: conditions and rates that are equal are worked out once per request."""
 
     def __init__(self, offers: Sequence[ModelSpec]) -> None:
         self._offers = offers
         self._conditions: dict[Any, int] = {}
+        self._rates: dict[tuple[str, Decimal, Decimal], int] = {}
         self._samples: list[Price] = []  # a price with the conditions of each number
         self._rules = [self._plain_rules(spec) for spec in offers]
+        self._rate = list(self._rates)
 
-    def _plain_rules(self, spec: ModelSpec) -> list[_Rule] | None:
-        """Rules that are only a condition and a factor; None when the offer has any other kind."""
-        rules: list[_Rule] = []
+    def _plain_rules(self, spec: ModelSpec) -> list[tuple[int, int]] | None:
+        """Rules that are only a condition and a rate, by their numbers; None when the offer has any other kind."""
+        rules = []
         for price in spec.prices:
             odd = price.kind != "base" or price.minimum is not None or price.free or price.round_up or price.options
             if odd or price.unit not in ("second", "video"):
@@ -260,34 +264,42 @@ class PriceIndex:
                 self._samples.append(price)
             most = price.amount * (price.credit_usd or 1)
             least = most if price.low is None else price.low * (price.credit_usd or 1)
-            rules.append((number, price.unit, least, most))
+            rules.append((number, self._rates.setdefault((price.unit, least, most), len(self._rates))))
         return rules
 
-    def asking(self, request: VideoRequest) -> Callable[[int], tuple[Decimal, Decimal] | None]:
-        """The `bounds` of a resolved request at an offer, by position."""
+    def asking(self, request: VideoRequest) -> Callable[[int], Costing | None]:
+        """What a resolved request costs at an offer, by position; None when unknown."""
         holds: dict[int, bool] = {}
-        units = {"video": Decimal(request.count)}
-        if request.duration is not None:
-            units["second"] = _decimal(request.duration) * request.count
+        known: dict[int, Costing | None] = {}
 
-        def applies(number: int) -> bool:
-            if number not in holds:
-                holds[number] = _applies(self._samples[number], self._offers[0], request)
-            return holds[number]
-
-        def at(position: int) -> tuple[Decimal, Decimal] | None:
+        def at(position: int) -> Costing | None:
             rules = self._rules[position]
             if rules is None:
-                return bounds(self._offers[position], request)
-            for number, unit, least, most in rules:
-                if applies(number):
-                    if unit not in units:
-                        return bounds(self._offers[position], request)
-                    high = (units[unit] * most).quantize(_MICRO, ROUND_CEILING)
-                    return (high if least is most else (units[unit] * least).quantize(_MICRO, ROUND_CEILING)), high
+                return _costing(bounds(self._offers[position], request))
+            for condition, rate in rules:
+                if condition not in holds:
+                    holds[condition] = _applies(self._samples[condition], self._offers[position], request)
+                if holds[condition]:
+                    if rate not in known:
+                        known[rate] = self._at_rate(rate, request)
+                    return known[rate] or _costing(bounds(self._offers[position], request))
             return None
 
         return at
+
+    def _at_rate(self, rate: int, request: VideoRequest) -> Costing | None:
+        """None when the seconds follow a source clip, whose limits are each offer's own."""
+        unit, least, most = self._rate[rate]
+        if unit == "second" and request.duration is None:
+            return None
+        units = Decimal(1) if unit == "video" or request.duration is None else _decimal(request.duration)
+        units *= request.count
+        high = tidy(units * most)
+        return _costing((high if least == most else tidy(units * least), high))
+
+
+def _costing(cost: tuple[Decimal, Decimal] | None) -> Costing | None:
+    return None if cost is None else (cost, float(cost[1]))
 
 
 def quote(spec: ModelSpec, request: VideoRequest, *, today: date | None = None) -> Quote:
@@ -312,13 +324,12 @@ def quote(spec: ModelSpec, request: VideoRequest, *, today: date | None = None) 
         notes.append(f"The price was read on {read}, {(today - read).days} days ago; check it at {source}.")
     if any(c.price.unit != "gpu_second" and c.quantity[0] != c.quantity[1] for c in known):
         notes.append("The length of the source clip is not known; the high end is for the longest one allowed.")
-    low = sum((c.usd[0] for c in known), Decimal(0))
-    high = sum((c.usd[1] for c in known), Decimal(0))
+    low, high = tidy(sum((c.usd[0] for c in known), _ZERO)), tidy(sum((c.usd[1] for c in known), _ZERO))
     return Quote(
         offer=spec.id,
-        amount=tidy(high),
-        low=tidy(low),
-        high=tidy(high),
+        amount=high,
+        low=low,
+        high=high,
         lines=tuple(_line(charge, request) for charge in known),
         as_of=read,
         source=source,
@@ -334,8 +345,8 @@ def _line(charge: _Charge, request: VideoRequest) -> QuoteLine:
         quantity=tidy(charge.quantity[1]),
         unit=_UNITS[price.unit],
         unit_price=tidy(price.amount * (price.credit_usd or 1)),
-        low=tidy(charge.usd[0]),
-        high=tidy(charge.usd[1]),
+        low=charge.usd[0],
+        high=charge.usd[1],
     )
 
 
@@ -350,9 +361,10 @@ def _default_label(price: Price, request: VideoRequest) -> str:
 
 def tidy(amount: Decimal) -> Decimal:
     """An amount for people: rounded up to a millionth, with at least two decimals kept: 0.8 -> 0.80."""
-    rounded = amount.quantize(_MICRO, rounding=ROUND_CEILING).normalize()
-    exponent = rounded.as_tuple().exponent
-    return rounded if isinstance(exponent, int) and exponent < -2 else rounded.quantize(Decimal("0.01"))
+    cents = amount.quantize(_CENT, ROUND_CEILING)
+    if cents == amount:
+        return cents
+    return amount.quantize(_MICRO, ROUND_CEILING).normalize()
 
 
 def estimate(spec: ModelSpec, request: VideoRequest, *, fit: Fit = "exact", today: date | None = None) -> Quote:

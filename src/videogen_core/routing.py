@@ -6,7 +6,7 @@ The same request, policy, catalogue and facts give the same route, whatever orde
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from .capabilities import Change, Fit, Resolved, resolve
+from .capabilities import Change, Fit, resolve
 from .catalog import Catalog
 from .errors import BudgetExceededError, NoRouteError, RequestError, UnsupportedRequestError, VideogenError
-from .pricing import Quote, bounds, quote, tidy
+from .pricing import Costing, Quote, bounds, quote
 from .request import VideoRequest
 from .spec import Mode, ModelSpec, Stage, Tier
 
@@ -148,16 +148,27 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
         return {"offer": self.offer, "reason": self.reason, "message": self.message}
 
 
-class _Survivor(msgspec.Struct, frozen=True, gc=False):
-    """An offer that nothing speaks against."""
+class _Standing(msgspec.Struct, frozen=True, gc=False):
+    """What ranking asks about an offer, apart from price and speed; the same object for offers of equal standing."""
 
+    placeholder: bool
+    quality: int  # rank of its tier
+    reseller: bool  # not the maker
+
+
+class _Survivor(msgspec.Struct, frozen=True, gc=False):
+    """An offer that nothing speaks against. Ranking reads the first four; the rest waits for a `Candidate`."""
+
+    place: int  # in order of id
+    standing: _Standing
+    dollars: float  # the high end; whole millionths, which a float tells apart up to 9 * 10^9
+    seconds: float
     spec: ModelSpec
-    resolved: Resolved
+    mode: Mode
+    request: VideoRequest
+    changes: tuple[Change, ...]
     cost: tuple[Decimal, Decimal] | None
     latency: float | None
-    quality: int  # rank of its tier
-    dollars: float  # the high end for ranking: whole millionths, which a float holds exactly up to 9 * 10^9
-    seconds: float  # latency for ranking
 
 
 _Rank = Callable[[_Survivor], tuple[Any, ...]]
@@ -187,20 +198,20 @@ class Route:
         cost = survivor.cost
         return Candidate(
             spec=survivor.spec,
-            request=survivor.resolved.request,
-            mode=survivor.resolved.mode,
-            low=None if cost is None else tidy(cost[0]),
-            high=None if cost is None else tidy(cost[1]),
+            request=survivor.request,
+            mode=survivor.mode,
+            low=None if cost is None else cost[0],
+            high=None if cost is None else cost[1],
             latency=survivor.latency,
             score=self._rank(survivor),
-            changes=survivor.resolved.changes,
+            changes=survivor.changes,
             today=self.facts.today,
         )
 
     @cached_property
     def candidates(self) -> tuple[Candidate, ...]:
         """Every offer that can do it, best first."""
-        return tuple(map(self._candidate, self._survivors))
+        return tuple(map(self._candidate, sorted(self._survivors, key=self._rank)))
 
     @cached_property
     def chosen(self) -> Candidate:
@@ -211,7 +222,7 @@ class Route:
         """
         if not self._survivors:
             raise self.failure()
-        return self._candidate(self._survivors[0])
+        return self._candidate(min(self._survivors, key=self._rank))
 
     @cached_property
     def rejected(self) -> tuple[Rejection, ...]:
@@ -328,16 +339,19 @@ def _refusal(spec: ModelSpec, policy: Policy, facts: Facts) -> tuple[str, str] |
     return None
 
 
-def _cost_refusal(high: Decimal | None, policy: Policy) -> tuple[str, str] | None:
-    if high is None:
-        if policy.max_cost is not None and not policy.allow_unknown_price:
-            return "unknown_price", "its price is unknown, so it cannot be held to max_cost"
-        if policy.prefer == "cheapest" and not policy.allow_unknown_price and not policy.models:
-            return "unknown_price", "its price is unknown, so it cannot be ranked by price"
-        return None
-    if policy.max_cost is not None and high > policy.max_cost:
-        return "cost", f"estimated at ${tidy(high):f}, max_cost is ${policy.max_cost:f}"
-    return None
+def _affordable(cost: tuple[Decimal, Decimal] | None, policy: Policy) -> bool:
+    if cost is not None:
+        return policy.max_cost is None or cost[1] <= policy.max_cost
+    by_price = policy.max_cost is not None or (policy.prefer == "cheapest" and not policy.models)
+    return policy.allow_unknown_price or not by_price
+
+
+def _cost_refusal(cost: tuple[Decimal, Decimal] | None, policy: Policy) -> tuple[str, str]:
+    """Why an offer that is not affordable is refused."""
+    if cost is not None:
+        return "cost", f"estimated at ${cost[1]:f}, max_cost is ${policy.max_cost:f}"
+    use = "ranked by price" if policy.max_cost is None else "held to max_cost"
+    return "unknown_price", f"its price is unknown, so it cannot be {use}"
 
 
 def _rejection(spec: ModelSpec, request: VideoRequest, policy: Policy, facts: Facts) -> Rejection:
@@ -348,8 +362,7 @@ def _rejection(spec: ModelSpec, request: VideoRequest, policy: Policy, facts: Fa
         except UnsupportedRequestError as error:
             reason = "unsupported", " ".join(violation.message for violation in error.violations)
         else:
-            cost = bounds(spec, resolved.request)
-            reason = _cost_refusal(None if cost is None else cost[1], policy) or ("other", "not considered")
+            reason = _cost_refusal(bounds(spec, resolved.request), policy)
     return Rejection(offer=spec.id, reason=reason[0], message=reason[1])
 
 
@@ -375,10 +388,18 @@ def route(request: VideoRequest, policy: Policy, catalog: Catalog, facts: Facts,
     """
     scope, wish = _scope(policy, catalog, facts, hint)
     _check_option_names(request, policy, catalog, scope)
-    survivors = list(_survivors(request, policy, catalog, scope, facts))
-    rank = _ranking(policy, facts, wish, survivors)
-    survivors.sort(key=rank)
-    return Route(survivors, rank=rank, scope=scope, request=request, policy=policy, facts=facts)
+    if policy.fit == "exact" and len(scope) == len(catalog):
+        survivors = _survivors_of_all(request, policy, catalog, facts)
+    else:
+        survivors = _survivors_among(scope, request, policy, facts)
+    return Route(
+        survivors,
+        rank=_ranking(policy, facts, wish, survivors),
+        scope=scope,
+        request=request,
+        policy=policy,
+        facts=facts,
+    )
 
 
 def _scope(
@@ -431,75 +452,101 @@ def _check_option_names(request: VideoRequest, policy: Policy, catalog: Catalog,
             )
 
 
-def _survivors(
-    request: VideoRequest, policy: Policy, catalog: Catalog, scope: tuple[ModelSpec, ...], facts: Facts
-) -> Iterator[_Survivor]:
-    """The offers that nothing speaks against, with the request resolved and priced for each."""
-    if policy.fit != "exact" or len(scope) < len(catalog):
-        for spec in scope:
-            if _refusal(spec, policy, facts) is None:
-                try:
-                    resolved = resolve(spec, request, policy.fit)
-                except UnsupportedRequestError:
-                    continue
-                cost = bounds(spec, resolved.request)
-                if _cost_refusal(None if cost is None else cost[1], policy) is None:
-                    yield _survivor(spec, resolved, cost, facts, _RANK[spec.tier])
-        return
-    offers, standing = catalog.offers, catalog.standing
-    quality: dict[int, int | None] = {}  # per group of equal standing: rank of its tier; None when it is refused
-    priced: dict[int, Callable[[int], tuple[Decimal, Decimal] | None]] = {}
-    for position, resolved in catalog.index.resolving(request):
-        group = standing[position]
-        if group not in quality:
-            refused = _refusal(offers[group], policy, facts)
-            quality[group] = _RANK[offers[group].tier] if refused is None else None
-        rank = quality[group]
-        if rank is None:
+def _survivors_among(
+    scope: tuple[ModelSpec, ...], request: VideoRequest, policy: Policy, facts: Facts
+) -> list[_Survivor]:
+    """The offers that nothing speaks against, each one asked by itself; knows how to move a request."""
+    survivors = []
+    for place, spec in enumerate(scope):
+        if _refusal(spec, policy, facts) is not None:
             continue
-        key = id(resolved.request)
-        if key not in priced:
-            priced[key] = catalog.prices.asking(resolved.request)
-        cost = priced[key](position)
-        if _cost_refusal(None if cost is None else cost[1], policy) is None:
-            yield _survivor(offers[position], resolved, cost, facts, rank)
+        try:
+            resolved = resolve(spec, request, policy.fit)
+        except UnsupportedRequestError:
+            continue
+        cost = bounds(spec, resolved.request)
+        if not _affordable(cost, policy):
+            continue
+        latency = facts.latency.get(spec.id, spec.latency.typical if spec.latency else None)
+        survivors.append(
+            _Survivor(
+                place,
+                _standing(spec),
+                math.inf if cost is None else float(cost[1]),
+                _UNKNOWN_LATENCY if latency is None else latency,
+                spec,
+                resolved.mode,
+                resolved.request,
+                resolved.changes,
+                cost,
+                latency,
+            )
+        )
+    return survivors
 
 
-def _survivor(
-    spec: ModelSpec, resolved: Resolved, cost: tuple[Decimal, Decimal] | None, facts: Facts, quality: int
-) -> _Survivor:
-    latency = facts.latency.get(spec.id)
-    if latency is None and spec.latency is not None:
-        latency = spec.latency.typical
-    dollars = math.inf if cost is None else float(cost[1])
-    seconds = _UNKNOWN_LATENCY if latency is None else float(latency)
-    return _Survivor(spec, resolved, cost, latency, quality, dollars, seconds)
+def _survivors_of_all(request: VideoRequest, policy: Policy, catalog: Catalog, facts: Facts) -> list[_Survivor]:
+    """The same for a whole catalogue and no moving, through its indexes: thousands of offers in milliseconds."""
+    offers, group_of, typical = catalog.offers, catalog.standing, catalog.typical_latency
+    positions, capped = catalog.positions, policy.max_cost is not None
+    observed = {positions[offer]: seconds for offer, seconds in facts.latency.items() if offer in positions}
+    standings: dict[int, _Standing | None] = {}  # by group; None when it is refused
+    priced: dict[int, Callable[[int], Costing | None]] = {}  # by identity of the resolved request
+    survivors = []
+    for position, mode, filled in catalog.index.resolving(request):
+        group = group_of[position]
+        if group not in standings:
+            refused = _refusal(offers[group], policy, facts) is not None
+            standings[group] = None if refused else _standing(offers[group])
+        standing = standings[group]
+        if standing is None:
+            continue
+        if id(filled) not in priced:
+            priced[id(filled)] = catalog.prices.asking(filled)
+        costing = priced[id(filled)](position)
+        cost, dollars = (None, math.inf) if costing is None else costing
+        if (cost is None or capped) and not _affordable(cost, policy):
+            continue
+        latency = observed.get(position, typical[position])
+        seconds = _UNKNOWN_LATENCY if latency is None else latency
+        spec = offers[position]
+        survivors.append(_Survivor(position, standing, dollars, seconds, spec, mode, filled, (), cost, latency))
+    return survivors
+
+
+def _standing(spec: ModelSpec) -> _Standing:
+    return _Standing(spec.placeholder, _RANK[spec.tier], not spec.first_party)
 
 
 def _ranking(policy: Policy, facts: Facts, wish: Mapping[str, int], survivors: Sequence[_Survivor]) -> _Rank:
     """The sort key of a survivor; ties end with the maker's own, the price and the id."""
     prefer = policy.prefer or (_PRESETS[policy.quality][1] if policy.quality else None)
 
-    def tail(s: _Survivor) -> tuple[bool, float, str]:
-        return not s.spec.first_party, s.dollars, s.spec.id
+    def tail(s: _Survivor) -> tuple[bool, float, int]:
+        return s.standing.reseller, s.dollars, s.place
 
     if prefer is None and wish:
-        return lambda s: (s.spec.placeholder, wish[s.spec.id], *tail(s))
+        return lambda s: (s.standing.placeholder, wish[s.spec.id], *tail(s))
     if prefer == "cheapest":
-        return lambda s: (s.spec.placeholder, s.dollars, *tail(s))
+        return lambda s: (s.standing.placeholder, s.dollars, *tail(s))
     if prefer == "fastest":
-        return lambda s: (s.spec.placeholder, s.seconds, *tail(s))
+        return lambda s: (s.standing.placeholder, s.seconds, *tail(s))
     if prefer == "best":
-        return lambda s: (s.spec.placeholder, -s.quality, *tail(s))
+        return lambda s: (s.standing.placeholder, -s.standing.quality, *tail(s))
 
     dearest = max((s.dollars for s in survivors if s.cost is not None), default=0.0) or 1.0
     slowest = max((s.seconds for s in survivors), default=0.0) or 1.0
-    best = len(_RANK) - 1
+    failure_rate = facts.failure_rate
+    # Equal shares of price and quality, a smaller one of speed, and failures count against it in full.
+    per_dollar, per_second = 0.4 / dearest, 0.2 / slowest
+    of_quality = [0.4 * (1 - rank / (len(_RANK) - 1)) for rank in range(len(_RANK))]
 
     def balanced(s: _Survivor) -> tuple[Any, ...]:
-        # Equal shares of price and quality, a smaller one of speed, and failures count against it in full.
-        price, quality, speed = min(s.dollars / dearest, 1.0), 1 - s.quality / best, s.seconds / slowest
-        score = 0.4 * price + 0.4 * quality + 0.2 * speed + facts.failure_rate.get(s.spec.id, 0.0)
-        return (s.spec.placeholder, round(score, 6), *tail(s))
+        standing, dollars = s.standing, s.dollars
+        price = 0.4 if s.cost is None else dollars * per_dollar
+        score = price + of_quality[standing.quality] + s.seconds * per_second
+        if failure_rate:
+            score += failure_rate.get(s.spec.id, 0.0)
+        return standing.placeholder, round(score, 6), standing.reseller, dollars, s.place
 
     return balanced

@@ -467,10 +467,11 @@ def error_for_status(
 _URL = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?:[^\s/?#@\"'<>]*@)?(?P<rest>[^\s?#\"'<>\\]*)[?#]?[^\s\"'<>]*", re.I
 )
+_QUERY = re.compile(r"\?[\w.~%\[\]-]+=[^\s\"'<>]*")  # of a relative address
 _SCHEME_TOKEN = re.compile(r"\b(?P<name>bearer|basic|token|key)(?P<gap>\s+)[A-Za-z0-9._~+/=|:-]{8,}", re.I)
 _NAMED = re.compile(
     r"(?P<name>\b(?:x-goog-api-key|x-api-key|api[-_]?key|access[-_]?token|client[-_]?secret|secret|password|token"
-    r"|authorization|signature)\b[\"']?\s*[:=]\s*b?[\"']?)(?P<value>[^\s\"',;&}\])]{4,})",
+    r"|authorization|cookie|signature)\b[\"']?\s*(?:[:=]|,(?=\s*b?[\"']))\s*b?[\"']?)(?P<value>[^\s\"',;&}\])]{4,})",
     re.I,
 )
 _MASK = "***"
@@ -486,7 +487,7 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     for secret in secrets:
         for spelling in _spellings(secret):
             text = text.replace(spelling, _MASK)
-    text = _URL.sub(_shorten, text)
+    text = _QUERY.sub(f"?{_MASK}", _URL.sub(_shorten, text))
     text = _SCHEME_TOKEN.sub(rf"\g<name>\g<gap>{_MASK}", text)
     return _NAMED.sub(_mask_value, text)
 

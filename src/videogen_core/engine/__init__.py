@@ -89,6 +89,7 @@ class Engine:
         self.sessions = Sessions(settings, planner.registry)
         self._dice = dice or Random()
         self._submitter = Submitter(settings, recorder)
+        self._swept: set[Path] = set()
 
     async def close(self) -> None:
         """Close the connections; jobs under way stay in the ledger."""
@@ -187,7 +188,7 @@ class Engine:
                 return await self._drive(job, log, until_accepted=until_accepted)
             finally:
                 with anyio.CancelScope(shield=True), suppress(VideogenError):
-                    await self.recorder.release(job.id)
+                    await log.release(job.id)
         if scope.cancelled_caught:
             raise JobTimeoutError(
                 f"Job {job.id} is not done after {timeout:g} seconds. It goes on at the provider.",
@@ -211,7 +212,7 @@ class Engine:
                     job = await self._reconciled(job, log)
                 case JobStatus.SUCCEEDED:
                     watcher = self._watcher(job, log)
-                    job = await Fetcher(self.settings, log, watcher).fetch(job, None)
+                    job = await self._fetcher(watcher, log).fetch(job, None)
                 case JobStatus.FAILED | JobStatus.CANCELLED:
                     break
         await log.tell()
@@ -220,7 +221,7 @@ class Engine:
     async def _take(self, job: JobRecord, log: Log) -> JobRecord:
         """Get the lease, following along while another process drives the job."""
         seen = 0
-        while not await self.recorder.claim(job.id):
+        while not await log.claim(job.id):
             if not seen:
                 log.note(job, "resumed", "another process is working on it; following along")
                 await log.tell()
@@ -249,6 +250,9 @@ class Engine:
         typical = None if spec.latency is None else spec.latency.typical
         return Watcher(self._session(spec), spec, log, observed or typical, self._dice)
 
+    def _fetcher(self, watcher: Watcher, log: Log) -> Fetcher:
+        return Fetcher(self.settings, log, watcher, self._swept)
+
     async def _one_offer(self, job: JobRecord, log: Log, *, until_accepted: bool) -> JobRecord:
         """Take a job through one offer: ask if need be, poll, download."""
         first = None
@@ -260,7 +264,7 @@ class Engine:
         watcher = self._watcher(job, log)
         job, snapshot = await watcher.until_done(job, first=first)
         if job.status is JobStatus.SUCCEEDED and job.artifact is Artifact.PARTIAL:
-            job = await Fetcher(self.settings, log, watcher).fetch(job, snapshot)
+            job = await self._fetcher(watcher, log).fetch(job, snapshot)
         return job
 
     async def _submit(self, job: JobRecord, log: Log) -> tuple[JobRecord, float | None]:
@@ -271,7 +275,7 @@ class Engine:
         while True:
             try:
                 quote, call = self._submitter.plan(job, spec)
-                await self.recorder.claim(job.id, SUBMIT_TIMEOUT + LEASE)
+                await log.claim(job.id, SUBMIT_TIMEOUT + LEASE)
                 answer = await self._submitter.attempt(job, session, quote, call, log)
             except (RequestError, BudgetExceededError) as error:
                 return await self._give_up(job, error, log), None
@@ -339,14 +343,14 @@ class Engine:
 
     async def refresh(self, job: JobRecord) -> JobRecord:
         """Ask the provider once and record the answer; downloads nothing."""
-        if job.status not in (JobStatus.QUEUED, JobStatus.RUNNING) or not await self.recorder.claim(job.id):
-            return await self.recorder.get(job.id)
         log = Log(self.recorder)
+        if job.status not in (JobStatus.QUEUED, JobStatus.RUNNING) or not await log.claim(job.id):
+            return await self.recorder.get(job.id)
         try:
             watcher = self._watcher(job, log)
             return await watcher.record(job, await watcher.ask(job))
         finally:
-            await self.recorder.release(job.id)
+            await log.release(job.id)
 
     async def cancel(self, job: JobRecord) -> JobRecord:
         """Ask for a job to be stopped.

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
+
+from anyio import to_thread
 
 from .. import downloads, states, transport
 from ..errors import DownloadError, ResultExpiredError
@@ -47,11 +50,19 @@ def check_target(job: JobRecord, settings: Settings, index: int) -> None:
 
 @dataclass(frozen=True)
 class Fetcher:
-    """Stores the clips of one job."""
+    """Stores the clips of one job.
+
+    Attributes:
+        settings: The configuration.
+        log: Where it is recorded.
+        watcher: Asks the provider for fresh addresses.
+        swept: Folders that have been cleared of what dead processes left there.
+    """
 
     settings: Settings
     log: Log
     watcher: Watcher
+    swept: set[Path]
 
     async def fetch(self, job: JobRecord, snapshot: Snapshot | None) -> JobRecord:
         """Download, verify and record every clip that is not stored yet.
@@ -63,7 +74,7 @@ class Fetcher:
         Raises:
             DownloadError: A clip could not be stored; the job can be resumed. `ResultExpiredError`: it is gone.
         """
-        await self.log.recorder.claim(job.id, DOWNLOAD_TIMEOUT)
+        await self.log.claim(job.id, DOWNLOAD_TIMEOUT)
         fresh = snapshot is None
         outputs = await self._outputs(job) if snapshot is None else snapshot.outputs
         index = len(job.videos)
@@ -92,6 +103,9 @@ class Fetcher:
 
     async def _store(self, job: JobRecord, output: Output, index: int) -> Video:
         path = downloads.target_path(**_place(job, self.settings, index))
+        if path.parent not in self.swept:
+            self.swept.add(path.parent)
+            await to_thread.run_sync(downloads.sweep, path.parent)
         self.log.note(job, "downloading", f"storing {path.name}")
         await self.log.tell()
         allow_private = self.settings.allow_private_addresses

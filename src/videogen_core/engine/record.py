@@ -39,7 +39,6 @@ class Recorder:
     def __init__(self, ledger: Ledger, clock: Clock) -> None:
         self.ledger = ledger
         self.clock = clock
-        self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._one_at_a_time = CapacityLimiter(1)
 
     async def run(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
@@ -51,9 +50,9 @@ class Recorder:
         return await self.run(self.ledger.get, job_id)
 
     async def create(self, job: JobRecord) -> JobRecord:
-        """Store a new job, leased to this engine; an existing one with the same idempotency key comes back instead."""
+        """Store a new job; an existing one with the same idempotency key comes back instead."""
         event = self.event(job, "created", f"job {job.id} for {job.chain[0]}")
-        return await self.run(self.ledger.create, job, event, owner=self.owner, lease=LEASE)
+        return await self.run(self.ledger.create, job, event)
 
     async def write(
         self, job: JobRecord, change: Change, kind: str, message: str, **data: Any
@@ -88,14 +87,6 @@ class Recorder:
             data=data,
         )
 
-    async def claim(self, job_id: str, lease: float = LEASE) -> bool:
-        """Take or renew the lease on a job; a holder on this machine that is dead counts no more."""
-        return await self.run(self.ledger.claim, job_id, self.owner, lease, dead=_is_dead)
-
-    async def release(self, job_id: str) -> None:
-        """Give the lease back."""
-        await self.run(self.ledger.release, job_id, self.owner)
-
 
 class Log:
     """What one driver of a job records and tells.
@@ -106,8 +97,19 @@ class Log:
 
     def __init__(self, recorder: Recorder, listener: Listener | None = None) -> None:
         self.recorder = recorder
+        # One owner for each driver, not for each process: two tasks of one process must not drive a job together.
+        self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._listener = listener
         self._untold: list[Event] = []
+
+    async def claim(self, job_id: str, lease: float = LEASE) -> bool:
+        """Take or renew the lease on a job; a holder on this machine that is dead counts no more."""
+        recorder = self.recorder
+        return await recorder.run(recorder.ledger.claim, job_id, self._owner, lease, dead=_is_dead)
+
+    async def release(self, job_id: str) -> None:
+        """Give the lease back."""
+        await self.recorder.run(self.recorder.ledger.release, job_id, self._owner)
 
     async def write(self, job: JobRecord, change: Change, kind: str, message: str, **data: Any) -> JobRecord:
         """Store a change of a job; the listener hears of it at the next `tell`."""

@@ -108,7 +108,7 @@ class Watcher:
         while True:
             await clock.sleep(wait)
             if clock.monotonic() - claimed > LEASE / 3:
-                await self.log.recorder.claim(job.id)
+                await self.log.claim(job.id)
                 claimed = clock.monotonic()
             try:
                 snapshot = await self.ask(job)

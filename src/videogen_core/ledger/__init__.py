@@ -45,8 +45,8 @@ class Ledger(ABC):
     """
 
     @abstractmethod
-    def create(self, job: JobRecord, event: Event, *, owner: str, lease: float) -> JobRecord:
-        """Store a new job, leased to ``owner`` for ``lease`` seconds.
+    def create(self, job: JobRecord, event: Event) -> JobRecord:
+        """Store a new job.
 
         When its idempotency key is taken by the same request, that job is returned instead and nothing is stored.
 

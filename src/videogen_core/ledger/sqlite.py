@@ -178,11 +178,11 @@ class SqliteLedger(Ledger):
             db.pragma("user_version", len(MIGRATIONS))
 
     def _tables(self) -> bool:
-        return self._db.execute("SELECT count(*) FROM sqlite_schema").get > 0
+        return bool(self._db.execute("SELECT count(*) FROM sqlite_schema").get)
 
     # --- jobs
 
-    def create(self, job: JobRecord, event: Event, *, owner: str, lease: float) -> JobRecord:
+    def create(self, job: JobRecord, event: Event) -> JobRecord:
         fingerprint = job.request.fingerprint()
         with self._write() as db:
             if job.idempotency_key is not None:
@@ -192,7 +192,7 @@ class SqliteLedger(Ledger):
                 if found is not None:
                     return _same_request(found, fingerprint, job.idempotency_key)
             row = {**_columns(job), "fingerprint": fingerprint, "idempotency_key": job.idempotency_key}
-            row |= {"lease_owner": owner, "lease_until": time.time() + lease, "created_at": job.created_at.timestamp()}
+            row["created_at"] = job.created_at.timestamp()
             names = ", ".join(row)
             db.execute(f"INSERT INTO jobs (id, {names}) VALUES (:id, {_marks(row)})", {**row, "id": job.id})
             db.executemany(

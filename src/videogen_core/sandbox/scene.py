@@ -484,20 +484,25 @@ def _opacity(spec: RenderSpec, number: int) -> float:
 
 
 def _backdrop(spec: RenderSpec) -> Iterator[Image.Image]:
-    """What lies beneath the words: the source clip, the images, or a landscape; crossed over to the last frame."""
-    count = spec.frame_count
-    source = None if spec.source is None else clip_frames(spec.source, (spec.width, spec.height), spec.fps)
-    landscape = Landscape(spec) if source is None and spec.first_frame is None else None
-    first = None if spec.first_frame is None else _still(spec.first_frame, spec, ending=False)
+    """What lies beneath the words, crossed over to the last frame where there is one."""
     last = None if spec.last_frame is None else _still(spec.last_frame, spec, ending=True)
-    for number in range(count):
-        progress = number / max(1, count - 1)
-        crossed = 0.0 if last is None else min(1.0, max(0.0, (progress - 0.3) / 0.4))
-        if source is not None:
-            frame = next(source).copy()
-        elif first is not None:
-            frame = first(progress)
-        else:
-            assert landscape is not None
-            frame = landscape.at(number / spec.fps, progress)
+    for progress, frame in zip(_progress(spec), _ground(spec), strict=False):
+        crossed = min(1.0, max(0.0, (progress - 0.3) / 0.4))
         yield frame if last is None or crossed == 0 else Image.blend(frame, last(progress), crossed)
+
+
+def _progress(spec: RenderSpec) -> Iterator[float]:
+    """From 0 to 1 over the frames."""
+    return (number / max(1, spec.frame_count - 1) for number in range(spec.frame_count))
+
+
+def _ground(spec: RenderSpec) -> Iterator[Image.Image]:
+    """The source clip, the first frame, or a landscape; each picture may be painted on."""
+    if spec.source is not None:
+        yield from (picture.copy() for picture in clip_frames(spec.source, (spec.width, spec.height), spec.fps))
+    elif spec.first_frame is not None:
+        yield from map(_still(spec.first_frame, spec, ending=False), _progress(spec))
+    else:
+        landscape = Landscape(spec)
+        for number, progress in enumerate(_progress(spec)):
+            yield landscape.at(number / spec.fps, progress)

@@ -1,0 +1,148 @@
+"""Every check of this repository, each in an environment of its own: ``nox -l`` lists them, ``nox -s tests`` runs one.
+
+The sessions install through pip's own configuration, so that a mirror or an offline wheel folder works as it stands.
+"""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5"
+nox.options.sessions = ["lint", "types", "tests"]
+# `tests_all` runs on whatever is installed; a missing Python is shown as skipped, in CI too.
+nox.options.error_on_missing_interpreters = False
+
+ROOT = Path(__file__).parent
+DIST = ROOT / "dist"
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+PROMPT = "A paper boat drifting down a rainy street"
+
+# What a wheel of the core cannot work without, and what must not be in it.
+IN_THE_WHEEL = (
+    "videogen/__init__.py",
+    "videogen/py.typed",
+    "videogen_core/known_plugins.toml",
+    "videogen_core/py.typed",
+    "videogen_core/sandbox/catalog.toml",
+)
+ENTRY_POINTS = ("videogen = videogen_core.cli:main", "sandbox = videogen_core.sandbox.plugin")
+
+# Opens the clip as a player would: container, streams, and every frame decoded.
+PROBE = """
+import sys, av
+with av.open(sys.argv[1]) as clip:
+    video = clip.streams.video[0]
+    frames = sum(1 for _ in clip.decode(video))
+    codec, seconds = video.codec_context.name, clip.duration / av.time_base
+print(f"{sys.argv[1]}: {codec} {video.width}x{video.height}, {frames} frames, {seconds:.1f} s")
+assert "mp4" in clip.format.name and codec == "h264" and frames > 1 and seconds > 0.5
+"""
+
+
+def _group(name: str) -> list[str]:
+    """A dependency group, read here because pip before 25.1 does not know ``--group``."""
+    return list(nox.project.dependency_groups(PYPROJECT, name))
+
+
+def _distributions() -> list[Path]:
+    """The core, then every plugin that lies in this repository."""
+    return [ROOT, *sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))]
+
+
+def _run_tests(session: nox.Session) -> None:
+    session.install(".", *_group("tests"))
+    # two workers: what the smallest CI machine has; pass `-- -n 0 --pdb` to debug
+    session.run("pytest", "-n", "2", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The test suite, on the Python that runs nox."""
+    _run_tests(session)
+
+
+@nox.session(python=nox.project.python_versions(PYPROJECT))
+def tests_all(session: nox.Session) -> None:
+    """The test suite, on every supported Python that is installed."""
+    _run_tests(session)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and formatting."""
+    session.install(*_group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Strict types, and the public API as a user's type checker sees it."""
+    session.install("-e", ".", *_group("types"))
+    session.run("mypy", "src", "noxfile.py", "benchmarks", "tests/typing")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation, strictly, and every example in it."""
+    session.install(".", *_group("tests"))
+    if (ROOT / "mkdocs.yml").exists():
+        session.install(*_group("docs"))
+        session.run("mkdocs", "build", "--strict")
+    else:
+        session.warn("there is no mkdocs.yml")
+    if (ROOT / "tests/test_docs.py").exists():
+        session.run("pytest", "tests/test_docs.py", *session.posargs)
+    else:
+        session.warn("there is no tests/test_docs.py")
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Every wheel and sdist, into ``dist/``, and a look into the wheels."""
+    session.install(*_group("build"))
+    shutil.rmtree(DIST, ignore_errors=True)  # an old wheel must not pass for a new one
+    for folder in _distributions():
+        session.run("python", "-m", "build", "--outdir", str(DIST), str(folder))
+    for wheel in sorted(DIST.glob("*.whl")):
+        _check_wheel(session, wheel)
+
+
+def _check_wheel(session: nox.Session, wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        entry_points = "".join(archive.read(n).decode() for n in names if n.endswith("entry_points.txt"))
+    faults = [f"no {what}" for what in ("py.typed", "LICENSE") if not any(n.endswith(f"/{what}") for n in names)]
+    faults += [f"{name} would run at every start of Python" for name in names if name.endswith(".pth")]
+    if wheel.name.startswith("videogen_core-"):
+        faults += [f"no {name}" for name in IN_THE_WHEEL if name not in names]
+        faults += [f"no entry point {line!r}" for line in ENTRY_POINTS if line not in entry_points]
+    elif "[videogen.plugins]" not in entry_points:
+        faults.append("no entry point in the group videogen.plugins")
+    if faults:
+        session.error(f"{wheel.name}: {'; '.join(faults)}")
+    session.log(f"{wheel.name}: {len(names)} files, as it should be")
+
+
+@nox.session(requires=["build"])
+def demo(session: nox.Session) -> None:
+    """What a stranger does first: install the wheels in an empty environment and make a clip."""
+    session.install(*map(str, sorted(DIST.glob("*.whl"))))
+    folder = Path(session.create_tmp())
+    clip = folder / "boat.mp4"
+    clip.unlink(missing_ok=True)  # a former demo's clip must not pass for this one's
+    session.chdir(folder)  # away from the sources, so that only what is installed can be imported
+    session.env["VIDEOGEN_HOME"] = str(folder / "home")
+    session.run("videogen", "generate", PROMPT, "-o", clip.name)
+    session.run("python", "-c", PROBE, clip.name)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The figures that we promise, each beside its baseline; ``-- --strict`` fails when one is missed."""
+    session.install(".", *_group("bench"))
+    session.run("python", "-m", "benchmarks", *session.posargs)

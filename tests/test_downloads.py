@@ -1,0 +1,410 @@
+"""Downloads: whole, verified and under the right name, or not there at all. Real sockets, real clips."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import os
+import resource
+import stat
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import anyio
+import pytest
+
+from loopback import RESET, Answer, Loopback, Request, head, serving, whole
+from media_samples import clip
+from videogen_core import downloads
+from videogen_core.downloads import check_target, save, sweep, target_path
+from videogen_core.errors import (
+    ConfigurationError,
+    DownloadError,
+    IntegrityError,
+    RequestError,
+    ResultExpiredError,
+)
+from videogen_core.provider import Output
+from videogen_core.retry import Backoff
+from videogen_core.transport import public_client
+
+CLIP = clip(seconds=4, detail=40, faststart=True)
+SECRET = "X-Amz-Signature=5ec2e7"
+fetch = partial(save, allow_private=True, backoff=Backoff(first=0.02, attempts=4))
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def left_behind(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*"))
+
+
+def ranged(body: bytes, cut: int, etag: str = '"v1"') -> Answer:
+    """Sends ``cut`` bytes from the range asked for, then resets, until the end is reached."""
+
+    def answer(request: Request) -> list[object]:
+        start = request.offset
+        rest = body[start:]
+        headers: dict[str, object] = {"content_length": len(rest), "etag": etag}
+        if start:
+            headers["content_range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
+        first = head("206 Partial Content" if start else "200 OK", **headers)
+        return [first, rest] if len(rest) <= cut else [first, rest[:cut], 0.02, RESET]
+
+    return answer
+
+
+# --- what works
+
+
+@pytest.mark.anyio
+async def test_stores_a_clip_with_its_facts(tmp_path: Path) -> None:
+    seen: list[tuple[int, int | None]] = []
+    with serving(clip=whole(CLIP)) as server:
+        output = Output(url=f"{server.url}/clip?{SECRET}", headers={"x-api-key": "k"})
+        target = tmp_path / "new" / "deep" / "boat.mp4"
+        video = await fetch(output, target, expected_duration=4, on_progress=lambda *args: seen.append(args))
+    assert target.read_bytes() == CLIP
+    assert (video.path, video.url, video.size, video.duration) == (target, None, len(CLIP), 4.0)
+    assert video.sha256 == hashlib.sha256(CLIP).hexdigest()
+    assert seen[-1] == (len(CLIP), len(CLIP))
+    assert server.requests[0].headers["accept-encoding"] == "identity"
+    assert server.requests[0].headers["x-api-key"] == "k"
+    assert left_behind(target.parent) == ["boat.mp4"]
+
+
+@pytest.mark.anyio
+async def test_stores_inline_bytes_readable_as_the_umask_says(tmp_path: Path) -> None:
+    old = os.umask(0o027)
+    try:
+        video = await save(Output(data=CLIP, size=len(CLIP)), tmp_path / "a.mp4", expected_duration=4.3)
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "a.mp4").stat().st_mode) == 0o640
+    assert video.width == 160
+    assert left_behind(tmp_path) == ["a.mp4"]
+
+
+@pytest.mark.anyio
+async def test_resumes_where_it_broke_off(tmp_path: Path) -> None:
+    step = len(CLIP) // 4 + 1
+    with serving(clip=ranged(CLIP, step)) as server:
+        await fetch(Output(url=f"{server.url}/clip"), tmp_path / "a.mp4")
+    assert (tmp_path / "a.mp4").read_bytes() == CLIP
+    assert [request.offset for request in server.requests] == [0, step, 2 * step, 3 * step]
+    assert {request.headers.get("if-range") for request in server.requests[1:]} == {'"v1"'}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("fault", ["range ignored", "wrong range", "416", "changed", "weak etag"])
+async def test_starts_over_when_it_cannot_resume(tmp_path: Path, fault: str) -> None:
+    half = len(CLIP) // 2
+    other = bytes(half) + CLIP[half:]
+
+    def answer(request: Request) -> list[object]:
+        number = len(server.requests)
+        if number == 1:
+            tag = 'W/"v1"' if fault == "weak etag" else '"v1"'
+            return [head(content_length=len(CLIP), etag=tag), other[:half], 0.02, RESET]
+        if request.offset and fault == "wrong range":
+            return [head("206 Partial Content", content_range=f"bytes 0-{half}/{len(CLIP)}"), CLIP]
+        if request.offset and fault == "changed":
+            length = len(CLIP) + 5
+            return [head("206 Partial Content", content_range=f"bytes {half}-{length - 1}/{length}"), CLIP]
+        if request.offset and fault == "416":
+            return [head("416 Range Not Satisfiable", content_length=0)]
+        assert bool(request.offset) == (fault == "range ignored")
+        return [head(content_length=len(CLIP)), CLIP]
+
+    with serving(clip=answer) as server:
+        await fetch(Output(url=f"{server.url}/clip"), tmp_path / "a.mp4")
+    assert (tmp_path / "a.mp4").read_bytes() == CLIP
+
+
+@pytest.mark.anyio
+async def test_waits_out_a_busy_server(tmp_path: Path) -> None:
+    def answer(request: Request) -> list[object]:
+        return [head("503 Busy", retry_after=0)] if len(server.requests) < 4 else [head(), CLIP]
+
+    with serving(clip=answer) as server:
+        await fetch(Output(url=f"{server.url}/clip"), tmp_path / "a.mp4")
+    assert len(server.requests) == 4
+
+
+# --- what must not leave a file
+
+
+def _gzip_bomb(_: Request) -> list[object]:
+    body = gzip.compress(bytes(4 * 1024**2))
+    return [head(content_encoding="gzip", content_length=len(body)), body]
+
+
+def _endless(_: Request) -> list[object]:
+    return [head(), *[bytes(65536)] * 40]
+
+
+flipped = bytearray(CLIP)
+flipped[len(CLIP) // 2] ^= 1
+FAULTS: dict[str, tuple[Answer, type[DownloadError]]] = {
+    "cut without a length": (lambda _: [head(), CLIP[:-100]], IntegrityError),
+    "length too small": (lambda _: [head(content_length=len(CLIP) // 2), CLIP], IntegrityError),
+    "short body": (lambda _: [head(content_length=len(CLIP)), CLIP[:-100]], DownloadError),
+    "reset at once": (lambda _: [RESET], DownloadError),
+    "cut chunk": (lambda _: [head(transfer_encoding="chunked"), b"fff\r\n", CLIP[:100]], DownloadError),
+    "empty": (whole(b""), IntegrityError),
+    "web page": (whole(b"<!DOCTYPE html><title>Sign in</title>"), IntegrityError),
+    "bit flipped, md5 given": (
+        whole(bytes(flipped), x_goog_hash="md5=" + base64.b64encode(hashlib.md5(CLIP).digest()).decode()),
+        IntegrityError,
+    ),
+    "gzip bomb": (_gzip_bomb, DownloadError),
+    "endless": (_endless, DownloadError),
+    "announced too large": (lambda _: [head(content_length=10**12), b"x"], DownloadError),
+    "garbage": (lambda _: [b"SSH-2.0-OpenSSH\r\n"], DownloadError),
+    "401": (lambda _: [head("401 No")], DownloadError),
+    "403": (lambda _: [head("403 Expired")], ResultExpiredError),
+    "404": (lambda _: [head("404 Gone")], ResultExpiredError),
+    "500": (lambda _: [head("500 Oops", retry_after=0)], DownloadError),
+    "asks for an hour": (lambda _: [head("429 Slow down", retry_after=3600)], DownloadError),
+    "redirects for ever": (lambda _: [head("302 Found", location="/clip?next")], DownloadError),
+    "stalls": (lambda _: [head(content_length=len(CLIP)), CLIP[:100], 30.0], DownloadError),
+    "trickles": (lambda _: [head(content_length=len(CLIP)), *[b"x", 0.02] * 500], DownloadError),
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_faulty_transfer_leaves_nothing(tmp_path: Path, fault: str) -> None:
+    answer, kind = FAULTS[fault]
+    with serving(clip=answer) as server:
+        output = Output(url=f"{server.url}/clip?{SECRET}")
+        with pytest.raises(kind) as caught:
+            await fetch(output, tmp_path / "a.mp4", max_bytes=1024**2, timeout=20, rate_window=0.1)
+    assert type(caught.value) is kind
+    assert SECRET not in f"{caught.value!r} {caught.value} {caught.value.__cause__!r}"
+    assert left_behind(tmp_path) == []
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "output",
+    [
+        Output(data=CLIP[: len(CLIP) // 2]),
+        Output(data=bytes(flipped), sha256=hashlib.sha256(CLIP).hexdigest()),
+        Output(data=CLIP, size=len(CLIP) + 1),
+        Output(data=clip(seconds=1)),
+        Output(data=b""),
+    ],
+    ids=["cut", "flipped", "size", "duration", "empty"],
+)
+async def test_faulty_inline_bytes_leave_nothing(tmp_path: Path, output: Output) -> None:
+    with pytest.raises(IntegrityError):
+        await save(output, tmp_path / "a.mp4", expected_duration=4)
+    assert left_behind(tmp_path) == []
+
+
+@pytest.mark.anyio
+async def test_a_hundred_stormy_downloads(tmp_path: Path) -> None:
+    dice = Random(7)
+
+    def answer(request: Request) -> list[object]:
+        start, total = request.offset, len(CLIP)
+        rest = CLIP[start:]
+        kind = dice.choice(["fine"] * 6 + ["reset", "cut", "unsized", "short", "ignored", "wrong", "changed"])
+        if kind == "ignored":
+            start, rest = 0, CLIP
+        span = f"bytes {start + (kind == 'wrong')}-{total - 1}/{total}"
+        headers: dict[str, object] = {"etag": '"v2"' if kind == "changed" else '"v1"'}
+        if kind != "unsized":
+            headers["content_length"] = len(rest) // 2 if kind == "short" else len(rest)
+        if start:
+            headers["content_range"] = span
+        sent = rest[: len(rest) * 2 // 3] if kind in ("reset", "cut", "unsized") else rest
+        return [
+            head("206 Partial Content" if start else "200 OK", **headers),
+            sent,
+            *([0.01, RESET] if kind == "reset" else []),
+        ]
+
+    stored = 0
+    with serving(clip=answer) as server:
+        for number in range(100):
+            target = tmp_path / f"{number}.mp4"
+            try:
+                await fetch(Output(url=f"{server.url}/clip"), target, expected_duration=4)
+            except DownloadError:
+                assert not target.exists()
+                continue
+            assert target.read_bytes() == CLIP
+            stored += 1
+    assert stored >= 60
+    assert all(name.endswith(".mp4") for name in left_behind(tmp_path))
+
+
+@pytest.mark.anyio
+async def test_the_whole_transfer_has_a_deadline(tmp_path: Path) -> None:
+    slow: list[object] = [head(content_length=len(CLIP)), *[CLIP[:1], 0.05] * 400]
+    with serving(clip=lambda _: slow) as server:
+        start = time.monotonic()
+        with pytest.raises(DownloadError, match=r"did not end within 0\.4 s"):
+            await fetch(Output(url=f"{server.url}/clip"), tmp_path / "a.mp4", timeout=0.4)
+    assert time.monotonic() - start < 2
+    assert left_behind(tmp_path) == []
+
+
+@pytest.mark.anyio
+async def test_cancelling_leaves_nothing(tmp_path: Path) -> None:
+    with serving(clip=lambda _: [head(), CLIP[:5000], 20.0]) as server:
+        with anyio.move_on_after(0.3) as scope:
+            await fetch(Output(url=f"{server.url}/clip"), tmp_path / "a.mp4")
+    assert scope.cancelled_caught
+    assert left_behind(tmp_path) == []
+
+
+# --- other origins
+
+
+@pytest.mark.anyio
+async def test_keys_go_to_the_first_origin_only(tmp_path: Path) -> None:
+    def away(_: Request) -> list[object]:
+        return [head("302 Found", location=f"{other.url}/back")]
+
+    with Loopback(host="127.0.0.2") as other, serving(clip=away, final=whole(CLIP)) as server:
+        other.answers["/back"] = lambda _: [head("307 Back", location=f"{server.url}/final")]
+        headers = {"x-api-key": "k", "Authorization": "Bearer k", "API-KEY": "k", "Range": "bytes=5-"}
+        await fetch(Output(url=f"{server.url}/clip", headers=headers), tmp_path / "a.mp4")
+    assert server.requests[0].headers["authorization"] == "Bearer k"
+    for request in (other.requests[0], server.requests[1]):
+        assert not {"authorization", "x-api-key", "api-key", "range"} & set(request.headers)
+
+
+@pytest.mark.anyio
+async def test_outputs_pass_the_address_guard(tmp_path: Path) -> None:
+    with serving(clip=whole(CLIP)) as server, pytest.raises(DownloadError, match="not a public address"):
+        await save(
+            Output(url=f"{server.url}/clip"),
+            tmp_path / "a.mp4",
+            http=partial(public_client, ports={server.port}),
+        )
+    assert server.requests == []
+    assert left_behind(tmp_path) == []
+
+
+# --- names and disks
+
+
+@pytest.mark.anyio
+async def test_never_overwrites_unasked(tmp_path: Path) -> None:
+    target = tmp_path / "a.mp4"
+    target.write_bytes(b"mine")
+    with pytest.raises(DownloadError, match="exists already"):
+        await save(Output(data=CLIP), target)
+    assert target.read_bytes() == b"mine"
+    await save(Output(data=CLIP), target, overwrite=True)
+    await save(Output(data=CLIP), target)  # the same bytes: stored by a process that died, say
+    assert target.read_bytes() == CLIP
+    assert left_behind(tmp_path) == ["a.mp4"]
+
+
+@pytest.mark.anyio
+async def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(DownloadError, match="cannot be written"):
+        await save(Output(data=CLIP), tmp_path / "file" / "a.mp4")
+
+
+def test_a_full_disk_names_path_and_need_and_leaves_nothing(tmp_path: Path) -> None:
+    script = (
+        "import anyio, resource, sys; from pathlib import Path\n"
+        "from videogen_core.downloads import save; from videogen_core.provider import Output\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))\n"
+        "data = sys.stdin.buffer.read()\n"
+        "async def main(): await save(Output(data=data), Path(sys.argv[1]) / 'a.mp4')\n"
+        "try: anyio.run(main)\n"
+        "except Exception as error: print(type(error).__name__, error)\n"
+    )
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[1] == resource.RLIM_INFINITY
+    done = subprocess.run([sys.executable, "-c", script, tmp_path], input=CLIP, capture_output=True, check=True)
+    assert done.stdout.decode().startswith(f"DownloadError {tmp_path}/a.mp4 cannot be written: File too large")
+    assert f"{len(CLIP):,} bytes" in done.stdout.decode()
+    assert left_behind(tmp_path) == []
+
+
+def test_sweep_removes_what_dead_processes_left(tmp_path: Path) -> None:
+    child = subprocess.run(
+        [sys.executable, "-c", "from videogen_core import downloads as d; print(d._temporary_name())"],
+        capture_output=True, check=True, text=True,
+    )  # fmt: skip
+    dead, own, old = child.stdout.strip(), downloads._temporary_name(), downloads._temporary_name()
+    for name in (dead, own, old, "a.mp4", ".videogen-x.part"):
+        (tmp_path / name).write_bytes(b"")
+    os.utime(tmp_path / old, (0, 0))
+    assert sweep(tmp_path) == 2
+    assert left_behind(tmp_path) == sorted([own, "a.mp4", ".videogen-x.part"])
+    assert sweep(tmp_path / "none") == 0
+
+
+def place(output: str | None, folder: Path, **other: object) -> dict[str, object]:
+    values = {"model": "google/veo-3.1", "provider": "replicate", "job_id": "vg_1", "index": 0, "count": 1}
+    return {"output": output, "folder": folder, **values, **other}
+
+
+@pytest.mark.parametrize(
+    ("output", "other", "expected"),
+    [
+        (None, {}, "lib/vg_1.mp4"),
+        (None, {"count": 2, "index": 1}, "lib/vg_1-2.mp4"),
+        ("{t}/a.mp4", {}, "a.mp4"),
+        ("{t}/veo-3.1-x", {"count": 2}, "veo-3.1-x-1"),
+        ("{t}/new/", {}, "new/google-veo-3.1-vg_1.mp4"),
+        ("{t}", {"suffix": ".zip"}, "google-veo-3.1-vg_1.zip"),
+        ("{t}/{model}-{provider}-{job_id}.mp4", {}, "google-veo-3.1-replicate-vg_1.mp4"),
+        ("{t}/{index:03d}.mp4", {"count": 3, "index": 2}, "003.mp4"),
+        ("{t}/{{x}}.mp4", {}, "{x}.mp4"),
+        ("{t}/{model}.mp4", {"model": "../../etc/passwd\0"}, "etc-passwd-.mp4"),
+        ("{t}/{model}/x.mp4", {"model": ".."}, "unnamed/x.mp4"),
+    ],
+)
+def test_target_path(tmp_path: Path, output: str | None, other: dict[str, object], expected: str) -> None:
+    text = output.replace("{t}", str(tmp_path)) if output else None
+    assert target_path(**place(text, tmp_path / "lib", **other)) == tmp_path / expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "output", ["{prompt}.mp4", "{model.__class__}", "{}", "{0}", "{model!r}", "a{", "", " ", "a\0"]
+)
+def test_a_bad_template_is_refused(tmp_path: Path, output: str) -> None:
+    with pytest.raises(RequestError, match="output"):
+        target_path(**place(output, tmp_path))  # type: ignore[arg-type]
+
+
+def test_check_target_refuses_before_anything_is_spent(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"mine")
+    (tmp_path / "b.mp4").symlink_to("nowhere")
+    (tmp_path / "folder").mkdir()
+    assert check_target(**place(f"{tmp_path}/new/x.mp4", tmp_path)) == tmp_path / "new" / "x.mp4"  # type: ignore[arg-type]
+    assert check_target(**place(f"{tmp_path}/a.mp4", tmp_path), overwrite=True)  # type: ignore[arg-type]
+    assert not (tmp_path / "new").exists()
+    refused = ["a.mp4", "b.mp4", "a.mp4/x.mp4", "a.mp4/", "folder/{job_id}/" + "x" * 300, "a.mp4/new/x.mp4"]
+    for output in [*(f"{tmp_path}/{name}" for name in refused), "/proc/x.mp4", "/dev/null"]:
+        with pytest.raises((RequestError, ConfigurationError)) as caught:
+            check_target(**place(output, tmp_path))  # type: ignore[arg-type]
+        assert "output" in str(caught.value)
+    assert left_behind(tmp_path) == ["a.mp4", "b.mp4", "folder"]
+
+
+def test_check_target_reports_a_read_only_disk(tmp_path: Path) -> None:
+    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    found = [mount for _, mount, _, flags, *_ in mounts if "ro" in flags.split(",") and Path(mount).is_dir()]
+    if not found:
+        pytest.skip("no read-only file system here")
+    with pytest.raises(ConfigurationError, match=r"Read-only|free"):
+        check_target(**place(f"{found[0]}/x.mp4", tmp_path))  # type: ignore[arg-type]

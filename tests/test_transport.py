@@ -1,0 +1,374 @@
+"""HTTP: the address guard, what a failure proves, repeated reads, redaction."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import pickle
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from loopback import RESET, Request, head, serving, whole
+from videogen_core import errors, transport
+from videogen_core._guard import is_public
+from videogen_core.errors import InvalidMediaError
+from videogen_core.transport import fetch_public, public_client, redact
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def resolving(*answers: Sequence[str]) -> transport.Resolver:
+    """A resolver that gives these answers in turn, the last one for ever."""
+    left = list(answers)
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    return resolve
+
+
+def test_importing_it_imports_no_http_library() -> None:
+    script = "import sys, videogen_core.transport, videogen_core.media, videogen_core.downloads; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True).stdout.split()
+    assert not {"httpx", "PIL", "av", "stamina", "ssl_"} & set(loaded)
+
+
+# --- the guard
+
+_LIST = """
+127.0.0.1 127.1 127.0.1 127.255.255.254 2130706433 0x7f000001 0x7f.1 0x7f.0.0.1 0177.0.0.1 017700000001 0 0.0.0.0
+localhost LOCALHOST localhost. 10.0.0.1 10.1 172.16.0.1 172.31.255.255 192.168.0.1 192.168.1 169.254.169.254
+169.254.1.1 0xa9fea9fe 2852039166 100.64.0.1 100.100.100.200 192.0.0.192 192.0.0.8 192.0.2.1 192.88.99.1 198.18.0.1
+198.51.100.1 203.0.113.9 224.0.0.1 239.255.255.250 240.0.0.1 255.255.255.255
+[::1] [::] [0:0:0:0:0:0:0:1] [::ffff:127.0.0.1] [::ffff:7f00:1] [::ffff:8.8.8.8] [::127.0.0.1] [fe80::1] [fe80::1%25lo]
+[fc00::1] [fd00:ec2::254] [fec0::1] [ff02::1] [64:ff9b::7f00:1] [64:ff9b::8.8.8.8] [64:ff9b:1::1] [2002:7f00:1::]
+[2002:a00:1::1] [2001::1] [2001:0:7f00:1::] [2001:db8::1] [3fff::1] [100::1] [5f00::1]
+127\uff610\uff610\uff611 \uff11\uff12\uff17.0.0.1 \u2460\u2461\u2466.0.0.1 \u24db\u24de\u24d2\u24d0\u24dbhost 127.0.0.1\u3002
+"""
+PRIVATE_HOSTS = _LIST.split()
+WITH_TRAPS = [
+    *("http://user@127.0.0.1/", "http://example.com@127.0.0.1/", "http://example.com\\@127.0.0.1/"),
+    *("file:///etc/passwd", "ftp://127.0.0.1/", "gopher://127.0.0.1/", "//127.0.0.1/", "http:///", "http://"),
+    *("http://127.0.0.1:22/", "http://[::1/", "http://127.0.0.1:99999/", "http://a b/", "http://127.0.0.1\r\nHost: x/"),
+    f"http://{'a' * 300}/",
+]
+
+
+def test_the_corpus_is_large_enough() -> None:
+    assert len(set(PRIVATE_HOSTS)) + len(WITH_TRAPS) >= 60
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("host", PRIVATE_HOSTS)
+async def test_no_spelling_of_a_private_address_is_reached(host: str) -> None:
+    with serving(canary=whole(b"secret")) as server:
+        async with public_client(ports={server.port}) as http:
+            with pytest.raises(transport.network_errors()) as caught:
+                await http.get(f"http://{host}:{server.port}/canary")
+        with pytest.raises(InvalidMediaError):
+            await fetch_public(f"http://{host}/canary?sig=1", max_bytes=10, timeout=5)
+    assert server.requests == []
+    assert transport.never_sent(caught.value)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("url", WITH_TRAPS)
+async def test_odd_urls_are_refused(url: str) -> None:
+    with pytest.raises(InvalidMediaError):
+        await fetch_public(url, max_bytes=10, timeout=5, resolver=resolving(["93.184.216.34"]))
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "93.184.216.34", "2606:4700::1111", "2a00:1450:4001::8a"])
+def test_public_addresses(address: str) -> None:
+    assert is_public(address)
+    assert not is_public(f"{address}%eth0")
+    assert not is_public("cdn.example")
+
+
+@pytest.mark.anyio
+async def test_one_private_answer_among_public_ones_is_enough_to_refuse() -> None:
+    for answers in (["93.184.216.34", "127.0.0.1"], ["2606:4700::1111", "::1"], []):
+        with pytest.raises(InvalidMediaError, match=r"not a public address|cannot be fetched"):
+            await fetch_public("https://cdn.example/a", max_bytes=10, timeout=5, resolver=resolving(answers))
+
+
+@pytest.mark.anyio
+async def test_it_connects_to_what_it_checked_and_keeps_host_and_tls_name() -> None:
+    seen: list[httpx.Request] = []
+
+    def record(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, content=b"ok")
+
+    rebinding = resolving(["2606:4700::1111"], ["127.0.0.1"])
+    async with public_client(transport=httpx.MockTransport(record), resolver=rebinding) as http:
+        assert (await http.get("https://cdn.example/a?b=1")).content == b"ok"
+        with pytest.raises(httpx.UnsupportedProtocol, match="not a public address"):
+            await http.get("https://cdn.example/a")
+    assert len(seen) == 1
+    assert str(seen[0].url) == "https://[2606:4700::1111]/a?b=1"
+    assert seen[0].headers["host"] == "cdn.example"
+    assert seen[0].extensions["sni_hostname"] == "cdn.example"
+
+
+@pytest.mark.anyio
+async def test_the_next_address_is_tried_and_proxies_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(a=whole(b"ok"), proxy=whole(b"evil")) as server:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, "http://127.0.0.9:1")
+        got = await fetch_public(
+            f"http://cdn.example:{server.port}/a",
+            max_bytes=10,
+            timeout=5,
+            allow_private=True,
+            resolver=resolving(["127.0.0.3", "127.0.0.1"]),
+        )
+    assert got == b"ok"
+    assert server.requests[0].headers["host"] == f"cdn.example:{server.port}"
+
+
+@pytest.mark.anyio
+async def test_redirects_pass_the_guard_and_never_lose_tls() -> None:
+    hops = iter(["https://127.0.0.1/x", "http://cdn.example/plain", "https://u:p@cdn.example/"])
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(302, headers={"location": next(hops)})
+
+    for message in ("not a public address", "from https to http", "user name"):
+        http = public_client(
+            transport=httpx.MockTransport(answer), resolver=lambda host, port: _literal_or(host, "93.184.216.34")
+        )
+        with pytest.raises(transport.network_errors(), match=message) as caught:
+            async with http, transport.following(http, "https://cdn.example/a", headers={}):
+                pass
+        assert transport.is_refusal(caught.value)
+
+
+async def _literal_or(host: str, other: str) -> list[str]:
+    return [host if host[0].isdigit() else other]
+
+
+# --- fetch_public
+
+
+@pytest.mark.anyio
+async def test_fetching_follows_five_redirects_and_no_more() -> None:
+    def hop(request: Request) -> list[object]:
+        left = int(request.path.partition("?")[2])
+        return [head("302 Found", location=f"?{left - 1}")] if left else [head(), b"done"]
+
+    with serving(hop=hop) as server:
+        assert await fetch_public(f"{server.url}/hop?5", max_bytes=10, timeout=5, allow_private=True) == b"done"
+        with pytest.raises(InvalidMediaError, match="more than 5 redirects"):
+            await fetch_public(f"{server.url}/hop?6", max_bytes=10, timeout=5, allow_private=True)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ([head(content_length=10**9), b"x"], "larger than 1,000 bytes"),
+        ([head(), *[bytes(500)] * 3], "larger than 1,000 bytes"),
+        ([head(content_encoding="gzip", content_length=3), b"abc"], "compressed"),
+        ([head("404 Not Found"), b""], "HTTP status 404"),
+        ([head(content_length=100), b"abc"], "broke off"),
+        ([0.05, RESET], "reset|broke off"),
+        ([head(content_length=100), *[b"a", 0.05] * 60], r"within 0\.5 s"),
+    ],
+)
+async def test_fetching_is_bounded(answer: list[object], message: str) -> None:
+    with serving(a=lambda _: answer) as server, pytest.raises(InvalidMediaError, match=message) as caught:
+        await fetch_public(f"{server.url}/a?sig=5ec2e7", max_bytes=1000, timeout=0.5, allow_private=True)
+    assert "5ec2e7" not in str(caught.value)
+
+
+# --- what a failure proves
+
+
+@pytest.mark.anyio
+async def test_never_sent_and_unavailable_on_real_sockets() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        closed = server.getsockname()[1]
+    cases = [
+        (f"http://127.0.0.1:{closed}/", {}, True, "refused"),
+        ("http://no-such-host.invalid/", {}, True, "DNS"),
+        ("ftp://example.com/", {}, True, "not an http"),
+        ("http://[::1/", {}, True, "not valid"),
+        ("{}/reset", {}, False, "reset|broke off"),
+        ("{}/garbage", {}, False, "broke off"),
+        ("{}/stall", {"timeout": 0.1}, False, "no answer"),
+        ("{}/reset", {"headers": {"x-api-key": "5ec2e7\n"}}, True, "line break"),
+    ]
+    answers = {"reset": lambda _: [RESET], "garbage": lambda _: [b"what?\r\n\r\n"], "stall": lambda _: [2.0]}
+    with serving(**answers) as server:  # type: ignore[arg-type]
+        async with transport.client(trust_env=False) as http:
+            for url, options, unsent, message in cases:
+                with pytest.raises(transport.network_errors()) as caught:
+                    await http.post(url.format(server.url), content=b"{}", **options)  # type: ignore[arg-type]
+                error = transport.unavailable(caught.value, provider="veo", action="submit")
+                assert transport.never_sent(caught.value) is unsent, url
+                assert error.accepted is (False if unsent else None)
+                with pytest.raises(errors.ProviderUnavailableError, match=message):
+                    raise error
+                assert "5ec2e7" not in str(error)
+    assert not transport.never_sent(ValueError())
+
+
+@pytest.mark.anyio
+async def test_tls_failures_are_named_and_never_sent() -> None:
+    with serving() as server:
+        async with transport.client(trust_env=False) as http:
+            with pytest.raises(httpx.ConnectError) as caught:
+                await http.get(f"https://127.0.0.1:{server.port}/")
+    assert transport.never_sent(caught.value)
+    assert "TLS" in transport.describe(caught.value) or "connection" in transport.describe(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "accepted"),
+    [
+        (400, errors.RejectedRequestError, False),
+        (401, errors.AuthenticationError, False),
+        (402, errors.InsufficientCreditsError, False),
+        (403, errors.PermissionDeniedError, False),
+        (404, errors.RejectedRequestError, False),
+        (405, errors.RejectedRequestError, False),
+        (413, errors.RejectedRequestError, False),
+        (415, errors.RejectedRequestError, False),
+        (422, errors.RejectedRequestError, False),
+        (429, errors.RateLimitError, False),
+        (408, errors.ProviderUnavailableError, None),
+        (409, errors.ProviderProtocolError, None),
+        (302, errors.ProviderProtocolError, None),
+        (200, errors.ProviderProtocolError, None),
+        (500, errors.ProviderUnavailableError, None),
+        (504, errors.ProviderUnavailableError, None),
+        (529, errors.ProviderUnavailableError, None),
+    ],
+)
+def test_error_for_status(status: int, kind: type[errors.ProviderError], accepted: bool | None) -> None:
+    error = transport.error_for_status(
+        status, "no: https://x/?key=5ec2e7", provider="veo", model="veo/x", code="C", request_id="r", retry_after=3.0
+    )
+    assert type(error) is kind
+    assert (error.accepted, error.status_code, error.code) == (accepted, status, "C")
+    assert (error.request_id, error.retry_after) == ("r", 3.0)
+    assert "5ec2e7" not in str(pickle.loads(pickle.dumps(error)))
+
+
+# --- repeated reads
+
+
+@pytest.mark.anyio
+async def test_reads_are_repeated_and_retry_after_is_obeyed() -> None:
+    times: list[float] = []
+    answers = iter([[head("429 Slow", retry_after=0.3)], [head("503 No", retry_after=0)], [RESET], [head(), b"ok"]])
+
+    def answer(_: Request) -> list[object]:
+        times.append(time.monotonic())
+        return next(answers)
+
+    with serving(a=answer) as server:
+        async with transport.client(trust_env=False) as http:
+            url = f"{server.url}/a"
+            response = await transport.get_with_retry(http, url, headers={"x": "1"}, attempts=5, timeout=5)
+    assert response.text == "ok"
+    assert times[1] - times[0] >= 0.3
+    assert server.requests[0].headers["x"] == "1"
+
+
+@pytest.mark.anyio
+async def test_reads_give_up_with_the_last_answer() -> None:
+    cases = {
+        "later": ([head("429 Slow", retry_after=3600)], 429, 1),
+        "late": ([head("429 Slow", retry_after=3)], 429, 1),
+        "down": ([head("500 No", retry_after=0)], 500, 3),
+        "gone": ([head("404 No")], 404, 1),
+    }
+    async with transport.client(trust_env=False) as http:
+        for name, (answer, status, tries) in cases.items():
+            with serving(**{name: lambda _, answer=answer: answer}) as server:
+                response = await transport.get_with_retry(http, f"{server.url}/{name}", attempts=3, timeout=2)
+            assert (response.status_code, len(server.requests)) == (status, tries)
+        with serving(a=lambda _: [RESET]) as server, pytest.raises(httpx.TransportError):
+            await transport.get_with_retry(http, f"{server.url}/a", attempts=2, timeout=5)
+        with serving(a=lambda _: [3.0]) as server, pytest.raises(httpx.ReadTimeout):
+            await transport.get_with_retry(http, f"{server.url}/a", attempts=2, timeout=0.2)
+
+
+# --- redaction
+
+CANARY = "sk-canary/7f3a+9b1c=="
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"GET https://api.example/v1?key={CANARY}&x=1 failed",
+        f"https://user:{quote(CANARY, safe='')}@api.example/v1",
+        f"https://api.example/cb#access_token={CANARY}",
+        f"Authorization: Bearer {CANARY}",
+        f"{{'authorization': 'Key {CANARY}'}}",
+        f'{{"api_key": "{CANARY}"}}',
+        f"x-goog-api-key={CANARY}",
+    ],
+)
+def test_redact_finds_what_looks_like_a_secret(text: str) -> None:
+    assert "canary" not in redact(text)
+
+
+def test_redact_finds_given_secrets_in_other_spellings() -> None:
+    forms = [CANARY, quote(CANARY), quote(CANARY, safe=""), repr(CANARY)]
+    forms += [base64.b64encode(prefix + CANARY.encode()).decode() for prefix in (b"", b"u:", b"id:", b"user:", b"ab")]
+    for form in forms:
+        text = redact(f"before {form} after", [CANARY, "", "abc"])
+        assert "canary" not in text
+        assert base64.b64encode(CANARY.encode()[3:15]).decode()[:12] not in text
+        assert text.startswith("before")
+        assert text.endswith("after")
+    for harmless in ("see https://docs.example/a/b.", "the key frame", "a bearer of news", "token count: 12"):
+        assert redact(harmless) == harmless
+
+
+@pytest.mark.anyio
+async def test_no_log_shows_a_signed_url(caplog: pytest.LogCaptureFixture) -> None:
+    loggers = [logging.getLogger(name) for name in ("httpx", "httpcore")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.NOTSET)
+        transport.quiet_http_logging()
+        assert [logger.level for logger in loggers] == [logging.WARNING] * 2
+        for logger in loggers:
+            logger.setLevel(logging.DEBUG)
+        caplog.set_level(logging.DEBUG)
+        with serving(a=lambda _: [head("302 F", location=f"/b?sig={CANARY}")], b=whole(b"ok")) as server:
+            await fetch_public(f"{server.url}/a?sig={CANARY}", max_bytes=9, timeout=5, allow_private=True)
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+    assert "HTTP Request: GET" in caplog.text
+    assert "receive_response_headers" in caplog.text
+    assert "canary" not in caplog.text
+
+
+def test_the_filter_redacts_tracebacks() -> None:
+    record = logging.LogRecord("x", logging.ERROR, "f", 1, "failed: %s", (f"https://h/?k={CANARY}",), None)
+    try:
+        raise ValueError(CANARY)
+    except ValueError:
+        record.exc_info = sys.exc_info()
+    assert transport.RedactingFilter([CANARY]).filter(record)
+    text = logging.Formatter().format(record)
+    assert "canary" not in text
+    assert "ValueError" in text
