@@ -34,7 +34,7 @@ Part = object
 Answer = Callable[[Request], Iterable[Part]]
 
 
-def head(status: str = "200 OK", **headers: object) -> bytes:
+def head(status: str = "200 OK", /, **headers: object) -> bytes:
     """Status line and headers; ``content_length=5`` becomes ``content-length: 5``."""
     lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return "\r\n".join([f"HTTP/1.1 {status}", "connection: close", *lines, "", ""]).encode()
@@ -57,10 +57,10 @@ class Loopback:
         self.answers = answers or {}
         self.requests: list[Request] = []
         self._socket = socket.create_server((host, 0))
-        self._socket.settimeout(0.05)
+        self._socket.settimeout(0.01)
         self.host, self.port = self._socket.getsockname()[:2]
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads: list[threading.Thread] = [threading.Thread(target=self._accept, daemon=True)]
 
     @property
     def url(self) -> str:
@@ -91,8 +91,8 @@ class Loopback:
             if request is None:
                 return
             self.requests.append(request)
-            answer = self.answers.get(request.path.partition("?")[0], lambda _: [head("404 Not Found")])
-            for part in answer(request):
+            answer = self.answers.get(request.path.partition("?")[0])
+            for part in answer(request) if answer else [head("404 Not Found")]:
                 if part is RESET:
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     return

@@ -6,8 +6,10 @@ import io
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Any, cast
 
 import av
+from av.video.stream import VideoStream
 from PIL import Image
 
 
@@ -29,7 +31,7 @@ def clip(
     # the index can be put in front only of a file that can be opened again
     options = {"movflags": "faststart"} if faststart else {}
     with tempfile.NamedTemporaryFile() as file, av.open(file.name, "w", format=container, options=options) as out:
-        stream = out.add_stream(codec, rate=fps)
+        stream = cast("VideoStream", out.add_stream(codec, rate=fps))
         stream.width, stream.height, stream.pix_fmt, stream.gop_size = *size, "yuv420p", gop
         if rotation:
             stream.set_display_rotation(rotation)
@@ -74,11 +76,11 @@ def sound_only() -> bytes:
 
 
 def picture(
-    kind: str = "PNG", size: tuple[int, int] = (64, 48), mode: str = "RGB", color: object = None, **options: object
+    kind: str = "PNG", size: tuple[int, int] = (64, 48), mode: str = "RGB", color: Any = 90, **options: Any
 ) -> bytes:
     """The bytes of a picture."""
     buffer = io.BytesIO()
-    Image.new(mode, size, color if color is not None else 90).save(buffer, format=kind, **options)
+    Image.new(mode, size, color).save(buffer, format=kind, **options)
     return buffer.getvalue()
 
 

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from media_samples import clip, picture, rotated_jpeg, sound_only
+from videogen_core import media
 from videogen_core.errors import IntegrityError, InvalidMediaError
 from videogen_core.media import complete_container, inspect, prepare_image, probe, read_bytes, sniff
 from videogen_core.request import Media
@@ -67,23 +68,23 @@ def test_sniff(data: bytes, expected: str | None) -> None:
 
 def test_an_image_is_judged_by_content_not_by_name(tmp_path: Path) -> None:
     path = stored(tmp_path, picture("JPEG", (60, 40)), "really.png")
-    media = inspect(Media.of(path), field="image")
-    assert (media.mime_type, media.width, media.height) == ("image/jpeg", 60, 40)
-    assert media.size == path.stat().st_size
-    assert media.path == str(path)
-    assert media.sha256 == inspect(Media.of(path.read_bytes()), field="last_frame").sha256
-    assert read_bytes(media) == path.read_bytes()
+    found = inspect(Media.of(path), field="image")
+    assert (found.mime_type, found.width, found.height) == ("image/jpeg", 60, 40)
+    assert found.size == path.stat().st_size
+    assert found.path == str(path)
+    assert found.sha256 == inspect(Media.of(path.read_bytes()), field="last_frame").sha256
+    assert read_bytes(found) == path.read_bytes()
 
 
 def test_exif_orientation_turns_width_and_height() -> None:
-    media = inspect(Media.of(rotated_jpeg((64, 48))), field="image")
-    assert (media.width, media.height) == (48, 64)
+    found = inspect(Media.of(rotated_jpeg((64, 48))), field="image")
+    assert (found.width, found.height) == (48, 64)
 
 
 def test_a_video_is_probed() -> None:
-    media = inspect(Media.of(clip(seconds=2)), field="video")
-    assert (media.mime_type, media.duration, media.width, media.height) == ("video/mp4", 2.0, 160, 96)
-    assert media.sha256
+    found = inspect(Media.of(clip(seconds=2)), field="video")
+    assert (found.mime_type, found.duration, found.width, found.height) == ("video/mp4", 2.0, 160, 96)
+    assert found.sha256
 
 
 def _png_of_size(width: int, height: int) -> bytes:
@@ -191,10 +192,10 @@ def test_an_image_that_fits_is_not_touched() -> None:
 )
 def test_shapes(options: dict[str, object], size: tuple[int, int]) -> None:
     for mode in ("RGB", "RGBA", "L", "P", "LA", "1"):
-        media = prepare_image(picture("PNG", (200, 100), mode, 1), **options)  # type: ignore[arg-type]
-        assert (media.width, media.height) == size
-        assert opened(media).size == size
-        assert media.mime_type == "image/jpeg"
+        found = prepare_image(picture("PNG", (200, 100), mode, 1), **options)  # type: ignore[arg-type]
+        assert (found.width, found.height) == size
+        assert opened(found).size == size
+        assert found.mime_type == "image/jpeg"
 
 
 def test_transparency_becomes_white_and_pictures_stand_upright() -> None:
@@ -210,8 +211,8 @@ def test_transparency_becomes_white_and_pictures_stand_upright() -> None:
 def test_bytes_are_kept_below_a_limit() -> None:
     noise = Image.frombytes("RGB", (200, 200), os.urandom(120_000))
     full = len(prepare_image(noise).data or b"")
-    media = prepare_image(noise, max_bytes=full * 2 // 3)
-    assert (media.size or 0) <= full * 2 // 3
+    found = prepare_image(noise, max_bytes=full * 2 // 3)
+    assert (found.size or 0) <= full * 2 // 3
     with pytest.raises(InvalidMediaError, match="still"):
         prepare_image(noise, max_bytes=1000)
 
@@ -251,7 +252,7 @@ def test_wishes_that_cannot_be_met(options: dict[str, object]) -> None:
     ],
 )
 def test_probe(tmp_path: Path, options: dict[str, object], facts: tuple[object, ...]) -> None:
-    path = stored(tmp_path, clip(**options), "no-such-type.txt")  # type: ignore[arg-type]
+    path = stored(tmp_path, clip(**options), "no-such-type.txt")
     assert complete_container(path)
     video = probe(path)
     assert (video.mime_type, video.duration, video.width, video.height, video.fps, video.has_audio) == facts
@@ -260,7 +261,7 @@ def test_probe(tmp_path: Path, options: dict[str, object], facts: tuple[object, 
 
 @pytest.mark.parametrize("options", [{"faststart": True}, {}, {"container": "webm", "codec": "libvpx"}])
 def test_every_truncation_is_found(tmp_path: Path, options: dict[str, object]) -> None:
-    whole = clip(seconds=4, detail=40, **options)  # type: ignore[arg-type]
+    whole = clip(seconds=4, detail=40, **options)
     cuts = [0.999, *(step / 20 for step in range(1, 20)), 0.0]
     for cut in cuts:
         path = stored(tmp_path, whole[: int(len(whole) * cut)])
@@ -280,6 +281,16 @@ def test_holes_and_lies_are_found(tmp_path: Path) -> None:
     for bad in (hole, open_ended[: len(whole) * 3 // 4]):
         with pytest.raises(IntegrityError):
             probe(stored(tmp_path, bad))
+
+
+def test_a_long_tail_is_not_decoded_but_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media, "_TAIL_PIXELS", 0)
+    whole = clip(seconds=4, detail=40, faststart=True, gop=250)
+    start = whole.index(b"mdat") - 4
+    open_ended = whole[:start] + bytes(4) + whole[start + 4 :]
+    assert probe(stored(tmp_path, open_ended)).duration == 4.0
+    with pytest.raises(IntegrityError, match="last frames are missing"):
+        probe(stored(tmp_path, open_ended[:-10]))
 
 
 def test_malicious_boxes(tmp_path: Path) -> None:

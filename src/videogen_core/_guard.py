@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 import anyio
 import httpx
 
-__all__ = ["PUBLIC_PORTS", "PublicTransport", "RefusedAddress", "RefusedRedirect", "Resolver", "is_public", "resolve"]
+__all__ = ["PUBLIC_PORTS", "PublicTransport", "RefusedAddress", "RefusedAnswer", "Resolver", "is_public", "resolve"]
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 """Turns a host and a port into the addresses to try, in order."""
@@ -32,8 +32,8 @@ class RefusedAddress(httpx.UnsupportedProtocol):
     """The address is not one that we connect to; nothing was sent to it."""
 
 
-class RefusedRedirect(httpx.TooManyRedirects):
-    """The server sent us on to somewhere we do not go."""
+class RefusedAnswer(httpx.RequestError):
+    """The server sent compressed data, or sent us on to somewhere we do not go."""
 
 
 def is_public(address: str) -> bool:

@@ -2,12 +2,12 @@
 
 One loop for the life of the process, because an async client belongs to one loop. Learned the hard way by others: an
 unclosed portal hangs the interpreter at exit; closing it waits for running tasks unless they are cancelled first; after
-a fork the child's portal never answers. Each is dealt with below.
+a fork the child's portal never answers; an interrupt while a portal starts leaves one that nobody can stop. Each is
+dealt with below.
 """
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import os
 import threading
@@ -27,8 +27,22 @@ T = TypeVar("T")
 # Seconds. A submit under way is shielded until its own deadline of two minutes; nothing else takes as long.
 _LONGEST_UNIT = 130.0
 
-# The parent's loop as a child sees it: collecting it as garbage would wait for a thread that does not exist here.
-_ABANDONED: list[object] = []
+
+def _serve(ready: Future[BlockingPortal]) -> None:
+    """Run an event loop until its portal is stopped; the body of the thread."""
+    import anyio
+    from anyio.from_thread import BlockingPortal
+
+    async def main() -> None:
+        async with BlockingPortal() as portal:
+            ready.set_result(portal)
+            await portal.sleep_until_stopped()
+
+    try:
+        anyio.run(main, backend="asyncio")
+    except BaseException as error:
+        if not ready.done():
+            ready.set_exception(error)
 
 
 class Portal:
@@ -36,24 +50,22 @@ class Portal:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._portal: BlockingPortal | None = None
-        self._leave: Callable[[], object] | None = None
+        self._ready: Future[BlockingPortal] | None = None
+        self._thread: threading.Thread | None = None
         self._pid = 0
 
     def _started(self) -> BlockingPortal:
-        if self._pid not in (0, os.getpid()):  # after a fork
-            self._lock = threading.Lock()  # a thread that is gone may have held the old one
-            _ABANDONED.append(self._leave)
+        if self._pid not in (0, os.getpid()):
+            self._lock = threading.Lock()  # after a fork: a thread that is gone may have held the old one
         with self._lock:
-            if self._portal is None or self._pid != os.getpid():
-                from anyio.from_thread import start_blocking_portal
-
-                manager = start_blocking_portal("asyncio", name="videogen")
-                self._portal = manager.__enter__()
-                self._leave = lambda: manager.__exit__(None, None, None)
-                self._pid = os.getpid()
+            if self._ready is None or self._pid != os.getpid():
+                # Recorded before it is waited for, so that an interrupt in between loses nothing.
+                self._ready, self._pid = Future(), os.getpid()
+                self._thread = threading.Thread(target=_serve, args=(self._ready,), name="videogen", daemon=True)
                 atexit.register(self.close)
-            return self._portal
+                self._thread.start()
+            ready = self._ready
+        return ready.result()
 
     @property
     def generation(self) -> int:
@@ -100,16 +112,19 @@ class Portal:
     def close(self) -> None:
         """Stop the loop, cancelling what runs on it; safe to call twice and from a forked child."""
         with self._lock:
-            portal, leave, self._portal, self._leave = self._portal, self._leave, None, None
-            if portal is None or leave is None or self._pid != os.getpid():
-                return
-            atexit.unregister(self.close)
-            portal.call(portal.stop, True)  # cancel first, or leaving waits for every running task
-            leave()
+            ready, thread, self._ready, self._thread = self._ready, self._thread, None, None
+        if ready is None or thread is None or self._pid != os.getpid():
+            return
+        atexit.unregister(self.close)
+        portal = ready.result()
+        portal.call(portal.stop, True)  # cancel first, or the loop waits for every running task
+        thread.join()
 
 
 async def _turn() -> None:
     """Let the loop go round."""
+    import asyncio
+
     await asyncio.sleep(0)
     await asyncio.sleep(0)
 

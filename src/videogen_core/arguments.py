@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -10,14 +11,23 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from .capabilities import Fit
-from .engine import Delivery
+from .delivery import Delivery
 from .errors import RequestError
 from .planning import make_policy
 from .request import VideoRequest
 from .routing import Policy, Prefer
 from .settings import Settings
 
-__all__ = ["ChoiceArgs", "ClipArgs", "DeliveryArgs", "GenerateArgs", "RouteArgs", "sort_arguments"]
+__all__ = [
+    "ChoiceArgs",
+    "ClipArgs",
+    "DeliveryArgs",
+    "GenerateArgs",
+    "RouteArgs",
+    "absolute_output",
+    "seconds",
+    "sort_arguments",
+]
 
 MediaArg = Any  # a path, URL, data URI, bytes or PIL image; checked by `Media.of`
 
@@ -143,3 +153,14 @@ def absolute_output(output: Any) -> str | None:
     path = str(Path(text).expanduser().absolute())
     is_folder = text.endswith(("/", os.sep)) or Path(path).is_dir()
     return path + os.sep if is_folder else path
+
+
+def seconds(timeout: Any) -> float:
+    """A timeout as a number.
+
+    Raises:
+        RequestError: It is not a positive, finite number.
+    """
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout < math.inf:
+        raise RequestError(f"timeout: expected a positive number of seconds, got {timeout!r}.")
+    return float(timeout)

@@ -289,11 +289,15 @@ def check(spec: ModelSpec, request: VideoRequest) -> list[Violation]:
     if near is None:
         return violations
     changes = {
-        name: msgspec.to_builtins(getattr(near, name))
+        name: _plain(getattr(near, name))
         for name in request.__struct_fields__
         if getattr(near, name) != getattr(request, name)
     }
     return [msgspec.structs.replace(v, nearest_request=changes) for v in violations]
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else msgspec.to_builtins(value)
 
 
 def unsupported(spec: ModelSpec, violations: Sequence[Violation]) -> UnsupportedRequestError:
@@ -399,7 +403,7 @@ def _field_violations(mode: Mode, modes: list[Mode], request: VideoRequest) -> I
         yield Violation(
             field=dim.field,
             value=value,
-            allowed=msgspec.to_builtins(values),
+            allowed=_plain(values),
             nearest=near,
             message=f"{dim.field}: {shown(value)} is not possible{condition}; allowed: {describe(values)}.",
         )

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
-from .client import AsyncClient, AsyncJob, Client, Job
 from .errors import VideogenError
 from .pricing import Quote
 from .routing import Route
 from .spec import ModelSpec
 from .states import Event, Result
+from .sync_client import Client, Job
 
 if TYPE_CHECKING:
+    import asyncio
+
     from .arguments import ClipArgs, GenerateArgs, RouteArgs
+    from .async_client import AsyncClient, AsyncJob
     from .capabilities import Violation
     from .engine.record import Listener
 
@@ -58,36 +60,44 @@ def generate(
     on_event: Listener | None = None,
     **arguments: Unpack[GenerateArgs],
 ) -> Result:
+    """`Client.generate` of the default client."""
     return default_client().generate(prompt, timeout=timeout, on_event=on_event, **arguments)
 
 
 def submit(prompt: str | None = None, **arguments: Unpack[GenerateArgs]) -> Job:
+    """`Client.submit` of the default client."""
     return default_client().submit(prompt, **arguments)
 
 
 def estimate(prompt: str | None = None, **arguments: Unpack[RouteArgs]) -> Quote:
+    """`Client.estimate` of the default client."""
     return default_client().estimate(prompt, **arguments)
 
 
 def route(prompt: str | None = None, **arguments: Unpack[RouteArgs]) -> Route:
+    """`Client.route` of the default client."""
     return default_client().route(prompt, **arguments)
 
 
 def check(prompt: str | None = None, *, model: str, **arguments: Unpack[ClipArgs]) -> list[Violation]:
+    """`Client.check` of the default client."""
     return default_client().check(prompt, model=model, **arguments)
 
 
 def max_duration(
     prompt: str | None = None, *, model: str, max_cost: Any, **arguments: Unpack[ClipArgs]
 ) -> float | None:
+    """`Client.max_duration` of the default client."""
     return default_client().max_duration(prompt, model=model, max_cost=max_cost, **arguments)
 
 
 def models(**filters: Any) -> list[ModelSpec]:
+    """`Client.models` of the default client."""
     return default_client().models(**filters)
 
 
 def job(job_id: str) -> Job:
+    """`Client.job` of the default client."""
     return default_client().job(job_id)
 
 
@@ -98,14 +108,17 @@ def jobs(
     unfinished: bool = False,
     limit: int | None = 50,
 ) -> list[Job]:
+    """`Client.jobs` of the default client."""
     return default_client().jobs(status=status, tags=tags, unfinished=unfinished, limit=limit)
 
 
 def events(job_id: str, *, after: int = 0) -> list[Event]:
+    """`Client.events` of the default client."""
     return default_client().events(job_id, after=after)
 
 
 def resume(*, timeout: float | None = None, on_event: Listener | None = None) -> list[Result | VideogenError]:
+    """`Client.resume` of the default client."""
     return default_client().resume(timeout=timeout, on_event=on_event)
 
 
@@ -114,6 +127,10 @@ _async_clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncClient
 
 
 def _async() -> AsyncClient:
+    import asyncio
+
+    from .async_client import AsyncClient
+
     loop, workspace = asyncio.get_running_loop(), default_client().workspace
     client = _async_clients.get(loop)
     if client is None or client.workspace is not workspace:
@@ -128,36 +145,44 @@ async def agenerate(
     on_event: Listener | None = None,
     **arguments: Unpack[GenerateArgs],
 ) -> Result:
+    """`AsyncClient.generate` of the default client."""
     return await _async().generate(prompt, timeout=timeout, on_event=on_event, **arguments)
 
 
 async def asubmit(prompt: str | None = None, **arguments: Unpack[GenerateArgs]) -> AsyncJob:
+    """`AsyncClient.submit` of the default client."""
     return await _async().submit(prompt, **arguments)
 
 
 async def aestimate(prompt: str | None = None, **arguments: Unpack[RouteArgs]) -> Quote:
+    """`AsyncClient.estimate` of the default client."""
     return await _async().estimate(prompt, **arguments)
 
 
 async def aroute(prompt: str | None = None, **arguments: Unpack[RouteArgs]) -> Route:
+    """`AsyncClient.route` of the default client."""
     return await _async().route(prompt, **arguments)
 
 
 async def acheck(prompt: str | None = None, *, model: str, **arguments: Unpack[ClipArgs]) -> list[Violation]:
+    """`AsyncClient.check` of the default client."""
     return await _async().check(prompt, model=model, **arguments)
 
 
 async def amax_duration(
     prompt: str | None = None, *, model: str, max_cost: Any, **arguments: Unpack[ClipArgs]
 ) -> float | None:
+    """`AsyncClient.max_duration` of the default client."""
     return await _async().max_duration(prompt, model=model, max_cost=max_cost, **arguments)
 
 
 async def amodels(**filters: Any) -> list[ModelSpec]:
+    """`AsyncClient.models` of the default client."""
     return await _async().models(**filters)
 
 
 async def ajob(job_id: str) -> AsyncJob:
+    """`AsyncClient.job` of the default client."""
     return await _async().job(job_id)
 
 
@@ -168,23 +193,15 @@ async def ajobs(
     unfinished: bool = False,
     limit: int | None = 50,
 ) -> list[AsyncJob]:
+    """`AsyncClient.jobs` of the default client."""
     return await _async().jobs(status=status, tags=tags, unfinished=unfinished, limit=limit)
 
 
 async def aevents(job_id: str, *, after: int = 0) -> list[Event]:
+    """`AsyncClient.events` of the default client."""
     return await _async().events(job_id, after=after)
 
 
 async def aresume(*, timeout: float | None = None, on_event: Listener | None = None) -> list[Result | VideogenError]:
+    """`AsyncClient.resume` of the default client."""
     return await _async().resume(timeout=timeout, on_event=on_event)
-
-
-def _share_docstrings() -> None:
-    """The functions say what the methods say."""
-    for name, method in vars(AsyncClient).items():
-        for function in (globals().get(name), globals().get(f"a{name}")):
-            if function is not None and function.__doc__ is None:
-                function.__doc__ = method.__doc__
-
-
-_share_docstrings()

@@ -7,8 +7,6 @@ one than its host.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import errno
 import hashlib
 import os
@@ -47,6 +45,7 @@ Progress = Callable[[int, int | None], None]
 
 _MIN_FREE = 64 * 1024**2
 _BATCH = 1024**2  # bytes written at once
+_RESUME = "Resume the job to fetch it again."
 _BACKOFF = Backoff(first=0.5, cap=10.0, attempts=5)
 _FIELDS = ("model", "provider", "job_id", "index")
 
@@ -142,14 +141,7 @@ def check_target(
     """Find out, before anything is spent, whether `target_path` can be written; blocks. Creates no folder.
 
     Args:
-        output: As for `target_path`, like all the others.
-        folder: The library's own folder.
-        model: Shared model name.
-        provider: Adapter id.
-        job_id: Our id of the job.
-        index: Which of the files, from 0.
-        count: How many there are.
-        suffix: For names that we choose.
+        output, folder, model, provider, job_id, index, count, suffix: As for `target_path`.
         overwrite: Whether an existing file may be replaced.
 
     Raises:
@@ -168,8 +160,6 @@ def check_target(
         if not parent.is_dir():
             raise RequestError(f"output: {parent} is a file, not a folder.", hint="Choose another folder.")
         _check_writable(parent)
-        if len(os.fsencode(path.name)) > os.pathconf(parent, "PC_NAME_MAX"):
-            raise RequestError(f"output: the name {path.name[:40]!r}… is too long.")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise RequestError(f"output: {path} cannot be written: {reason}.", hint="Choose another folder.") from error
@@ -186,16 +176,11 @@ def _check_writable(folder: Path) -> None:
                 hint="Free some space, or choose another disk.",
             )
         name = folder / _temporary_name()
-        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        _claim(name)
         name.unlink()
     except OSError as error:
-        if error.errno in (errno.EROFS, errno.ENOSPC, errno.EDQUOT):
-            raise ConfigurationError(
-                f"output: {folder} cannot be written: {error.strerror}.", hint="Choose another disk."
-            ) from error
-        raise RequestError(
-            f"output: {folder} cannot be written: {error.strerror}.", hint="Choose another folder."
-        ) from error
+        kind = ConfigurationError if error.errno in (errno.EROFS, errno.ENOSPC, errno.EDQUOT) else RequestError
+        raise kind(f"output: {folder} cannot be written: {error.strerror}.", hint="Choose another folder.") from error
 
 
 # --- temporary files
@@ -218,25 +203,20 @@ def sweep(folder: Path) -> int:
     Files of this machine go when their process is gone, all others after a day.
     """
     removed = 0
-    try:
-        entries = [entry for entry in os.scandir(folder) if _TEMPORARY.match(entry.name)]
-    except OSError:
-        return 0
-    for entry in entries:
+    for path in folder.glob(".videogen-*.part"):
         with suppress(OSError):  # another process may be sweeping, too
-            if _is_abandoned(entry):
-                Path(entry.path).unlink()
+            if _is_abandoned(path):
+                path.unlink()
                 removed += 1
     return removed
 
 
-def _is_abandoned(entry: os.DirEntry[str]) -> bool:
-    match = _TEMPORARY.match(entry.name)
+def _is_abandoned(path: Path) -> bool:
+    match = _TEMPORARY.match(path.name)
     if match is None:
         return False
-    if match["host"] == _host() and not _alive(int(match["pid"])):
-        return True
-    return time.time() - entry.stat(follow_symlinks=False).st_mtime > _STALE
+    dead = match["host"] == _host() and not _alive(int(match["pid"]))
+    return dead or time.time() - path.lstat().st_mtime > _STALE
 
 
 def _alive(pid: int) -> bool:
@@ -244,8 +224,8 @@ def _alive(pid: int) -> bool:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:
-        return True
+    except PermissionError:  # somebody else's
+        pass
     return True
 
 
@@ -265,22 +245,18 @@ class _Partial:
 
     target: Path
     overwrite: bool
+    max_bytes: int
     path: Path | None = None
     descriptor: int = -1
     mode: int = 0o600
     written: int = 0
 
-    def __post_init__(self) -> None:
-        self.target = self.target.absolute()
-
-    @property
-    def exists(self) -> bool:
-        """Whether there is something left to discard."""
-        return self.descriptor >= 0 or self.path is not None
-
     def open(self, need: int | None) -> None:
         """Create it, and the folders above it, once there is room for ``need`` bytes."""
+        if need is not None and need > self.max_bytes:
+            raise DownloadError(f"The video has {need:,} bytes; at most {self.max_bytes:,} are taken.")
         with self._disk_errors(need):
+            self.target = self.target.absolute()
             folder = self.target.parent
             folder.mkdir(parents=True, exist_ok=True)
             if need is not None and shutil.disk_usage(folder).free < need:
@@ -318,7 +294,10 @@ class _Partial:
         """
         self.write(tail)
         with self._disk_errors(None):
-            video = self._checked(expected)
+            try:
+                video = self._checked(expected)
+            except IntegrityError as error:
+                raise IntegrityError(f"{self.target.name} was not stored: {error.message}", hint=_RESUME) from error
             os.fchmod(self.descriptor, self.mode)
             os.fsync(self.descriptor)
             self._name(video)
@@ -330,10 +309,8 @@ class _Partial:
         path = cast("Path", self.path)
         if expected.size is not None and self.written != expected.size:
             raise IntegrityError(f"{self.written:,} bytes arrived, {expected.size:,} were announced.")
-        if expected.md5 is not None:
-            with path.open("rb") as file:
-                if hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).hexdigest() != expected.md5:
-                    raise IntegrityError("the bytes that arrived do not match the server's checksum.")
+        if expected.md5 is not None and _digest(path, "md5") != expected.md5:
+            raise IntegrityError("the bytes that arrived do not match the server's checksum.")
         video = probe(path)
         if expected.sha256 is not None and video.sha256 != expected.sha256.lower():
             raise IntegrityError("the bytes that arrived do not match the provider's checksum.")
@@ -345,23 +322,22 @@ class _Partial:
     def _name(self, video: Video) -> None:
         """Give the file its name; never over another file unless that was asked for."""
         path = cast("Path", self.path)
-        if self.overwrite:
-            path.replace(self.target)
-            self.path = None
-            return
-        try:
-            os.link(path, self.target)
-        except FileExistsError:
-            # the same clip, stored by a process that died before it could say so
-            if _digest(self.target) != video.sha256:
+        if not self.overwrite:
+            try:
+                os.link(path, self.target)
+                return  # the other name is removed with what is left
+            except FileExistsError:
+                # the same clip, stored by a process that died before it could say so
+                if _digest(self.target, "sha256") == video.sha256:
+                    return
                 raise DownloadError(
                     f"{self.target} exists already, so the video was not stored.",
                     hint="Move it away or choose another output, then resume the job.",
                 ) from None
-        except OSError:  # this file system has no hard links: claim the name first
-            _claim(self.target)
-            path.replace(self.target)
-            self.path = None
+            except OSError:  # this file system has no hard links: claim the name first
+                _claim(self.target)
+        path.replace(self.target)
+        self.path = None
 
     def discard(self) -> None:
         """Remove what is left of it."""
@@ -385,15 +361,15 @@ class _Partial:
             ) from error
 
 
-def _digest(path: Path) -> str | None:
+def _digest(path: Path, algorithm: str) -> str | None:
     if not path.is_file():
         return None
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, partial(hashlib.new, algorithm, usedforsecurity=False)).hexdigest()
 
 
-def _claim(target: Path) -> None:
-    os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+def _claim(path: Path) -> None:
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _sync_folder(folder: Path) -> None:
@@ -445,44 +421,34 @@ async def save(
         IntegrityError: What arrived is not the whole clip.
         DownloadError: The transfer or the disk failed.
     """
-    temporary = _Partial(target, overwrite)
+    temporary = _Partial(target, overwrite, max_bytes)
     try:
         if output.data is not None:
-            video = await anyio.to_thread.run_sync(_store, temporary, output, expected_duration, max_bytes)
+            video = await anyio.to_thread.run_sync(_store, temporary, output, expected_duration)
         else:
-            transfer = _Transfer(output, temporary, max_bytes, min_rate, rate_window, backoff, on_progress)
+            transfer = _Transfer(output, temporary, min_rate, rate_window, backoff, on_progress)
             factory = http or partial(transport.public_client, allow_private=allow_private)
             try:
                 with anyio.fail_after(timeout):
                     async with factory(timeout=rate_window) as client:
                         await transfer.run(client)
             except TimeoutError as error:
-                raise DownloadError(
-                    f"The download from {transfer.host} did not end within {timeout:g} s.", hint=_RESUME
-                ) from error
+                raise DownloadError(f"The download did not end within {timeout:g} s.", hint=_RESUME) from error
             # outside the deadline: from here on it is only our own disk
             finish = partial(temporary.finish, transfer.batch, transfer.expected(expected_duration))
             video = await anyio.to_thread.run_sync(finish)
     finally:
-        if temporary.exists:
+        if temporary.descriptor >= 0:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(temporary.discard)
     return msgspec.structs.replace(video, url=output.url if output.keep_url else None)
 
 
-_RESUME = "Resume the job to fetch it again."
-
-
-def _store(temporary: _Partial, output: Output, duration: float | None, max_bytes: int) -> Video:
+def _store(temporary: _Partial, output: Output, duration: float | None) -> Video:
     """Inline bytes: everything in one go, in one thread."""
     data = cast("bytes", output.data)
-    if len(data) > max_bytes:
-        raise DownloadError(f"The video has {len(data):,} bytes; at most {max_bytes:,} are taken.")
-    try:
-        temporary.open(len(data))
-        return temporary.finish(data, _Expected(size=output.size, sha256=output.sha256, duration=duration))
-    finally:
-        temporary.discard()
+    temporary.open(len(data))
+    return temporary.finish(data, _Expected(size=output.size, sha256=output.sha256, duration=duration))
 
 
 class _BrokenError(Exception):
@@ -500,7 +466,6 @@ class _Transfer:
 
     output: Output
     temporary: _Partial
-    max_bytes: int
     min_rate: int
     rate_window: float
     backoff: Backoff
@@ -511,13 +476,9 @@ class _Transfer:
     md5: str | None = None
 
     @property
-    def url(self) -> str:
-        return self.output.url or ""
-
-    @property
     def host(self) -> str:
         """All that a message may tell of the address."""
-        return urlsplit(transport.redact_url(self.url)).netloc or "the provider"
+        return urlsplit(transport.redact_url(self.output.url or "")).netloc or "the provider"
 
     @property
     def received(self) -> int:
@@ -525,9 +486,7 @@ class _Transfer:
 
     def expected(self, duration: float | None) -> _Expected:
         """What the finished file must be, as far as the provider and the server have said."""
-        if self.total is not None and self.output.size is not None and self.total != self.output.size:
-            raise IntegrityError(f"{self.total:,} bytes were sent; the provider announced {self.output.size:,}.")
-        size = self.total if self.total is not None else self.output.size
+        size = self.output.size if self.output.size is not None else self.total
         return _Expected(size=size, sha256=self.output.sha256, md5=self.md5, duration=duration)
 
     async def run(self, client: httpx.AsyncClient) -> None:
@@ -546,7 +505,9 @@ class _Transfer:
                 broken = error
             except transport.network_errors() as error:
                 if transport.is_refusal(error):
-                    raise DownloadError(f"{self.host} was not asked: {transport.describe(error)}.") from error
+                    raise DownloadError(
+                        f"The video cannot be fetched from {self.host}: {transport.describe(error)}."
+                    ) from error
                 broken = _BrokenError(transport.describe(error))
             if self.received > best and not broken.in_vain:
                 delays = self.backoff.delays(dice)
@@ -558,23 +519,25 @@ class _Transfer:
 
     async def _request(self, client: httpx.AsyncClient) -> None:
         """One GET, from where we are."""
-        headers = {"Accept-Encoding": "identity", "Accept": "*/*"}
+        headers = {"Accept": "*/*"}
         if self.received and self.etag:
             headers |= {"Range": f"bytes={self.received}-", "If-Range": self.etag}
         elif self.received:
             await self._restart()
         own = {key: value for key, value in self.output.headers.items() if key.lower() not in ("range", "if-range")}
-        async with transport.following(client, self.url, headers=headers, own_headers=own) as response:
+        async with transport.following(client, self.output.url or "", headers=headers, own_headers=own) as response:
             await self._begin(response, resuming="Range" in headers)
             await self._read(response)
         if self.total is not None and self.received != self.total:
-            raise _BrokenError(f"{self.received:,} of {self.total:,} bytes arrived")
+            broken = _BrokenError(f"{self.received:,} of {self.total:,} bytes arrived")
+            if self.received > self.total:
+                broken.in_vain = True
+                await self._restart()
+            raise broken
 
     async def _begin(self, response: httpx.Response, *, resuming: bool) -> None:
         """Judge status and headers, and make ready to write."""
         self._check_status(response)
-        if response.headers.get("content-encoding", "identity") != "identity":
-            raise DownloadError(f"{self.host} sent compressed data although plain data was asked for.")
         if response.status_code == 206:
             if not resuming or not self._continues(response):
                 await self._restart()
@@ -584,14 +547,11 @@ class _Transfer:
             await self._restart()  # the whole file again
         length = response.headers.get("content-length", "")
         self.total = int(length) if length.isdecimal() else None
-        announced = self.total or self.output.size
-        if announced is not None and announced > self.max_bytes:
-            raise DownloadError(f"The video has {announced:,} bytes; at most {self.max_bytes:,} are taken.")
         etag = response.headers.get("etag", "")
         self.etag = etag if etag.startswith('"') else None  # a weak one does not vouch for single bytes
-        self.md5 = _md5_header(response.headers)
+        self.md5 = transport.body_md5(response.headers)
         if self.temporary.path is None:
-            await anyio.to_thread.run_sync(self.temporary.open, announced)
+            await anyio.to_thread.run_sync(self.temporary.open, self.total or self.output.size)
 
     def _check_status(self, response: httpx.Response) -> None:
         status = response.status_code
@@ -612,24 +572,20 @@ class _Transfer:
 
     def _continues(self, response: httpx.Response) -> bool:
         """Whether a 206 starts at our offset and is of the same file."""
-        match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("content-range", ""))
-        if match is None or int(match[1]) != self.received:
+        start, total = transport.content_range(response.headers)
+        if start != self.received or response.headers.get("etag", self.etag) != self.etag:
             return False
-        if response.headers.get("etag", self.etag) != self.etag:
-            return False
-        if match[3] == "*":
-            return True
         if self.total is None:
-            self.total = int(match[3])
-        return int(match[3]) == self.total
+            self.total = total
+        return total in (None, self.total)
 
     async def _read(self, response: httpx.Response) -> None:
         """Take in the body; slow servers and endless bodies are given up."""
         since, start = anyio.current_time(), self.received
         async for chunk in response.aiter_raw():
             self.batch += chunk
-            if self.received > self.max_bytes:
-                raise DownloadError(f"The video has more than {self.max_bytes:,} bytes; the download was stopped.")
+            if self.received > self.temporary.max_bytes:
+                raise DownloadError(f"The video has more than {self.temporary.max_bytes:,} bytes.")
             if len(self.batch) >= _BATCH:
                 await self._flush()
             if self.on_progress is not None:
@@ -647,13 +603,3 @@ class _Transfer:
     async def _restart(self) -> None:
         self.batch, self.total, self.etag, self.md5 = bytearray(), None, None, None
         await anyio.to_thread.run_sync(self.temporary.restart)
-
-
-def _md5_header(headers: Mapping[str, str]) -> str | None:
-    """The MD5 of the whole body in hex, as ``Content-MD5`` or Google Cloud Storage's ``x-goog-hash`` give it."""
-    found = re.search(r"\bmd5=([A-Za-z0-9+/]{22}==)", headers.get("x-goog-hash", ""))
-    try:
-        digest = base64.b64decode(found[1] if found else headers.get("content-md5", ""), validate=True)
-    except binascii.Error:
-        return None
-    return digest.hex() if len(digest) == 16 else None

@@ -1,4 +1,5 @@
 """TEMPORARY SHIM: this module is now ``states.py`` (and ``Job`` is ``JobRecord``). Edit and import states.py instead."""
+
 import sys
 
 from . import states

@@ -12,7 +12,6 @@ import io
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, cast
 from urllib.parse import urlsplit
@@ -217,13 +216,9 @@ def _inspect_image(media: Media, field: str, data: bytes) -> Media:
     width, height = image.size
     if _orientation(image) >= 5:  # stored lying on its side
         width, height = height, width
+    digest = hashlib.sha256(data).hexdigest()
     return msgspec.structs.replace(
-        media,
-        mime_type=sniff(data),
-        size=len(data),
-        width=width,
-        height=height,
-        sha256=hashlib.sha256(data).hexdigest(),
+        media, mime_type=sniff(data), size=len(data), width=width, height=height, sha256=digest
     )
 
 
@@ -232,15 +227,8 @@ def _inspect_video(media: Media, field: str, file: IO[bytes], size: int) -> Medi
         clip = _examine(file, size)
     except IntegrityError as error:
         raise InvalidMediaError(f"{field}: {_label(media)}: {error.message}", hint="Pass an intact clip.") from error
-    return msgspec.structs.replace(
-        media,
-        mime_type=clip.mime_type,
-        size=size,
-        width=clip.width,
-        height=clip.height,
-        duration=clip.duration,
-        sha256=clip.sha256,
-    )
+    facts = {name: getattr(clip, name) for name in ("width", "height", "duration", "sha256")}
+    return msgspec.structs.replace(media, mime_type=clip.mime_type, size=size, **facts)
 
 
 # --- images
@@ -494,17 +482,6 @@ def _vint(data: bytes, start: int, *, keep_marker: bool = False) -> tuple[int, i
 # --- clips
 
 
-@dataclass(frozen=True)
-class _Clip:
-    mime_type: str
-    width: int
-    height: int
-    duration: float | None
-    fps: float | None
-    has_audio: bool
-    sha256: str
-
-
 def probe(path: Path) -> Video:
     """The facts of a clip, once it is known to be whole.
 
@@ -516,21 +493,10 @@ def probe(path: Path) -> Video:
     """
     with path.open("rb") as file:
         size = file.seek(0, io.SEEK_END)
-        clip = _examine(file, size)
-    return Video(
-        path=path,
-        mime_type=clip.mime_type,
-        size=size,
-        sha256=clip.sha256,
-        duration=clip.duration,
-        width=clip.width,
-        height=clip.height,
-        fps=clip.fps,
-        has_audio=clip.has_audio,
-    )
+        return msgspec.structs.replace(_examine(file, size), path=path)
 
 
-def _examine(file: IO[bytes], size: int) -> _Clip:
+def _examine(file: IO[bytes], size: int) -> Video:
     """Walk, hash and decode an open file."""
     if size == 0:
         raise IntegrityError("the file is empty.")
@@ -555,7 +521,7 @@ def _examine(file: IO[bytes], size: int) -> _Clip:
         raise IntegrityError("the video cannot be decoded.") from error
 
 
-def _decode_ends(container: InputContainer, size: int, mime: str, digest: str) -> _Clip:
+def _decode_ends(container: InputContainer, size: int, mime: str, digest: str) -> Video:
     """Decode the first and the last frame and gather what the container says."""
     if not container.streams.video:
         raise IntegrityError("the file has no video stream.")
@@ -573,8 +539,9 @@ def _decode_ends(container: InputContainer, size: int, mime: str, digest: str) -
     if declared and delivered < declared - max(0.75, declared / 10):
         raise IntegrityError(f"the video ends after {delivered:.2f} s of {declared:.2f} s.")
     sideways = first.rotation % 180 != 0
-    return _Clip(
+    return Video(
         mime_type=mime,
+        size=size,
         width=first.height if sideways else first.width,
         height=first.width if sideways else first.height,
         duration=round(declared or delivered, 3),

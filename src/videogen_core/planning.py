@@ -66,7 +66,7 @@ def make_policy(
 def _names(field: str, value: Any) -> tuple[str, ...]:
     if value is None:
         return ()
-    names = [value] if isinstance(value, str) else list(value) if isinstance(value, Iterable) else [None]
+    names: list[Any] = [value] if isinstance(value, str) else list(value) if isinstance(value, Iterable) else [None]
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise RequestError(f"{field}: expected a name or a list of names, got {value!r}.")
     return tuple(name.strip().lower() for name in names)

@@ -13,8 +13,7 @@ import math
 import operator
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Iterable, Mapping, Set as AbstractSet
 from enum import StrEnum
 from itertools import islice
 from typing import Any

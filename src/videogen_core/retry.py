@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from random import Random
 
 import msgspec
@@ -40,22 +39,24 @@ def retry_after(value: str | None, date_header: str | None = None, *, now: datet
     Args:
         value: The header.
         date_header: The response's ``Date``.
-        now: Used when there is no ``Date``; the system's clock unless given.
+        now: Aware; what a date is measured against when the response has no ``Date``. Without either a date counts
+            as garbage.
     """
     if not value:
         return None
     try:
         seconds = float(value)
     except ValueError:
-        then = _http_date(value)
-        if then is None:
+        then, sent = _http_date(value), (_http_date(date_header) if date_header else None) or now
+        if then is None or sent is None:
             return None
-        sent = _http_date(date_header) if date_header else None
-        seconds = (then - (sent or now or datetime.now(UTC))).total_seconds()
+        seconds = (then - sent).total_seconds()
     return max(seconds, 0.0) if math.isfinite(seconds) else None
 
 
 def _http_date(text: str) -> datetime | None:
+    from email.utils import parsedate_to_datetime  # loads sockets, for a form that few servers use
+
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):

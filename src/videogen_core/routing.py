@@ -387,7 +387,7 @@ def route(request: VideoRequest, policy: Policy, catalog: Catalog, facts: Facts,
         RequestError: A provider in ``providers`` or ``options`` does not exist.
     """
     scope, wish = _scope(policy, catalog, facts, hint)
-    _check_option_names(request, policy, catalog, scope)
+    _check_option_names(request, policy, facts, scope)
     if policy.fit == "exact" and len(scope) == len(catalog):
         survivors = _survivors_of_all(request, policy, catalog, facts)
     else:
@@ -430,26 +430,19 @@ def _scope(
     return tuple(named[key] for key in sorted(named)), wish
 
 
-def _check_option_names(request: VideoRequest, policy: Policy, catalog: Catalog, scope: tuple[ModelSpec, ...]) -> None:
+def _check_option_names(request: VideoRequest, policy: Policy, facts: Facts, scope: tuple[ModelSpec, ...]) -> None:
     """Options for a provider that could never be chosen are a mistake, not something to drop."""
-    if not request.options:
-        return
-    installed, asked = {spec.provider for spec in catalog.offers}, {spec.provider for spec in scope}
+    asked = {spec.provider for spec in scope} if request.options else set()
     for provider in request.options:
-        if provider not in installed:
-            raise RequestError(
-                f"options: no plugin named {provider!r} is installed.",
-                hint=f"Installed: {', '.join(sorted(installed)) or 'none'}.",
-            )
-        if provider not in asked:
-            raise RequestError(
-                f"options: {provider!r} does not offer the model asked for.",
-                hint=f"Offered by {', '.join(sorted(asked))}.",
-            )
         if policy.providers is not None and provider not in policy.providers:
-            raise RequestError(
-                f"options: {provider!r} is not among the providers asked for ({', '.join(policy.providers)})."
-            )
+            why = f"it is not among the providers asked for ({', '.join(policy.providers)})"
+        elif provider in asked:
+            continue
+        elif policy.models:
+            why = f"it does not offer the model asked for; {' and '.join(sorted(asked))} does"
+        else:
+            why = facts.not_ready.get(provider, "no plugin of that name is installed")
+        raise RequestError(f"options: {provider!r} cannot be chosen: {why}.", hint="Leave its options out.")
 
 
 def _survivors_among(

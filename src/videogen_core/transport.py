@@ -7,6 +7,7 @@ HTTP catches `network_errors` and words them with `describe` or `unavailable`.
 from __future__ import annotations
 
 import base64
+import binascii
 import logging
 import re
 import ssl
@@ -38,7 +39,9 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_REDIRECTS",
     "RedactingFilter",
+    "body_md5",
     "client",
+    "content_range",
     "describe",
     "error_for_status",
     "fetch_public",
@@ -140,41 +143,43 @@ async def following(
     http: httpx.AsyncClient,
     url: str,
     *,
-    headers: Mapping[str, str],
+    headers: Mapping[str, str] | None = None,
     own_headers: Mapping[str, str] | None = None,
 ) -> AsyncIterator[httpx.Response]:
-    """Open a GET as a stream, following at most `MAX_REDIRECTS` redirects, never from https to http.
+    """Open a GET of plain bytes as a stream, following at most `MAX_REDIRECTS` redirects, never from https to http.
 
     Args:
         http: The client; with `public_client`, each hop passes the guard.
         url: Where to start.
-        headers: Sent on every hop.
+        headers: Sent on every hop, besides the wish for uncompressed data.
         own_headers: Sent to the first origin only, and no more once a redirect has left it.
 
     Raises:
-        network_errors: The connection failed, or a redirect was refused.
+        network_errors: The connection failed, or the answer was refused.
     """
     import httpx
 
-    from ._guard import RefusedRedirect
+    from ._guard import RefusedAnswer
 
     here, private = httpx.URL(url), dict(own_headers or {})
     for _ in range(MAX_REDIRECTS + 1):
-        request = http.build_request("GET", here, headers={**private, **headers})
+        request = http.build_request("GET", here, headers={**private, **(headers or {}), "Accept-Encoding": "identity"})
         response = await http.send(request, stream=True, follow_redirects=False)
         try:
             if response.status_code not in _REDIRECTS or "location" not in response.headers:
+                if response.headers.get("content-encoding", "identity") != "identity":
+                    raise RefusedAnswer("it sent compressed data, which could grow without bound", request=request)
                 yield response
                 return
             there = here.join(response.headers["location"])
         finally:
             await response.aclose()
         if here.scheme == "https" and there.scheme != "https":
-            raise RefusedRedirect(f"{here.host} redirects from https to {there.scheme}", request=request)
+            raise RefusedAnswer(f"{here.host} redirects from https to {there.scheme}", request=request)
         if _origin(there) != _origin(here):
             private = {}
         here = there
-    raise RefusedRedirect(f"more than {MAX_REDIRECTS} redirects", request=request)
+    raise RefusedAnswer(f"more than {MAX_REDIRECTS} redirects", request=request)
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int]:
@@ -208,7 +213,7 @@ async def fetch_public(
         with anyio.fail_after(timeout):
             async with (
                 public_client(allow_private=allow_private, resolver=resolver) as http,
-                following(http, url, headers={"Accept-Encoding": "identity"}) as response,
+                following(http, url) as response,
             ):
                 return await _read_body(response, max_bytes, label)
     except TimeoutError as error:
@@ -223,9 +228,6 @@ _FETCH_HINT = "Download it and pass the file instead."
 async def _read_body(response: httpx.Response, max_bytes: int, label: str) -> bytes:
     if response.status_code != 200:
         raise InvalidMediaError(f"{label} answered with HTTP status {response.status_code}.", hint=_FETCH_HINT)
-    if response.headers.get("content-encoding", "identity") != "identity":
-        # asked for plain bytes; a compressed answer could grow without bound
-        raise InvalidMediaError(f"{label} sent compressed data although plain data was asked for.", hint=_FETCH_HINT)
     too_large = InvalidMediaError(f"{label} is larger than {max_bytes:,} bytes.", hint="Pass a smaller file.")
     length = response.headers.get("content-length", "")
     if length.isdecimal() and int(length) > max_bytes:
@@ -236,6 +238,24 @@ async def _read_body(response: httpx.Response, max_bytes: int, label: str) -> by
         if len(body) > max_bytes:
             raise too_large
     return bytes(body)
+
+
+def body_md5(headers: Mapping[str, str]) -> str | None:
+    """The MD5 of the whole body in hex, as ``Content-MD5`` or Google Cloud Storage's ``x-goog-hash`` give it."""
+    found = re.search(r"\bmd5=([A-Za-z0-9+/]{22}==)", headers.get("x-goog-hash", ""))
+    try:
+        digest = base64.b64decode(found[1] if found else headers.get("content-md5", ""), validate=True)
+    except binascii.Error:
+        return None
+    return digest.hex() if len(digest) == 16 else None
+
+
+def content_range(headers: Mapping[str, str]) -> tuple[int | None, int | None]:
+    """Where a partial answer starts and how long the whole is; None where that is not said."""
+    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("content-range", ""))
+    if found is None:
+        return None, None
+    return int(found[1]), None if found[2] == "*" else int(found[2])
 
 
 class _TryAgainError(Exception):
@@ -311,10 +331,10 @@ def network_errors() -> tuple[type[BaseException], ...]:
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Whether we ourselves refused the address or the redirect, so that trying again is no use."""
-    from ._guard import RefusedAddress, RefusedRedirect
+    """Whether we ourselves refused the address or the answer, so that trying again is no use."""
+    from ._guard import RefusedAddress, RefusedAnswer
 
-    return isinstance(error, (RefusedAddress, RefusedRedirect))
+    return isinstance(error, (RefusedAddress, RefusedAnswer))
 
 
 def never_sent(error: BaseException) -> bool:

@@ -6,20 +6,18 @@ job. Any process that shares the ledger can take over.
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from random import Random
+from typing import assert_never
 
 import anyio
 import msgspec
 from anyio import to_thread
 
 from .. import states
+from ..delivery import Delivery
 from ..errors import (
     BudgetExceededError,
     JobCancelledError,
@@ -31,45 +29,25 @@ from ..errors import (
 )
 from ..planning import Planner
 from ..provider import Session
-from ..request import Media, VideoRequest
+from ..request import VideoRequest
 from ..retry import Backoff
-from ..routing import Policy, Route
+from ..routing import Policy
 from ..settings import Settings
 from ..spec import ModelSpec
 from ..states import TERMINAL, Artifact, JobRecord, JobStatus, Result
 from .chain import cost_of_failure, following
 from .clock import Clock
 from .fetching import Fetcher, check_target
-from .record import LEASE, Listener, Log, Recorder
+from .inputs import keep_inputs
+from .record import LeaseLostError, Listener, Log, Recorder
 from .sessions import Sessions
 from .submission import SUBMIT_TIMEOUT, Submitter, unknown
 from .watching import Watcher, provider_job
 
-__all__ = ["Clock", "Delivery", "Engine"]
+__all__ = ["Clock", "Engine"]
 
 _LONGEST_CHAIN = 5
 _WATCH_EVERY = 0.5  # seconds between looks at a job that another process drives
-
-
-@dataclass(frozen=True, kw_only=True)
-class Delivery:
-    """What a caller wants besides the clip.
-
-    Attributes:
-        output: A file, a folder ending in a separator, or a template; None = the library's own folder.
-        overwrite: Whether an existing file may be replaced.
-        fallback: Whether other offers may be tried when the first fails.
-        fallback_on_policy: Whether a content block counts as such a failure.
-        idempotency_key: The caller's name for this request.
-        tags: The caller's labels.
-    """
-
-    output: str | None = None
-    overwrite: bool = False
-    fallback: bool = True
-    fallback_on_policy: bool = False
-    idempotency_key: str | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 class Engine:
@@ -97,7 +75,7 @@ class Engine:
 
     # --- before anything is spent
 
-    async def create(self, request: VideoRequest, policy: Policy, delivery: Delivery) -> tuple[JobRecord, Route]:
+    async def create(self, request: VideoRequest, policy: Policy, delivery: Delivery) -> JobRecord:
         """Check everything that can be checked and put the job on record.
 
         Raises:
@@ -105,8 +83,13 @@ class Engine:
             BudgetExceededError: No offer is within ``max_cost``.
             NoRouteError: No offer can take it.
         """
-        request = await to_thread.run_sync(self.planner.inspect, request)
-        route = await to_thread.run_sync(self.planner.route, request, policy)
+        job = await to_thread.run_sync(self._plan, request, policy, delivery)
+        return await self.recorder.create(job)
+
+    def _plan(self, request: VideoRequest, policy: Policy, delivery: Delivery) -> JobRecord:
+        """The blocking part: look at the inputs, route, look at the output path, keep what is only in memory."""
+        request = self.planner.inspect(request)
+        route = self.planner.route(request, policy)
         chosen = route.chosen
         length = _LONGEST_CHAIN if delivery.fallback else 1
         now = self.recorder.clock.now()
@@ -126,39 +109,12 @@ class Engine:
             idempotency_key=delivery.idempotency_key,
             changes=tuple(msgspec.to_builtins(chosen.changes)),
         )
-        await to_thread.run_sync(self._check_target, job)
-        job = await to_thread.run_sync(self._stage, job)
-        return await self.recorder.create(job), route
+        self._check_target(job)
+        return msgspec.structs.replace(job, request=keep_inputs(request, self.settings.home / "inputs"))
 
     def _check_target(self, job: JobRecord) -> None:
         for index in range(len(job.videos), job.request.count):
             check_target(job, self.settings, index)
-
-    def _stage(self, job: JobRecord) -> JobRecord:
-        """Keep inputs that exist only in memory as files, so that the job can be resumed elsewhere."""
-        request = job.request
-        changes: dict[str, object] = {}
-        for name in ("image", "last_frame", "video"):
-            if (media := getattr(request, name)) is not None:
-                changes[name] = self._kept(media)
-        if request.reference_images:
-            changes["reference_images"] = tuple(self._kept(media) for media in request.reference_images)
-        return msgspec.structs.replace(job, request=msgspec.structs.replace(request, **changes)) if changes else job
-
-    def _kept(self, media: Media) -> Media:
-        if media.path is not None:
-            return msgspec.structs.replace(media, path=str(Path(media.path).expanduser().absolute()))
-        if media.data is None:
-            return media
-        digest = media.sha256 or hashlib.sha256(media.data).hexdigest()
-        folder = self.settings.home / "inputs"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = folder / digest
-        if not path.exists():
-            partial = folder / f".{digest}.{os.getpid()}"
-            partial.write_bytes(media.data)
-            partial.replace(path)
-        return msgspec.structs.replace(media, data=None, path=str(path), sha256=digest)
 
     # --- driving
 
@@ -185,52 +141,58 @@ class Engine:
         log = Log(self.recorder, listener)
         with anyio.move_on_after(timeout) as scope:
             try:
-                return await self._drive(job, log, until_accepted=until_accepted)
+                job = await self._drive(job, log, until_accepted=until_accepted)
             finally:
                 with anyio.CancelScope(shield=True), suppress(VideogenError):
-                    await log.release(job.id)
+                    await log.release(job)
         if scope.cancelled_caught:
             raise JobTimeoutError(
                 f"Job {job.id} is not done after {timeout:g} seconds. It goes on at the provider.",
                 hint=f"`videogen resume {job.id}` or videogen.job({job.id!r}).wait() picks it up.",
                 job_id=job.id,
             )
-        raise AssertionError("unreachable: the scope ends by returning or by its deadline")
+        return job
 
     async def _drive(self, job: JobRecord, log: Log, *, until_accepted: bool) -> JobRecord:
-        job = await self._take(job, log)
-        while not job.done:
-            if until_accepted and job.status in (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.SUCCEEDED):
-                break
-            match job.status:
-                case JobStatus.CREATED | JobStatus.QUEUED | JobStatus.RUNNING:
-                    async with self.sessions.slot(job.provider):
-                        job = await self._one_offer(job, log, until_accepted=until_accepted)
-                case JobStatus.SUBMITTING:
-                    job = await self._orphaned(job, log)
-                case JobStatus.UNKNOWN:
-                    job = await self._reconciled(job, log)
-                case JobStatus.SUCCEEDED:
-                    watcher = self._watcher(job, log)
-                    job = await self._fetcher(watcher, log).fetch(job, None)
-                case JobStatus.FAILED | JobStatus.CANCELLED:
-                    break
-        await log.tell()
-        return job
+        while True:
+            job = await self._take(job, log)
+            try:
+                while not _arrived(job, until_accepted):
+                    job = await self._step(job, log, until_accepted=until_accepted)
+            except LeaseLostError:
+                continue
+            await log.tell()
+            return job
+
+    async def _step(self, job: JobRecord, log: Log, *, until_accepted: bool) -> JobRecord:
+        match job.status:
+            case JobStatus.CREATED | JobStatus.QUEUED | JobStatus.RUNNING:
+                async with self.sessions.slot(job.provider):
+                    return await self._one_offer(job, log, until_accepted=until_accepted)
+            case JobStatus.SUBMITTING:
+                return await self._orphaned(job, log)
+            case JobStatus.UNKNOWN:
+                return await self._reconciled(job, log)
+            case JobStatus.SUCCEEDED:
+                return await self._fetcher(self._watcher(job, log), log).fetch(job, None)
+            case JobStatus.FAILED | JobStatus.CANCELLED:
+                return job
+            case never:
+                assert_never(never)
 
     async def _take(self, job: JobRecord, log: Log) -> JobRecord:
         """Get the lease, following along while another process drives the job."""
-        seen = 0
-        while not await log.claim(job.id):
-            if not seen:
+        told = False
+        while (taken := await log.claim(job.id)) is None:
+            if not told:
                 log.note(job, "resumed", "another process is working on it; following along")
                 await log.tell()
-            seen += 1
+                told = True
             await self.recorder.clock.sleep(_WATCH_EVERY)
             job = await self.recorder.get(job.id)
             if job.done:
                 return job
-        return await self.recorder.get(job.id)
+        return taken
 
     def _spec(self, offer: str) -> ModelSpec:
         catalog = self.planner.catalog((offer,))
@@ -275,7 +237,7 @@ class Engine:
         while True:
             try:
                 quote, call = self._submitter.plan(job, spec)
-                await log.claim(job.id, SUBMIT_TIMEOUT + LEASE)
+                await log.keep(job, SUBMIT_TIMEOUT + 30)
                 answer = await self._submitter.attempt(job, session, quote, call, log)
             except (RequestError, BudgetExceededError) as error:
                 return await self._give_up(job, error, log), None
@@ -344,13 +306,14 @@ class Engine:
     async def refresh(self, job: JobRecord) -> JobRecord:
         """Ask the provider once and record the answer; downloads nothing."""
         log = Log(self.recorder)
-        if job.status not in (JobStatus.QUEUED, JobStatus.RUNNING) or not await log.claim(job.id):
+        taken = await log.claim(job.id) if job.status in (JobStatus.QUEUED, JobStatus.RUNNING) else None
+        if taken is None:
             return await self.recorder.get(job.id)
         try:
-            watcher = self._watcher(job, log)
-            return await watcher.record(job, await watcher.ask(job))
+            watcher = self._watcher(taken, log)
+            return await watcher.record(taken, await watcher.ask(taken))
         finally:
-            await log.release(job.id)
+            await log.release(taken)
 
     async def cancel(self, job: JobRecord) -> JobRecord:
         """Ask for a job to be stopped.
@@ -406,6 +369,12 @@ class Engine:
                 placeholder=spec.placeholder,
             )
         raise failure(job)
+
+
+def _arrived(job: JobRecord, until_accepted: bool) -> bool:
+    """Whether a driver is done with a job."""
+    accepted = job.status in (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.SUCCEEDED)
+    return job.done or (until_accepted and accepted)
 
 
 def _pause(error: VideogenError, backoff: float | None) -> float | None:

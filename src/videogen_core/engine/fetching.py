@@ -74,7 +74,6 @@ class Fetcher:
         Raises:
             DownloadError: A clip could not be stored; the job can be resumed. `ResultExpiredError`: it is gone.
         """
-        await self.log.claim(job.id, DOWNLOAD_TIMEOUT)
         fresh = snapshot is None
         outputs = await self._outputs(job) if snapshot is None else snapshot.outputs
         index = len(job.videos)
@@ -108,6 +107,8 @@ class Fetcher:
             await to_thread.run_sync(downloads.sweep, path.parent)
         self.log.note(job, "downloading", f"storing {path.name}")
         await self.log.tell()
+        if output.data is None:
+            await self.log.keep(job, DOWNLOAD_TIMEOUT)
         allow_private = self.settings.allow_private_addresses
         return await downloads.save(
             output,

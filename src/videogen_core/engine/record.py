@@ -13,19 +13,24 @@ from typing import Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
+from ..errors import LedgerError
 from ..ledger import ConflictError, Ledger
 from ..states import Event, JobRecord
 from .clock import Clock
 
-__all__ = ["LEASE", "Listener", "Log", "Recorder"]
+__all__ = ["LEASE", "LeaseLostError", "Listener", "Log", "Recorder"]
 
 T = TypeVar("T")
 Listener = Callable[[Event], Awaitable[None] | None]
 Change = Callable[[JobRecord, datetime], JobRecord]
 
-LEASE = 60.0
-"""Seconds for which a driver holds a job between two signs of life."""
+LEASE = 180.0
+"""Seconds for which a driver holds a job between two signs of life: more than a submit may take."""
 _RETRIES = 20
+
+
+class LeaseLostError(LedgerError):
+    """Another process drives the job now."""
 
 
 class Recorder:
@@ -100,16 +105,36 @@ class Log:
         # One owner for each driver, not for each process: two tasks of one process must not drive a job together.
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._listener = listener
+        self._leased_until = 0.0
         self._untold: list[Event] = []
 
-    async def claim(self, job_id: str, lease: float = LEASE) -> bool:
-        """Take or renew the lease on a job; a holder on this machine that is dead counts no more."""
-        recorder = self.recorder
-        return await recorder.run(recorder.ledger.claim, job_id, self._owner, lease, dead=_is_dead)
+    async def claim(self, job_id: str, lease: float = LEASE) -> JobRecord | None:
+        """Take or renew the lease on a job, and read it; None while somebody else drives it.
 
-    async def release(self, job_id: str) -> None:
-        """Give the lease back."""
-        await self.recorder.run(self.recorder.ledger.release, job_id, self._owner)
+        A holder on this machine that is dead counts no more.
+        """
+        recorder = self.recorder
+        now = recorder.clock.monotonic()
+        job = await recorder.run(recorder.ledger.claim, job_id, self._owner, lease, dead=_is_dead)
+        if job is not None:
+            self._leased_until = now + lease
+        return job
+
+    async def keep(self, job: JobRecord, seconds: float) -> None:
+        """Make sure that the lease lasts ``seconds`` more, writing only when it does not.
+
+        Raises:
+            LeaseLostError: Another process has taken over (this one slept too long, say).
+        """
+        if self._leased_until - self.recorder.clock.monotonic() >= seconds:
+            return
+        if await self.claim(job.id, max(seconds, LEASE)) is None:
+            raise LeaseLostError(f"Another process has taken over job {job.id}.", job_id=job.id)
+
+    async def release(self, job: JobRecord) -> None:
+        """Give the lease back; a job that is done has lost it already."""
+        if not job.done:
+            await self.recorder.run(self.recorder.ledger.release, job.id, self._owner)
 
     async def write(self, job: JobRecord, change: Change, kind: str, message: str, **data: Any) -> JobRecord:
         """Store a change of a job; the listener hears of it at the next `tell`."""

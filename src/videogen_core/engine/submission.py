@@ -106,6 +106,7 @@ class Submitter:
                 hint=f"Nothing was asked for. `videogen resume {job.id}` tries again.",
                 job_id=job.id,
             ) from error
+        answer: Answer
         with anyio.CancelScope(shield=True):
             answer = await self._ask(job, session, quote, call, log)
         return answer

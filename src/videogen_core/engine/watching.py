@@ -101,15 +101,13 @@ class Watcher:
         clock = self.log.recorder.clock
         submitted = job.attempt.accepted_at or job.attempt.started_at
         already = max((clock.now() - submitted).total_seconds(), 0.0)
-        start = claimed = clock.monotonic()
+        start = clock.monotonic()
         failures = 0
         # A fresh job is asked for when the answer may have changed; one picked up again, at once.
         wait = first if first is not None else poll_interval(0.0, self.expected) if already < 1 else 0.0
         while True:
             await clock.sleep(wait)
-            if clock.monotonic() - claimed > LEASE / 3:
-                await self.log.claim(job.id)
-                claimed = clock.monotonic()
+            await self.log.keep(job, LEASE / 2)
             try:
                 snapshot = await self.ask(job)
             except ProviderError as error:

@@ -58,6 +58,8 @@ class Ledger(ABC):
     def save(self, job: JobRecord, *events: Event) -> JobRecord:
         """Store the next version of a job with what happened; returns it with its new version number.
 
+        A job that nothing is left to do for loses its lease with it.
+
         Raises:
             ConflictError: The stored version is not the one that ``job`` was made from.
         """
@@ -93,14 +95,19 @@ class Ledger(ABC):
         """What happened to a job, in order, from sequence number ``after`` on (exclusive)."""
 
     @abstractmethod
-    def claim(self, job_id: str, owner: str, lease: float, *, dead: Callable[[str], bool] = lambda _: False) -> bool:
-        """Lease a job for ``lease`` seconds; False while another owner's lease runs. Renews one's own.
+    def claim(
+        self, job_id: str, owner: str, lease: float, *, dead: Callable[[str], bool] = lambda _: False
+    ) -> JobRecord | None:
+        """Lease a job for ``lease`` seconds and read it; None while another owner's lease runs. Renews one's own.
 
         Args:
             job_id: Which job.
             owner: Who wants it.
             lease: Seconds.
             dead: Tells whether the present holder is known to be gone, so that its lease counts no more.
+
+        Raises:
+            RequestError: There is no such job.
         """
 
     @abstractmethod

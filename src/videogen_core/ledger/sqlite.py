@@ -203,7 +203,9 @@ class SqliteLedger(Ledger):
 
     def save(self, job: JobRecord, *events: Event) -> JobRecord:
         new = msgspec.structs.replace(job, version=job.version + 1)
-        row = _columns(new)
+        row: dict[str, Any] = _columns(new)
+        if new.done:
+            row |= {"lease_owner": None, "lease_until": 0.0}
         pairs = ", ".join(f"{name} = :{name}" for name in row)
         with self._write() as db:
             db.execute(
@@ -220,8 +222,11 @@ class SqliteLedger(Ledger):
     def get(self, job_id: str) -> JobRecord:
         rows = self._read("SELECT doc, version FROM jobs WHERE id = ?", (job_id,))
         if not rows:
-            raise RequestError(f"There is no job {job_id!r} in {self.location}.", hint="`videogen jobs` lists them.")
+            raise self._missing(job_id)
         return _job(*rows[0])
+
+    def _missing(self, job_id: str) -> RequestError:
+        return RequestError(f"There is no job {job_id!r} in {self.location}.", hint="`videogen jobs` lists them.")
 
     def jobs(
         self,
@@ -251,17 +256,20 @@ class SqliteLedger(Ledger):
 
     # --- leases
 
-    def claim(self, job_id: str, owner: str, lease: float, *, dead: Callable[[str], bool] = lambda _: False) -> bool:
+    def claim(
+        self, job_id: str, owner: str, lease: float, *, dead: Callable[[str], bool] = lambda _: False
+    ) -> JobRecord | None:
         now = time.time()
         with self._write() as db:
-            row = db.execute("SELECT lease_owner, lease_until FROM jobs WHERE id = ?", (job_id,)).fetchone()
+            query = "SELECT lease_owner, lease_until, doc, version FROM jobs WHERE id = ?"
+            row = db.execute(query, (job_id,)).fetchone()
             if row is None:
-                return False
-            holder, until = row
+                raise self._missing(job_id)
+            holder, until, doc, version = row
             if holder not in (None, owner) and until >= now and not dead(holder):
-                return False
+                return None
             db.execute("UPDATE jobs SET lease_owner = ?, lease_until = ? WHERE id = ?", (owner, now + lease, job_id))
-            return True
+        return _job(doc, version)
 
     def release(self, job_id: str, owner: str) -> None:
         with self._write() as db:

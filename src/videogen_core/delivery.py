@@ -1,0 +1,29 @@
+"""What a caller wants besides the clip itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["Delivery"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """Where the clip goes, and what happens when an offer fails.
+
+    Attributes:
+        output: A file, a folder ending in a separator, or a template; None = the library's own folder.
+        overwrite: Whether an existing file may be replaced.
+        fallback: Whether other offers may be tried when the first fails.
+        fallback_on_policy: Whether a content block counts as such a failure.
+        idempotency_key: The caller's name for this request.
+        tags: The caller's labels.
+    """
+
+    output: str | None = None
+    overwrite: bool = False
+    fallback: bool = True
+    fallback_on_policy: bool = False
+    idempotency_key: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,189 @@
+"""The architecture as a table, and what reads the real one from the sources. ``test_structure`` compares the two.
+
+A module may import from the modules named beside it and from no other. To change that, change the table in the same
+commit and say why.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "videogen_core"
+
+# Module or package -> what it may import of ours at run time. A layer imports only from itself and the ones above it.
+LAYERS: dict[str, dict[str, str]] = {
+    "pure: no I/O, no clock, no event loop": {
+        "errors": "",
+        "request": "errors",
+        "spec": "errors request",
+        "capabilities": "errors request spec",
+        "matching": "capabilities request spec",
+        "pricing": "errors request spec capabilities",
+        "catalog": "errors spec matching pricing",
+        "retry": "",
+        "states": "errors request pricing",
+        "routing": "errors request spec capabilities pricing catalog",
+    },
+    "what plugins implement": {
+        "provider": "errors request spec catalog states",
+        "hookspecs": "provider",
+    },
+    "one kind of I/O each": {
+        "settings": "errors",
+        "_guard": "",
+        "transport": "errors retry _guard",
+        "plugins": "errors spec provider hookspecs",
+        "registry": "errors catalog provider settings plugins",
+        "ledger": "errors retry states",
+        "media": "errors request states",
+        "downloads": "errors retry states provider media transport",
+    },
+    "orchestration": {
+        "planning": "errors request spec capabilities pricing catalog retry routing settings registry ledger media",
+        "engine": "errors request spec capabilities pricing retry states routing provider settings transport registry "
+        "ledger media downloads planning",
+        "workspace": "provider settings registry ledger planning",
+        "_portal": "",
+        "arguments": "errors request capabilities routing settings planning engine",
+        "client": "errors spec capabilities pricing states routing provider settings engine workspace _portal arguments",
+        "default": "errors spec pricing states routing client",
+    },
+    # Written as an outsider would write them: against `videogen_core` itself and the modules of PUBLIC_MODULES.
+    "edges": {
+        "sandbox": "PUBLIC",
+        "cli": "PUBLIC",
+        "testing": "PUBLIC",
+    },
+}
+
+# Documented as modules, besides the names that `videogen_core` exports.
+PUBLIC_MODULES = {"capabilities", "catalog", "errors", "hookspecs", "provider", "request", "spec", "states"}
+
+# What only annotations refer to, so that it need not be importable at run time.
+ONLY_FOR_TYPES = {"default": {"arguments", "capabilities", "engine"}, "transport": {"_guard"}}
+
+ALLOWED = {module: set(names.split()) for layer in LAYERS.values() for module, names in layer.items()}
+PURE = set(LAYERS["pure: no I/O, no clock, no event loop"])
+
+# Libraries that only these modules may import at run time, lazily or not.
+ONLY_IMPORTERS = {
+    "httpx": {"transport", "_guard"},
+    "stamina": {"transport"},
+    "apsw": {"ledger"},
+    "pluggy": {"hookspecs", "plugins"},
+    "platformdirs": {"settings"},
+    "dotenv": {"settings"},
+    "av": {"media", "sandbox", "testing"},
+    "PIL": {"media", "sandbox", "testing"},
+    "typer": {"cli"},
+    "click": {"cli"},
+    "rich": {"cli"},
+    "pytest": {"testing"},
+    "starlette": {"testing"},
+    "uvicorn": {"testing"},
+}
+
+# Modules that do I/O, wait, or run things; none has a place in the pure layer.
+_IMPURE = """
+    anyio apsw asyncio av builtins concurrent ctypes dotenv glob http httpx logging mmap multiprocessing PIL
+    platformdirs pluggy queue select selectors shutil signal socket sqlite3 ssl stamina subprocess tempfile threading
+    time trio
+"""
+IMPURE = set(_IMPURE.split())
+# Of modules that do both: the harmless part.
+HARMLESS = {"os": {"PathLike", "fspath", "fsdecode", "sep"}, "io": {"BytesIO", "StringIO"}, "random": {"Random"}}
+# Calls that touch the disk, the terminal, the clock or chance.
+_ACTIONS = """
+    open print input exists is_file is_dir read_text read_bytes write_text write_bytes mkdir unlink stat iterdir
+    now utcnow today token_hex urandom uuid4
+"""
+ACTIONS = set(_ACTIONS.split())
+# module.function -> why it may all the same.
+ACTIONS_ALLOWED = {
+    "states.Video._repr_html_": "a notebook asks the finished clip to show itself; nothing else calls it",
+    "states.new_job_id": "mints an id; the time in it is an argument",
+}
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import statement: of what, and whether only type checkers see it."""
+
+    target: str
+    for_types: bool
+    line: int
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def files() -> tuple[Path, ...]:
+    return tuple(sorted(SOURCE.rglob("*.py")))
+
+
+def unit(path: Path) -> str:
+    """The row of the table that a file belongs to: a module, or a package as a whole."""
+    first = path.relative_to(SOURCE).parts[0]
+    return "__init__" if first == "__init__.py" else first.removesuffix(".py")
+
+
+def dotted(path: Path) -> str:
+    parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def units() -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for path in files():
+        found.setdefault(unit(path), []).append(path)
+    return found
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+
+
+def imports(path: Path) -> Iterator[Import]:
+    """Every import of a file, inside functions too, with relative names made absolute."""
+    package = dotted(path) if path.name == "__init__.py" else dotted(path).rpartition(".")[0]
+
+    def visit(node: ast.AST, for_types: bool) -> Iterator[Import]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                yield from (Import(alias.name, for_types, child.lineno) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                base = ".".join(package.split(".")[: len(package.split(".")) - child.level + 1]) if child.level else ""
+                module = ".".join(part for part in (base, child.module) if part)
+                yield from (Import(f"{module}.{alias.name}", for_types, child.lineno) for alias in child.names)
+            else:
+                yield from visit(child, for_types or is_type_checking(child))
+
+    return visit(parsed(path), False)
+
+
+def own(target: str) -> str | None:
+    """Which of our modules an import means; ``PUBLIC`` for an exported name; None when it is not ours."""
+    head, _, rest = target.partition(".")
+    if head not in ("videogen_core", "videogen"):
+        return None
+    first = rest.partition(".")[0]
+    return first if first in units() else "PUBLIC"
+
+
+def our_imports(*, for_types: bool) -> dict[str, set[str]]:
+    """Module -> the modules of ours that it imports."""
+    found: dict[str, set[str]] = {name: set() for name in units()}
+    for path in files():
+        for item in imports(path):
+            target = own(item.target)
+            if target is not None and target != unit(path) and item.for_types == for_types:
+                found[unit(path)].add(target)
+    return found
