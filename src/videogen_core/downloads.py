@@ -1,8 +1,7 @@
 """Storing what was paid for: where it goes, and how it gets there whole or not at all.
 
 A clip is written to a temporary file in its destination folder, checked (length, checksum, container, first and last
-frame, duration), flushed to the disk and only then given its name. Addresses may be secret: no message holds more of
-one than its host.
+frame, duration), flushed to the disk and only then named. Of an address, which may be secret, only the host is told.
 """
 
 from __future__ import annotations
@@ -44,6 +43,7 @@ Progress = Callable[[int, int | None], None]
 """Called with the bytes that have arrived and the bytes expected, where that is known."""
 
 _MIN_FREE = 64 * 1024**2
+_MAX_NAME = 255  # bytes
 _BATCH = 1024**2  # bytes written at once
 _RESUME = "Resume the job to fetch it again."
 _BACKOFF = Backoff(first=0.5, cap=10.0, attempts=5)
@@ -152,6 +152,8 @@ def check_target(
         output, folder=folder, model=model, provider=provider, job_id=job_id, index=index, count=count, suffix=suffix
     )
     try:
+        if len(os.fsencode(path.name)) > _MAX_NAME:
+            raise RequestError(f"output: the name {path.name[:40]!r}… is too long.")
         if path.is_dir():
             raise RequestError(f"output: {path} is a folder.", hint="Put a slash at its end to store a file in it.")
         if os.path.lexists(path) and not overwrite:
@@ -224,8 +226,8 @@ def _alive(pid: int) -> bool:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:  # somebody else's
-        pass
+    except PermissionError:
+        return True  # somebody else's
     return True
 
 
@@ -256,7 +258,6 @@ class _Partial:
         if need is not None and need > self.max_bytes:
             raise DownloadError(f"The video has {need:,} bytes; at most {self.max_bytes:,} are taken.")
         with self._disk_errors(need):
-            self.target = self.target.absolute()
             folder = self.target.parent
             folder.mkdir(parents=True, exist_ok=True)
             if need is not None and shutil.disk_usage(folder).free < need:
@@ -330,10 +331,8 @@ class _Partial:
                 # the same clip, stored by a process that died before it could say so
                 if _digest(self.target, "sha256") == video.sha256:
                     return
-                raise DownloadError(
-                    f"{self.target} exists already, so the video was not stored.",
-                    hint="Move it away or choose another output, then resume the job.",
-                ) from None
+                hint = "Move it away or choose another output, then resume the job."
+                raise DownloadError(f"{self.target} exists already, so nothing was stored.", hint=hint) from None
             except OSError:  # this file system has no hard links: claim the name first
                 _claim(self.target)
         path.replace(self.target)
@@ -345,8 +344,7 @@ class _Partial:
             os.close(self.descriptor)
             self.descriptor = -1
         if self.path is not None:
-            with suppress(OSError):
-                self.path.unlink()
+            self.path.unlink(missing_ok=True)
             self.path = None
 
     @contextmanager
@@ -404,7 +402,7 @@ async def save(
 
     Args:
         output: What the provider made.
-        target: Where it goes; missing folders are created.
+        target: Where it goes, an absolute path; missing folders are created.
         http: Makes the client, from arguments of ``httpx.AsyncClient``; None = `transport.public_client`.
         overwrite: Whether an existing file may be replaced.
         expected_duration: Seconds that the clip should last, within 10 % or 0.75 s.
@@ -505,9 +503,7 @@ class _Transfer:
                 broken = error
             except transport.network_errors() as error:
                 if transport.is_refusal(error):
-                    raise DownloadError(
-                        f"The video cannot be fetched from {self.host}: {transport.describe(error)}."
-                    ) from error
+                    raise DownloadError(f"{self.host} cannot be used: {transport.describe(error)}.") from error
                 broken = _BrokenError(transport.describe(error))
             if self.received > best and not broken.in_vain:
                 delays = self.backoff.delays(dice)

@@ -1,0 +1,177 @@
+"""Plugins are found by name, loaded when wanted, and cannot take each other down."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+from vendor import Acme, offer
+
+from videogen_core import Client, ModelNotFoundError, PluginError, Provider
+from videogen_core.plugins import GROUP, Plugins
+from videogen_core.registry import Registry
+from videogen_core.settings import load_settings
+
+GOOD = """
+    from videogen_core import hookimpl, Provider, Session
+    class Good(Provider):
+        name = "{name}"
+        def models(self): return ()
+        def connect(self, context): raise AssertionError
+    @hookimpl
+    def videogen_provider(): return Good()
+"""
+
+
+def entry_point(folder: Path, name: str, body: str, distribution: str = "") -> importlib.metadata.EntryPoint:
+    """A plugin module on disk, with the metadata of a distribution that ships it."""
+    distribution = distribution or f"videogen-{name}"
+    module = f"plugin_{distribution.replace('-', '_')}_{abs(hash(str(folder))) % 10**8}"
+    (folder / f"{module}.py").write_text(textwrap.dedent(body).replace("{name}", name))
+    info = folder / f"{distribution.replace('-', '_')}-1.2.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
+    (info / "entry_points.txt").write_text(f"[{GROUP}]\n{name} = {module}\n")
+    (found,) = importlib.metadata.PathDistribution(info).entry_points
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("raise RuntimeError('broken at import')", "broken at import"),
+        ("import sys; sys.exit(3)", "SystemExit"),
+        ("import a_vendor_sdk_that_is_not_there", "a_vendor_sdk_that_is_not_there"),
+        ("x = 1", "no videogen_provider hook"),
+        (GOOD.replace("return Good()", "return 'provider'"), "returned str"),
+        (GOOD.replace("return Good()", "raise ValueError('in the hook')"), "in the hook"),
+        (GOOD.replace('name = "{name}"', 'name = "other"'), "calls itself 'other'"),
+        (GOOD.replace('name = "{name}"', 'name = "{name}"; plugin_api = 99'), "plugin API 99"),
+        (GOOD.replace("return ()", "raise OSError('no catalogue')"), "no catalogue"),
+        (GOOD.replace("return ()", "return ['x']"), "not bad/"),
+        (GOOD.replace("def videogen_provider()", "def videogen_provider(extra)"), "extra"),
+        ("def f(:", "SyntaxError"),
+    ],
+)
+def test_a_broken_plugin_is_reported_and_the_others_work(folder: Path, body: str, says: str) -> None:
+    bad, good = entry_point(folder, "bad", body), entry_point(folder, "good", GOOD)
+    plugins = Plugins(entry_points=[bad, good])
+    states = {plugin.name: plugin.state for plugin in plugins.load_all()}
+    assert states == {"bad": "failed", "good": "loaded"}
+    assert says in plugins.plugin("bad").error
+    with pytest.raises(PluginError, match=r"videogen-bad 1\.2"):
+        plugins.provider("bad")
+    assert plugins.provider("good").name == "good"
+
+
+def test_nothing_is_imported_before_it_is_wanted(folder: Path) -> None:
+    plugins = Plugins(entry_points=[entry_point(folder, n, GOOD) for n in ("one", "two")])
+    assert plugins.names() == ["one", "two"]
+    assert [plugins.plugin(n).state for n in plugins.names()] == ["found", "found"]
+    plugins.load("two")
+    assert [plugins.plugin(n).state for n in plugins.names()] == ["found", "loaded"]
+
+
+def test_two_plugins_of_one_name_are_both_refused(folder: Path) -> None:
+    twins = [entry_point(folder, "veo", GOOD, "videogen-veo"), entry_point(folder, "veo", GOOD, "evil-veo")]
+    for order in (twins, twins[::-1]):
+        plugins = Plugins(entry_points=order)
+        with pytest.raises(PluginError, match="videogen-veo.*evil-veo|evil-veo.*videogen-veo"):
+            plugins.provider("veo")
+    assert Plugins(entry_points=[twins[0], twins[0]]).provider("veo"), "the same one seen twice is one"
+
+
+def test_plugins_can_be_chosen_and_blocked(folder: Path) -> None:
+    points = [entry_point(folder, n, GOOD) for n in ("one", "two", "three")]
+    chosen = Plugins("one, two", entry_points=points)
+    assert [p.state for p in chosen.load_all()] == ["loaded", "blocked", "loaded"]
+    blocked = Plugins("-two", entry_points=points)
+    assert [p.state for p in blocked.load_all()] == ["loaded", "loaded", "blocked"]
+
+
+def test_a_provider_can_be_passed_in_without_packaging(tmp_path: Path) -> None:
+    with Client(home=tmp_path / "home", plugins=[Acme(tmp_path)]) as videogen:
+        assert [spec.id for spec in videogen.models(provider="acme")] == ["acme/paper"]
+        assert {spec.provider for spec in videogen.models()} == {"acme", "sandbox"}
+    with pytest.raises(PluginError, match="there already"):
+        Client(home=tmp_path / "home", plugins=[Acme(tmp_path), Acme(tmp_path)])
+
+
+def registry(tmp_path: Path, *providers: Provider, **settings: Any) -> Registry:
+    return Registry(load_settings(home=tmp_path / "home", **settings), extra=providers)
+
+
+def test_a_name_that_nobody_offers_suggests_names_and_what_to_install(tmp_path: Path) -> None:
+    with Client(home=tmp_path / "home", plugins=[Acme(tmp_path)]) as videogen:
+        with pytest.raises(ModelNotFoundError, match="paper") as caught:
+            videogen.estimate(model="papr")
+        assert "Did you mean" in (caught.value.hint or "")
+        with pytest.raises(ModelNotFoundError) as caught:
+            videogen.estimate(model="veo-3.1-fast")
+        assert "pip install videogen-veo" in (caught.value.hint or "")
+
+
+def test_the_user_s_file_overrides_prices_and_adds_models_and_aliases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "more.toml").write_text(
+        """
+        source = "my contract"
+        as_of = 2026-11-01
+        [override."acme/paper"]
+        prices = [{ amount = 0.07 }]
+        [aliases]
+        cheap = "paper"
+        [[models]]
+        id = "acme/card"
+        modes = [{ tasks = ["text_to_video"], durations = [1] }]
+        """
+    )
+    with Client(home=tmp_path / "home", plugins=[Acme(tmp_path)], catalog=tmp_path / "more.toml") as videogen:
+        assert str(videogen.estimate(model="cheap", duration=2)) == "$0.14"
+        assert videogen.estimate(model="card").amount is None
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "videogen.toml").write_text('[aliases]\nfolded = "paper"')
+    with Client(home=tmp_path / "home", plugins=[Acme(tmp_path)]) as videogen:
+        assert str(videogen.estimate(model="folded")) == "$0.10"
+
+
+def test_a_pinned_name_loads_one_plugin_only(tmp_path: Path) -> None:
+    one = registry(tmp_path, Acme(tmp_path))
+    one.catalog(["acme/paper"])
+    assert one.plugins.plugin("sandbox").state == "found"
+    one.catalog(["paper"])
+    assert one.plugins.plugin("sandbox").state == "loaded"
+
+
+def test_readiness_names_what_is_missing_and_survives_a_broken_check(tmp_path: Path) -> None:
+    class Broken(Acme):
+        def check_ready(self, environment: object, settings: object) -> None:
+            raise ZeroDivisionError("oops")
+
+    broken = Broken(tmp_path, name="broken", offers=(offer("broken"),))
+    reasons = registry(tmp_path, Acme(tmp_path), broken, providers={"acme": {"key": "missing"}}).not_ready()
+    assert reasons["acme"] == "ACME_KEY is not set."
+    assert "ZeroDivisionError" in reasons["broken"]
+
+
+def test_listing_checking_and_routing_import_no_vendor_sdk_and_no_http(tmp_path: Path) -> None:
+    code = """
+        import sys, videogen
+        videogen.models(); videogen.check("a", model="sandbox"); videogen.route("a", model="sandbox").explain()
+        heavy = {"httpx", "av", "PIL", "apsw", "typer", "rich", "stamina"} & set(sys.modules)
+        sys.exit(f"loaded {heavy}" if heavy else 0)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

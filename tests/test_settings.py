@@ -1,0 +1,103 @@
+"""One value per setting, from the strongest source that has it, and no secret ever shown."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from videogen_core import ConfigurationError, load_settings
+
+
+def load(tmp_path: Path, environ: dict[str, str] | None = None, **arguments: Any) -> Any:
+    (tmp_path / "work").mkdir(exist_ok=True)
+    env = {"VIDEOGEN_CONFIG_DIR": str(tmp_path / "user"), **(environ or {})}
+    return load_settings(environ=env, folder=tmp_path / "work", **arguments)
+
+
+def test_the_strongest_source_wins(tmp_path: Path) -> None:
+    (tmp_path / "user").mkdir()
+    (tmp_path / "work").mkdir()
+    levels: list[tuple[str, Decimal]] = []
+    (tmp_path / "user" / "config.toml").write_text('max_cost = "1"')
+    levels.append(("user", load(tmp_path).max_cost))
+    (tmp_path / "work" / "videogen.toml").write_text('max_cost = "2"')
+    levels.append(("project", load(tmp_path).max_cost))
+    (tmp_path / "work" / ".env").write_text("VIDEOGEN_MAX_COST=3\n")
+    levels.append((".env", load(tmp_path).max_cost))
+    levels.append(("environment", load(tmp_path, {"VIDEOGEN_MAX_COST": "4"}).max_cost))
+    levels.append(("argument", load(tmp_path, {"VIDEOGEN_MAX_COST": "4"}, max_cost="5").max_cost))
+    assert levels == [("user", 1), ("project", 2), (".env", 3), ("environment", 4), ("argument", 5)]
+
+
+def test_every_value_says_where_it_came_from(tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "videogen.toml").write_text("timeout = 30.5")
+    shown = {name: (value, source) for name, value, source in load(tmp_path, {"VIDEOGEN_SANDBOX": "1"}).shown()}
+    assert shown["timeout"] == ("30.5", str(tmp_path / "work" / "videogen.toml"))
+    assert shown["sandbox"] == ("True", "environment")
+    assert shown["patience"] == ("120.0", "default")
+
+
+def test_provider_tables_are_laid_over_each_other_and_their_values_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "user").mkdir()
+    (tmp_path / "work").mkdir()
+    (tmp_path / "user" / "config.toml").write_text(
+        '[providers.acme]\nkey = "hunter2"\n[providers.zenith]\nregion = "eu"'
+    )
+    (tmp_path / "work" / "videogen.toml").write_text('[providers.zenith]\nregion = "us"')
+    settings = load(tmp_path, {"ACME_KEY": "hunter2"})
+    assert settings.provider("acme") == {"key": "hunter2"}
+    assert settings.provider("zenith") == {"region": "us"}
+    assert settings.environment["ACME_KEY"] == "hunter2"
+    assert "hunter2" not in repr(settings) + str(settings.shown()) + repr(settings.environment)
+
+
+@pytest.mark.parametrize(
+    ("environ", "says"),
+    [
+        ({"VIDEOGEN_TIMEOUT": "soon"}, "timeout"),
+        ({"VIDEOGEN_TIMEOUT": "-1"}, "timeout"),
+        ({"VIDEOGEN_TIMEOUT": "nan"}, "timeout"),
+        ({"VIDEOGEN_SANDBOX": "perhaps"}, "sandbox"),
+        ({"VIDEOGEN_MAX_COST": "NaN"}, "max_cost"),
+        ({"VIDEOGEN_MAX_COST": "-5"}, "max_cost"),
+        ({"VIDEOGEN_CONCURRENCY": "0"}, "concurrency"),
+    ],
+)
+def test_a_bad_value_is_refused_with_its_source(tmp_path: Path, environ: dict[str, str], says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        load(tmp_path, environ)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("timeout = ", "not valid TOML"),
+        ("tiemout = 3", "unknown setting 'tiemout'"),
+        ("timeout = [1]", "timeout"),
+        ("models = 3", "models"),
+        ("override = 3", "override"),
+        ("providers = 3", "providers"),
+    ],
+)
+def test_a_bad_file_is_named(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "videogen.toml").write_text(text)
+    with pytest.raises(ConfigurationError, match=says) as caught:
+        load(tmp_path)
+    assert "videogen.toml" in str(caught.value)
+
+
+def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "videogen.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigurationError, match=r"videogen\.toml"):
+        load(tmp_path)
+
+
+def test_unknown_arguments_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="hmoe"):
+        load(tmp_path, hmoe="/tmp")
