@@ -12,6 +12,7 @@ from decimal import Decimal
 from random import Random
 from typing import Any, TypeVar
 
+import msgspec
 from hypothesis import strategies as st
 
 from videogen_core.capabilities import Resolved
@@ -218,6 +219,9 @@ def _catalog_and_request(seed: int) -> tuple[Catalog, VideoRequest]:
     dice = Dice(seed)
     ids = {f"{dice.one(*PROVIDERS)}/m{dice.random.randint(0, 9)}" for _ in range(dice.random.randint(0, 8))}
     offers = [a_spec(dice, id_) for id_ in sorted(ids)]
+    for place in range(1, len(offers)):  # several that can do the same
+        if dice.chance(0.6):
+            offers[place] = msgspec.structs.replace(offers[place], modes=offers[0].modes, default=offers[0].default)
     return Catalog(offers), a_request(dice, dice.one(*offers) if offers else None)
 
 

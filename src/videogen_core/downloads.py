@@ -43,11 +43,9 @@ Progress = Callable[[int, int | None], None]
 """Called with the bytes that have arrived and the bytes expected, where that is known."""
 
 _MIN_FREE = 64 * 1024**2
-_MAX_NAME = 255  # bytes
 _BATCH = 1024**2  # bytes written at once
 _RESUME = "Resume the job to fetch it again."
 _BACKOFF = Backoff(first=0.5, cap=10.0, attempts=5)
-_FIELDS = ("model", "provider", "job_id", "index")
 
 
 # --- where it goes
@@ -110,7 +108,7 @@ def _split(name: str) -> tuple[str, str]:
 
 def _fill(template: str, values: Mapping[str, Any]) -> tuple[str, bool]:
     """The template with its fields filled in, and whether ``{index}`` was one of them."""
-    hint = f"Fields: {', '.join('{' + name + '}' for name in _FIELDS)}; write {{{{ for a brace."
+    hint = f"Fields: {', '.join('{' + name + '}' for name in values)}; write {{{{ for a brace."
     parts, numbered = [], False
     try:
         for literal, name, spec, conversion in string.Formatter().parse(template):
@@ -152,7 +150,7 @@ def check_target(
         output, folder=folder, model=model, provider=provider, job_id=job_id, index=index, count=count, suffix=suffix
     )
     try:
-        if len(os.fsencode(path.name)) > _MAX_NAME:
+        if len(os.fsencode(path.name)) > 255:
             raise RequestError(f"output: the name {path.name[:40]!r}… is too long.")
         if path.is_dir():
             raise RequestError(f"output: {path} is a folder.", hint="Put a slash at its end to store a file in it.")
@@ -226,8 +224,8 @@ def _alive(pid: int) -> bool:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:
-        return True  # somebody else's
+    except PermissionError:  # somebody else's
+        return True
     return True
 
 
@@ -344,7 +342,8 @@ class _Partial:
             os.close(self.descriptor)
             self.descriptor = -1
         if self.path is not None:
-            self.path.unlink(missing_ok=True)
+            with suppress(OSError):
+                self.path.unlink()
             self.path = None
 
     @contextmanager

@@ -161,8 +161,7 @@ def _take(
     """Lay one source over those below it."""
     for key, value in found.items():
         if key in CATALOG_KEYS:
-            # rows add up, tables are laid over those of the weaker file
-            catalog[key] = [*catalog.get(key, []), *value] if key == "models" else {**catalog.get(key, {}), **value}
+            catalog[key] = _laid_over(catalog.get(key), value, f"{source}: {key}")
             continue
         if key not in _NAMES:
             raise ConfigurationError(f"{source}: unknown setting {key!r}.", hint=f"Settings: {', '.join(_NAMES)}.")
@@ -170,6 +169,15 @@ def _take(
             value = {**values.get(key, {}), **value}
         values[key] = value
         origin[key] = source
+
+
+def _laid_over(weaker: Any, stronger: Any, place: str) -> Any:
+    """Rows of two files add up; tables are laid over each other."""
+    if not isinstance(stronger, (list, dict)) or (weaker is not None and type(weaker) is not type(stronger)):
+        raise ConfigurationError(f"{place}: expected tables, got {stronger!r}.")
+    if isinstance(stronger, list):
+        return [*(weaker or []), *stronger]
+    return {**(weaker or {}), **stronger}
 
 
 def _convert(
