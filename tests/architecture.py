@@ -28,6 +28,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "retry": "",
         "states": "errors request pricing",
         "routing": "errors request spec capabilities pricing catalog",
+        "delivery": "",
     },
     "what plugins implement": {
         "provider": "errors request spec catalog states",
@@ -45,13 +46,18 @@ LAYERS: dict[str, dict[str, str]] = {
     },
     "orchestration": {
         "planning": "errors request spec capabilities pricing catalog retry routing settings registry ledger media",
-        "engine": "errors request spec capabilities pricing retry states routing provider settings transport registry "
-        "ledger media downloads planning",
+        "engine": "errors request spec capabilities pricing retry states routing delivery provider settings transport "
+        "registry ledger media downloads planning",
         "workspace": "provider settings registry ledger planning",
         "_portal": "",
-        "arguments": "errors request capabilities routing settings planning engine",
-        "client": "errors spec capabilities pricing states routing provider settings engine workspace _portal arguments",
-        "default": "errors spec pricing states routing client",
+        "arguments": "errors request capabilities routing delivery settings planning",
+        "handle": "states",
+        "questions": "errors request spec capabilities pricing routing workspace arguments",
+        "async_client": "errors spec capabilities pricing states routing provider settings engine workspace arguments "
+        "handle questions",
+        "sync_client": "errors spec capabilities pricing states routing provider settings workspace _portal arguments "
+        "handle questions async_client",
+        "default": "errors spec pricing states routing async_client sync_client",
     },
     # Written as an outsider would write them: against `videogen_core` itself and the modules of PUBLIC_MODULES.
     "edges": {
@@ -65,7 +71,10 @@ LAYERS: dict[str, dict[str, str]] = {
 PUBLIC_MODULES = {"capabilities", "catalog", "errors", "hookspecs", "provider", "request", "spec", "states"}
 
 # What only annotations refer to, so that it need not be importable at run time.
-ONLY_FOR_TYPES = {"default": {"arguments", "capabilities", "engine"}, "transport": {"_guard"}}
+ONLY_FOR_TYPES = {
+    "default": {"arguments", "capabilities", "engine"},
+    "sync_client": {"engine"},
+}
 
 ALLOWED = {module: set(names.split()) for layer in LAYERS.values() for module, names in layer.items()}
 PURE = set(LAYERS["pure: no I/O, no clock, no event loop"])

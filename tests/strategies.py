@@ -142,6 +142,8 @@ def a_spec(dice: Dice, id_: str | None = None) -> ModelSpec:
     modes = tuple(a_mode(dice) for _ in range(dice.one(1, 2, 3)))
     options = {"turbo": OptionSpec(type="boolean", default=False)} if dice.chance(0.5) else {}
     prices = tuple(a_price(dice, tuple(options)) for _ in range(dice.one(0, 1, 1, 2, 3)))
+    if dice.chance(0.6):
+        prices += (Price(amount=Decimal(dice.random.randint(1, 60)) / 100),)
     if dice.chance(0.1):
         options["style"] = OptionSpec(type="string", choices=("calm", "wild"), required=True)
     common = sorted({resolution for mode in modes for resolution in mode.resolutions})

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         ChoiceArgs as ChoiceArgs,
         ClipArgs as ClipArgs,
         DeliveryArgs as DeliveryArgs,
+        FilterArgs as FilterArgs,
         GenerateArgs as GenerateArgs,
         RouteArgs as RouteArgs,
     )
@@ -122,6 +123,7 @@ _HOME = {
     "ChoiceArgs": "arguments",
     "ClipArgs": "arguments",
     "DeliveryArgs": "arguments",
+    "FilterArgs": "arguments",
     "GenerateArgs": "arguments",
     "RouteArgs": "arguments",
     "AsyncClient": "async_client",

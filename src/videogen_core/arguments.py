@@ -75,6 +75,24 @@ class DeliveryArgs(TypedDict, total=False):
     tags: Mapping[str, str] | None
 
 
+class FilterArgs(TypedDict, total=False):
+    """Which offers ``models`` lists; each filter left out lets everything through.
+
+    ``max_price_per_second`` is in USD, ``duration`` in seconds; ``ready``: whether the provider has its credentials;
+    ``retired``: True lists retired models too.
+    """
+
+    task: str | None
+    provider: str | None
+    audio: bool | None
+    resolution: str | None
+    duration: float | None
+    max_price_per_second: str | float | Decimal | None
+    quality: Literal["economy", "standard", "premium"] | None
+    ready: bool | None
+    retired: bool
+
+
 class RouteArgs(ClipArgs, ChoiceArgs, total=False):
     """Arguments of ``route`` and ``estimate``."""
 
@@ -85,6 +103,7 @@ class GenerateArgs(ClipArgs, ChoiceArgs, DeliveryArgs, total=False):
 
 _CLIP = frozenset(ClipArgs.__annotations__)
 _CHOICE = frozenset(ChoiceArgs.__annotations__)
+FILTERS = frozenset(FilterArgs.__annotations__)
 _DELIVERY = frozenset(DeliveryArgs.__annotations__)
 
 
@@ -97,7 +116,19 @@ def sort_arguments(
         RequestError: One is unknown, or has a wrong type or value.
         InvalidMediaError: A media argument is none.
     """
-    known = _CLIP | _CHOICE | (_DELIVERY if call in ("generate", "submit") else frozenset())
+    known_names(arguments, _CLIP | _CHOICE | (_DELIVERY if call in ("generate", "submit") else frozenset()), call=call)
+    picked = {group: {k: v for k, v in arguments.items() if k in group} for group in (_CLIP, _CHOICE, _DELIVERY)}
+    request = VideoRequest.make(prompt, **picked[_CLIP])
+    policy = make_policy(settings, **picked[_CHOICE])
+    return request, policy, _delivery(settings, **picked[_DELIVERY])
+
+
+def known_names(arguments: Mapping[str, Any], known: frozenset[str], *, call: str) -> None:
+    """Refuse an argument that a call does not have, with the name that was probably meant.
+
+    Raises:
+        RequestError: One is unknown.
+    """
     for name in arguments:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
@@ -105,10 +136,6 @@ def sort_arguments(
                 f"{call}() has no argument {name!r}.",
                 hint=f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(sorted(known))}.",
             )
-    picked = {group: {k: v for k, v in arguments.items() if k in group} for group in (_CLIP, _CHOICE, _DELIVERY)}
-    request = VideoRequest.make(prompt, **picked[_CLIP])
-    policy = make_policy(settings, **picked[_CHOICE])
-    return request, policy, _delivery(settings, **picked[_DELIVERY])
 
 
 def _delivery(

@@ -12,7 +12,7 @@ import anyio
 from anyio import to_thread
 
 from . import questions
-from .arguments import ClipArgs, GenerateArgs, RouteArgs, absolute_output, seconds, sort_arguments
+from .arguments import ClipArgs, FilterArgs, GenerateArgs, RouteArgs, absolute_output, seconds, sort_arguments
 from .capabilities import Violation
 from .engine import Clock, Engine
 from .engine.record import Listener, Recorder
@@ -235,9 +235,12 @@ class AsyncClient:
         """
         return await to_thread.run_sync(questions.max_duration, self.workspace, prompt, model, max_cost, arguments)
 
-    async def models(self, **filters: Any) -> list[ModelSpec]:
-        """Offers that match every filter: task, provider, audio, resolution, duration, max_price_per_second (USD),
-        quality, ready, retired."""
+    async def models(self, **filters: Unpack[FilterArgs]) -> list[ModelSpec]:
+        """Offers that match every filter (`FilterArgs`), sorted by shared name and id.
+
+        Raises:
+            RequestError: A filter is unknown or has a wrong value.
+        """
         return await to_thread.run_sync(questions.models, self.workspace, filters)
 
     # --- jobs

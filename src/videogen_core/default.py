@@ -17,7 +17,7 @@ from .sync_client import Client, Job
 if TYPE_CHECKING:
     import asyncio
 
-    from .arguments import ClipArgs, GenerateArgs, RouteArgs
+    from .arguments import ClipArgs, FilterArgs, GenerateArgs, RouteArgs
     from .async_client import AsyncClient, AsyncJob
     from .capabilities import Violation
     from .engine.record import Listener
@@ -91,7 +91,7 @@ def max_duration(
     return default_client().max_duration(prompt, model=model, max_cost=max_cost, **arguments)
 
 
-def models(**filters: Any) -> list[ModelSpec]:
+def models(**filters: Unpack[FilterArgs]) -> list[ModelSpec]:
     """`Client.models` of the default client."""
     return default_client().models(**filters)
 
@@ -176,7 +176,7 @@ async def amax_duration(
     return await _async().max_duration(prompt, model=model, max_cost=max_cost, **arguments)
 
 
-async def amodels(**filters: Any) -> list[ModelSpec]:
+async def amodels(**filters: Unpack[FilterArgs]) -> list[ModelSpec]:
     """`AsyncClient.models` of the default client."""
     return await _async().models(**filters)
 

@@ -50,7 +50,7 @@ def make_policy(
     limit = money(max_cost)
     return Policy(
         models=_names("model", model),
-        providers=None if providers is None else _names("providers", providers),
+        providers=None if providers is None else tuple(name.lower() for name in _names("providers", providers)),
         prefer=_one_of("prefer", prefer, _PREFER),
         quality=None if quality is None else Tier(_one_of("quality", quality, tuple(Tier))),
         max_cost=settings.max_cost if limit is None else limit,
@@ -69,7 +69,7 @@ def _names(field: str, value: Any) -> tuple[str, ...]:
     names: list[Any] = [value] if isinstance(value, str) else list(value) if isinstance(value, Iterable) else [None]
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise RequestError(f"{field}: expected a name or a list of names, got {value!r}.")
-    return tuple(name.strip().lower() for name in names)
+    return tuple(name.strip() for name in names)
 
 
 def _one_of(field: str, value: Any, allowed: tuple[str, ...]) -> Any:

@@ -7,9 +7,8 @@ from typing import Any
 
 import msgspec
 
-from .arguments import sort_arguments
+from .arguments import FILTERS, known_names, sort_arguments
 from .capabilities import Violation
-from .errors import RequestError
 from .pricing import Quote
 from .request import VideoRequest
 from .routing import Route
@@ -42,10 +41,9 @@ def max_duration(
 
 
 def models(workspace: Workspace, filters: Mapping[str, Any]) -> list[ModelSpec]:
-    try:
-        return workspace.planner.models(**filters)
-    except TypeError as error:
-        raise RequestError(f"models: {error}.") from error
+    """The offers that match every filter."""
+    known_names(filters, FILTERS, call="models")
+    return workspace.planner.models(**filters)
 
 
 def _prompted(request: VideoRequest) -> VideoRequest:

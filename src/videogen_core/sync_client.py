@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from . import questions
 from ._portal import Portal
-from .arguments import ClipArgs, GenerateArgs, RouteArgs
+from .arguments import ClipArgs, FilterArgs, GenerateArgs, RouteArgs
 from .capabilities import Violation
 from .errors import VideogenError
 from .handle import Handle
@@ -221,9 +221,12 @@ class Client:
         """
         return questions.max_duration(self.workspace, prompt, model, max_cost, arguments)
 
-    def models(self, **filters: Any) -> list[ModelSpec]:
-        """Offers that match every filter: task, provider, audio, resolution, duration, max_price_per_second (USD),
-        quality, ready, retired."""
+    def models(self, **filters: Unpack[FilterArgs]) -> list[ModelSpec]:
+        """Offers that match every filter (`FilterArgs`), sorted by shared name and id.
+
+        Raises:
+            RequestError: A filter is unknown or has a wrong value.
+        """
         return questions.models(self.workspace, filters)
 
     # --- jobs
