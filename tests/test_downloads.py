@@ -20,8 +20,7 @@ import pytest
 
 from loopback import RESET, Answer, Loopback, Request, head, serving, whole
 from media_samples import clip
-from videogen_core import downloads
-from videogen_core.downloads import check_target, save, sweep, target_path
+from videogen_core.downloads import save
 from videogen_core.errors import (
     ConfigurationError,
     DownloadError,
@@ -29,8 +28,10 @@ from videogen_core.errors import (
     RequestError,
     ResultExpiredError,
 )
+from videogen_core.partials import sweep, temporary_name
 from videogen_core.provider import Output
 from videogen_core.retry import Backoff
+from videogen_core.targets import check_target, target_path
 from videogen_core.transport import public_client
 
 CLIP = clip(seconds=4, detail=40, faststart=True)
@@ -340,10 +341,10 @@ def test_a_full_disk_names_path_and_need_and_leaves_nothing(tmp_path: Path) -> N
 
 def test_sweep_removes_what_dead_processes_left(tmp_path: Path) -> None:
     child = subprocess.run(
-        [sys.executable, "-c", "from videogen_core import downloads as d; print(d._temporary_name())"],
+        [sys.executable, "-c", "from videogen_core.partials import temporary_name; print(temporary_name())"],
         capture_output=True, check=True, text=True,
     )  # fmt: skip
-    dead, own, old = child.stdout.strip(), downloads._temporary_name(), downloads._temporary_name()
+    dead, own, old = child.stdout.strip(), temporary_name(), temporary_name()
     for name in (dead, own, old, "a.mp4", ".videogen-x.part"):
         (tmp_path / name).write_bytes(b"")
     os.utime(tmp_path / old, (0, 0))

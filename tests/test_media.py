@@ -14,9 +14,12 @@ import pytest
 from PIL import Image
 
 from media_samples import clip, picture, rotated_jpeg, sound_only
-from videogen_core import media
+from videogen_core import probing
+from videogen_core.containers import complete_container, sniff
 from videogen_core.errors import IntegrityError, InvalidMediaError
-from videogen_core.media import complete_container, inspect, prepare_image, probe, read_bytes, sniff
+from videogen_core.images import prepare_image
+from videogen_core.media import inspect, read_bytes
+from videogen_core.probing import probe
 from videogen_core.request import Media
 
 
@@ -284,7 +287,7 @@ def test_holes_and_lies_are_found(tmp_path: Path) -> None:
 
 
 def test_a_long_tail_is_not_decoded_but_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(media, "_TAIL_PIXELS", 0)
+    monkeypatch.setattr(probing, "_TAIL_PIXELS", 0)
     whole = clip(seconds=4, detail=40, faststart=True, gop=250)
     start = whole.index(b"mdat") - 4
     open_ended = whole[:start] + bytes(4) + whole[start + 4 :]

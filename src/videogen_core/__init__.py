@@ -73,7 +73,7 @@ if TYPE_CHECKING:
         VideogenError as VideogenError,
     )
     from .hookspecs import hookimpl as hookimpl
-    from .media import prepare_image as prepare_image
+    from .images import prepare_image as prepare_image
     from .pricing import Quote as Quote, QuoteLine as QuoteLine
     from .provider import (
         PLUGIN_API as PLUGIN_API,
@@ -183,7 +183,7 @@ _HOME = {
     "UnsupportedRequestError": "errors",
     "VideogenError": "errors",
     "hookimpl": "hookspecs",
-    "prepare_image": "media",
+    "prepare_image": "images",
     "Quote": "pricing",
     "QuoteLine": "pricing",
     "Cancellation": "provider",

@@ -171,13 +171,13 @@ def _take(
         origin[key] = source
 
 
-def _laid_over(weaker: Any, stronger: Any, place: str) -> Any:
+def _laid_over(weaker: Any, stronger: Any, place: str) -> list[Any] | dict[str, Any]:
     """Rows of two files add up; tables are laid over each other."""
     if not isinstance(stronger, (list, dict)) or (weaker is not None and type(weaker) is not type(stronger)):
         raise ConfigurationError(f"{place}: expected tables, got {stronger!r}.")
-    if isinstance(stronger, list):
-        return [*(weaker or []), *stronger]
-    return {**(weaker or {}), **stronger}
+    if isinstance(stronger, dict):
+        return {**(weaker or {}), **stronger}
+    return [*(weaker or []), *stronger]
 
 
 def _convert(

@@ -10,8 +10,9 @@ from typing import Any
 
 from anyio import to_thread
 
-from .. import downloads, states, transport
+from .. import downloads, states, targets, transport
 from ..errors import DownloadError, ResultExpiredError
+from ..partials import sweep
 from ..provider import Output, Snapshot
 from ..settings import Settings
 from ..states import Artifact, JobRecord, JobStatus, Video
@@ -45,7 +46,7 @@ def check_target(job: JobRecord, settings: Settings, index: int) -> None:
         RequestError: A file is in the way, or the path is none.
         ConfigurationError: The disk is full or read-only.
     """
-    downloads.check_target(**_place(job, settings, index), overwrite=job.overwrite)
+    targets.check_target(**_place(job, settings, index), overwrite=job.overwrite)
 
 
 @dataclass(frozen=True)
@@ -101,10 +102,10 @@ class Fetcher:
         return snapshot.outputs
 
     async def _store(self, job: JobRecord, output: Output, index: int) -> Video:
-        path = downloads.target_path(**_place(job, self.settings, index))
+        path = targets.target_path(**_place(job, self.settings, index))
         if path.parent not in self.swept:
             self.swept.add(path.parent)
-            await to_thread.run_sync(downloads.sweep, path.parent)
+            await to_thread.run_sync(sweep, path.parent)
         self.log.note(job, "downloading", f"storing {path.name}")
         await self.log.tell()
         if output.data is None:

@@ -1,0 +1,53 @@
+"""The command line ``videogen``: the Python interface with arguments instead of keywords.
+
+`main` is the script. Everything else, typer and rich included, is imported when it runs.
+
+With ``--json`` a command prints exactly one JSON document on standard output. Money is text, dates are ISO 8601, and
+the shapes are promised:
+
+==============  =====================================================================================================
+command         document
+==============  =====================================================================================================
+any, on error   ``{"error": {"type", "message", "hint", ...}}``, what `VideogenError.to_dict` gives
+generate        `Result.to_dict`
+submit, cancel  `Job.to_dict`
+jobs            ``{"jobs": [Job.to_dict, ...]}``
+jobs JOB        `Job.to_dict` with ``"events": [Event.to_dict, ...]``
+resume          ``{"jobs": [{"job_id", "result" or null, "error" or null}, ...]}``
+route           `Route.to_dict`
+estimate        `Quote.to_dict`
+check           ``{"valid": bool, "violations": [Violation.to_dict, ...]}``
+models          ``{"models": [rows as --json-schema describes them], "not_ready": {provider: reason}}``
+plugins         ``{"plugins": [{"name", "distribution", "version", "state", "error", "models", "ready", "reason",
+                "setup"}, ...]}``
+doctor          ``{"ok": bool, "environment": [{"name", "value", "ok", "hint"}, ...], "plugins": [as above, with
+                "online": {"ok", "message"} or null], "advice": [sentence, ...]}``
+config          ``{"settings": [{"name", "value", "source"}, ...], "files": [{"path", "found"}, ...]}``
+==============  =====================================================================================================
+
+Exit codes: 0 done, 1 internal error, 2 bad request, usage or configuration, 3 budget, 4 provider, 5 timeout (the job
+can be resumed), 130 interrupted and 143 terminated (likewise), 141 the reader of a pipe went away.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line.
+
+    Args:
+        arguments: Without the program's name; None = the process's.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        from .run import run
+    except KeyboardInterrupt:
+        return 130
+    return run(sys.argv[1:] if arguments is None else list(arguments))

@@ -1,0 +1,96 @@
+"""Errors as people and programs see them: a sentence with a hint, or JSON; and the exit code of each."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from contextlib import suppress
+from typing import Any
+
+from videogen_core import (
+    BudgetExceededError,
+    ConfigurationError,
+    JobTimeoutError,
+    LedgerError,
+    RequestError,
+    VideogenError,
+)
+
+from .interrupts import StoppedError, resume_command, under_way
+from .screen import Screen
+
+__all__ = ["exit_code", "internal", "report"]
+
+_CODES: tuple[tuple[type[VideogenError], int], ...] = (
+    (RequestError, 2),
+    (ConfigurationError, 2),
+    (LedgerError, 2),
+    (BudgetExceededError, 3),
+    (JobTimeoutError, 5),
+)
+_PROVIDER = 4  # whatever else: the provider refused, failed, or could not be heard
+
+
+def exit_code(error: VideogenError) -> int:
+    """The exit code of an error."""
+    if isinstance(error, StoppedError):
+        return error.exit_code
+    return next((code for kind, code in _CODES if isinstance(error, kind)), _PROVIDER)
+
+
+def report(screen: Screen, error: VideogenError) -> int:
+    """Show an error and return its exit code."""
+    _print(screen, error.to_dict())
+    return exit_code(error)
+
+
+def report_usage(screen: Screen, error: Any) -> int:
+    """Show a mistake in the command line itself, found by typer."""
+    context = getattr(error, "ctx", None)
+    hint = f"`{context.command_path} --help` shows how." if context is not None else None
+    _print(screen, {"type": "UsageError", "message": str(error.format_message()), "hint": hint})
+    return 2
+
+
+def internal(screen: Screen, error: BaseException) -> int:
+    """Show a bug of ours; the traceback only for those who asked for it."""
+    if os.environ.get("VIDEOGEN_DEBUG"):
+        with suppress(OSError):
+            traceback.print_exception(error, file=sys.stderr)
+    resume = resume_command(list(under_way))
+    hint = "Please report it with the output of `videogen doctor` and of the same command with VIDEOGEN_DEBUG=1 set."
+    _print(
+        screen,
+        {
+            "type": "InternalError",
+            "message": f"Internal error in videogen: {type(error).__name__}: {str(error)[:500]}",
+            "hint": f"{hint} {resume}" if resume else hint,
+        },
+    )
+    return 1
+
+
+def _print(screen: Screen, error: dict[str, Any]) -> None:
+    if screen.json:
+        screen.emit({"error": error})
+        return
+    with suppress(OSError):  # standard error may be gone
+        if screen.err.is_terminal:
+            _print_box(screen, error["message"], error["hint"])
+        else:
+            screen.err.print(f"error: {error['message']}", markup=False, soft_wrap=True)
+            if error["hint"]:
+                screen.err.print(f"hint: {error['hint']}", markup=False, soft_wrap=True)
+
+
+def _print_box(screen: Screen, message: str, hint: str | None) -> None:
+    from rich.panel import Panel
+    from rich.text import Text
+
+    body = Text(message)
+    if hint:
+        body.append(f"\n{hint}", style="dim")
+    screen.err.print(
+        Panel(body, title="error", title_align="left", border_style="red", width=min(100, screen.err.width))
+    )

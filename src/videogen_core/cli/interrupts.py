@@ -1,0 +1,76 @@
+"""Ctrl-C and SIGTERM: the first stops in good order, the second leaves at once. Jobs can be resumed after both."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from videogen_core import VideogenError
+
+__all__ = ["StoppedError", "TerminatedError", "interruptible", "under_way"]
+
+under_way: dict[str, None] = {}
+"""Ids of jobs that this process waits for, in order: what to resume if it is stopped."""
+
+
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM came; it takes the same way out as Ctrl-C."""
+
+
+class StoppedError(VideogenError):
+    """The user stopped the command; what had begun goes on at the provider."""
+
+    def __init__(self, cause: KeyboardInterrupt) -> None:
+        jobs = list(under_way)
+        super().__init__(
+            f"{'Terminated' if isinstance(cause, TerminatedError) else 'Interrupted'}."
+            + (f" {'The job goes on' if len(jobs) == 1 else 'The jobs go on'} at the provider." if jobs else ""),
+            hint=resume_command(jobs),
+            job_id=jobs[0] if len(jobs) == 1 else None,
+        )
+        self.exit_code = 143 if isinstance(cause, TerminatedError) else 130
+
+
+def resume_command(jobs: list[str]) -> str | None:
+    """What to type to go on with these jobs."""
+    if not jobs:
+        return None
+    return f"`videogen resume {' '.join(jobs) if len(jobs) <= 5 else ''}".rstrip() + "` picks it up."
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Handle both signals within the block; outside the main thread it does nothing."""
+    under_way.clear()
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    seen: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        code = 128 + number
+        if seen:
+            _write(f"\n{resume_command(list(under_way)) or ''}\n")
+            os._exit(code)  # no clean-up: that is what the second one asks for
+        seen.append(number)
+        if under_way:
+            _write("\nStopping; once more leaves at once.\n")
+        raise TerminatedError if number == signal.SIGTERM else KeyboardInterrupt
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _write(text: str) -> None:
+    try:
+        os.write(2, text.encode())
+    except OSError:  # standard error is closed
+        pass

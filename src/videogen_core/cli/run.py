@@ -1,0 +1,80 @@
+"""One command line from start to exit code; no exception leaves it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from videogen_core import VideogenError
+
+from .failures import internal, report, report_usage
+from .interrupts import StoppedError, interruptible
+from .screen import Screen
+
+__all__ = ["run"]
+
+_BROKEN_PIPE = 141  # as the shell reports a program that SIGPIPE ended
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command and return the exit code."""
+    screen = Screen(json=_wants_json(arguments))
+    _tolerate_any_text()
+    try:
+        with interruptible():
+            return _reported(screen, arguments)
+    except KeyboardInterrupt as stop:  # before or after the command itself
+        return report(screen, StoppedError(stop))
+    except BrokenPipeError:
+        _silence(sys.stdout)
+        return _BROKEN_PIPE
+
+
+def _reported(screen: Screen, arguments: list[str]) -> int:
+    try:
+        code = _invoke(arguments)
+        sys.stdout.flush()
+        return code
+    except VideogenError as error:
+        return report(screen, error)
+    except BrokenPipeError:
+        raise
+    except KeyboardInterrupt as stop:
+        return report(screen, StoppedError(stop))
+    except Exception as error:
+        if hasattr(error, "format_message"):  # typer's own, whichever copy of click it brings
+            return report_usage(screen, error)
+        if type(error).__name__ == "Abort":
+            return report(screen, StoppedError(KeyboardInterrupt()))
+        return internal(screen, error)
+
+
+def _invoke(arguments: list[str]) -> int:
+    from typer.main import get_command
+
+    from .app import app
+
+    answer: Any = get_command(app).main(arguments or ["--help"], prog_name="videogen", standalone_mode=False)
+    return answer if isinstance(answer, int) else 0
+
+
+def _wants_json(arguments: list[str]) -> bool:
+    """Known before the command line is parsed, because an error in it is reported as JSON too."""
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--json" in options
+
+
+def _tolerate_any_text() -> None:
+    """A character that the terminal cannot show must not end the program."""
+    stream: Any = sys.stdout
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="surrogateescape" if stream.encoding.lower() in ("utf-8", "utf8") else "replace")
+
+
+def _silence(stream: Any) -> None:
+    """What is still buffered has nowhere to go; the interpreter must not complain about it at exit."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except (OSError, ValueError):
+        pass

@@ -1,0 +1,71 @@
+"""Where output goes: results on standard output, everything for people's eyes on standard error."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+__all__ = ["Screen"]
+
+_PIPE_WIDTH = 400  # a pipe has no width, so nothing is wrapped or cut for it
+
+
+@dataclass(frozen=True)
+class Screen:
+    """The two streams of one command.
+
+    Attributes:
+        json: Print one JSON document and nothing else on standard output.
+        quiet: Nothing on standard error but errors.
+    """
+
+    json: bool = False
+    quiet: bool = False
+
+    @cached_property
+    def out(self) -> Console:
+        """Standard output, for tables."""
+        return _console(sys.stdout)
+
+    @cached_property
+    def err(self) -> Console:
+        """Standard error."""
+        return _console(sys.stderr)
+
+    def emit(self, document: Any) -> None:
+        """Print the JSON document of the command."""
+        import msgspec
+
+        encoded = msgspec.json.format(msgspec.json.encode(document, enc_hook=str), indent=2)
+        self.line(encoded.decode())
+
+    def line(self, text: str) -> None:
+        """Print a line of result, as it is: no colour, no wrapping."""
+        print(text, flush=True)
+
+    def show(self, *renderables: RenderableType) -> None:
+        """Print tables and the like as the result."""
+        for renderable in renderables:
+            self.out.print(renderable)
+
+    def say(self, text: str, style: str = "") -> None:
+        """Tell the user something that is not the result."""
+        if not self.quiet:
+            with suppress(OSError):  # nobody is listening
+                self.err.print(text, style=style, markup=False, highlight=False, soft_wrap=not self.err.is_terminal)
+
+
+def _console(stream: TextIO | None) -> Console:
+    from rich.console import Console
+
+    stream = stream or io.StringIO()  # the stream was closed before we started
+    in_a_pipe = not stream.isatty() and not os.environ.get("COLUMNS", "").isdigit()
+    return Console(file=stream, highlight=False, width=_PIPE_WIDTH if in_a_pipe else None)

@@ -1,0 +1,145 @@
+"""What a file is by its first bytes, and whether a video container reaches its own end.
+
+A cut MP4 still opens and tells its full length; walking its boxes finds the cut in microseconds.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import IO
+
+__all__ = ["VIDEO_FORMATS", "complete_container", "container_problem", "describe_head", "sniff"]
+
+VIDEO_FORMATS = {
+    "video/mp4": "mp4",
+    "video/quicktime": "mov",
+    "video/webm": "matroska",
+    "video/x-matroska": "matroska",
+}
+"""MIME type -> what FFmpeg calls the format."""
+
+_MAX_BOXES = 100_000
+_FTYP_BRANDS = {
+    b"qt  ": "video/quicktime",
+    **dict.fromkeys((b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm", b"hevs"), "image/heic"),
+    **dict.fromkeys((b"mif1", b"msf1"), "image/heif"),
+    **dict.fromkeys((b"avif", b"avis"), "image/avif"),
+    **dict.fromkeys((b"M4A ", b"M4B "), "audio/mp4"),
+}
+
+
+def sniff(head: bytes) -> str | None:
+    """The MIME type that the first bytes of a file tell (64 are enough), or None."""
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return "image/gif"
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "image/webp"
+    if head[4:8] == b"ftyp" and len(head) >= 12:
+        return _FTYP_BRANDS.get(head[8:12], "video/mp4")
+    if head.startswith(b"\x1a\x45\xdf\xa3"):
+        return "video/webm" if b"webm" in head[:64] else "video/x-matroska"
+    return None
+
+
+def complete_container(path: Path) -> bool:
+    """Whether the file is a container that reaches from its first byte to its last: MP4, MOV, WebM, MKV or GIF.
+
+    A probe cannot tell: a cut MP4 with its index in front still opens with its full duration.
+    """
+    with path.open("rb") as file:
+        return container_problem(file, path.stat().st_size) is None
+
+
+def container_problem(file: IO[bytes], size: int) -> str | None:
+    """What is wrong with the container, in words that follow "the file", or None. Reads only the headers.
+
+    Args:
+        file: Open for reading.
+        size: Its bytes.
+    """
+    file.seek(0)
+    head = file.read(64)
+    mime = sniff(head)
+    if mime == "image/gif":
+        file.seek(size - 1)
+        return None if file.read(1) == b";" else "has no end mark"
+    if mime in ("video/webm", "video/x-matroska"):
+        return _walk_elements(file, size)
+    if mime in VIDEO_FORMATS:
+        return _walk_boxes(file, size)
+    return f"is {mime or describe_head(head)}, not a video"
+
+
+def _walk_boxes(file: IO[bytes], size: int) -> str | None:
+    """MP4 and MOV: each box says how long it is, and the last must end where the file does."""
+    seen: set[bytes] = set()
+    offset = 0
+    for _ in range(_MAX_BOXES):
+        if offset == size:
+            missing = {b"ftyp", b"moov", b"mdat"} - seen
+            return f"has no {min(missing).decode()} box" if missing else None
+        file.seek(offset)
+        header = file.read(16)
+        length, kind, smallest = int.from_bytes(header[:4]), header[4:8], 8
+        if length == 1:  # 64-bit length behind the kind
+            length, smallest = int.from_bytes(header[8:16]), 16
+        elif length == 0 and kind in (b"mdat", b"moov"):  # "up to the end of the file"
+            length = size - offset
+        if len(header) < smallest or length < smallest:
+            return f"has garbage at byte {offset:,}"
+        if length > size - offset:
+            return f"is cut off: {size - offset:,} of {length:,} bytes of its {kind.decode('latin-1')!r} box are there"
+        seen.add(kind)
+        offset += length
+    return "has too many boxes"
+
+
+_EBML_HEADER, _SEGMENT = 0x1A45DFA3, 0x18538067
+
+
+def _walk_elements(file: IO[bytes], size: int) -> str | None:
+    """WebM and MKV: the same on the top level, with a segment; a live recording does not say how long that is."""
+    seen: set[int] = set()
+    offset = 0
+    for _ in range(_MAX_BOXES):
+        if offset == size:
+            return None if {_EBML_HEADER, _SEGMENT} <= seen else "has no segment"
+        file.seek(offset)
+        header = file.read(16)
+        kind, used = _vint(header, 0, keep_marker=True)
+        length, more = _vint(header, used)
+        if not used or not more:
+            return f"has garbage at byte {offset:,}"
+        seen.add(kind)
+        if length == (1 << 7 * more) - 1:  # unknown length
+            return None if kind == _SEGMENT else f"has garbage at byte {offset:,}"
+        offset += used + more + length
+        if offset > size:
+            return f"is cut off: {offset - size:,} bytes are missing"
+    return "has too many elements"
+
+
+def _vint(data: bytes, start: int, *, keep_marker: bool = False) -> tuple[int, int]:
+    """An EBML number and its length in bytes, 0 when there is none: leading zero bits tell how many bytes follow."""
+    first = data[start] if start < len(data) else 0
+    length = 9 - first.bit_length()
+    if length > 8 or start + length > len(data):
+        return 0, 0
+    value = int.from_bytes(data[start : start + length])
+    return (value if keep_marker else value & ((1 << 7 * length) - 1)), length
+
+
+def describe_head(head: bytes) -> str:
+    """Words for content that is none of our types; error pages are the usual case."""
+    text = head.lstrip().lower()
+    if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<error")):
+        return "a web page"
+    if text.startswith((b"{", b"[")):
+        return "JSON text"
+    if text.startswith(b"#extm3u"):
+        return "a playlist"
+    return "neither an image nor a video that is known here"
