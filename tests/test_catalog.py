@@ -197,9 +197,8 @@ def test_names_that_are_none(name: Any) -> None:
 
 def test_a_retired_model_says_since_when_and_what_replaced_it() -> None:
     life = Lifecycle(retired=date(2026, 7, 30), replaced_by="boat-2", note="Its maker closed.")
-    catalog = Catalog(
-        [offer("acme/boat", lifecycle=life), offer("blue/boat", lifecycle=Lifecycle(stage=Stage.RETIRED))]
-    )
+    gone = Lifecycle(stage=Stage.RETIRED)
+    catalog = Catalog([offer("acme/boat", lifecycle=life), offer("blue/boat", lifecycle=gone)])
     with pytest.raises(ModelNotFoundError) as caught:
         catalog.lookup("boat", today=TODAY)
     assert caught.value.message == "boat (acme/boat) was retired on 2026-07-30. Its maker closed."

@@ -10,8 +10,8 @@ from typing import Any, Literal, get_args
 import msgspec
 import pytest
 from hypothesis import given, settings, strategies as st
-from strategies import TODAY, Dice, catalogs_and_requests, seeds
 
+from strategies import TODAY, Dice, catalogs_and_requests, seeds
 from videogen_core.capabilities import check
 from videogen_core.catalog import Catalog
 from videogen_core.errors import (
@@ -48,9 +48,8 @@ def placeholder() -> ModelSpec:
     return offer("sandbox/sandbox", "0", placeholder=True, tier=Tier.ECONOMY)
 
 
-def asking(catalog: Catalog | list[ModelSpec], policy: Policy | None = None, facts: Facts = NOW, **wanted: Any) -> Route:
-    offers = catalog if isinstance(catalog, Catalog) else Catalog(catalog)
-    return route(VideoRequest.make("a boat", **wanted), policy or Policy(), offers, facts)
+def asking(offers: list[ModelSpec], policy: Policy | None = None, facts: Facts = NOW, **wanted: Any) -> Route:
+    return route(VideoRequest.make("a boat", **wanted), policy or Policy(), Catalog(offers), facts)
 
 
 def order(catalog: list[ModelSpec], facts: Facts = NOW, **policy: Any) -> list[str]:
@@ -97,7 +96,7 @@ def routed(pair: tuple[Catalog, VideoRequest], seed: int, offers: list[ModelSpec
         return None
 
 
-@settings(max_examples=1500)
+@settings(max_examples=800)
 @given(catalogs_and_requests, seeds)
 def test_a_candidate_passes_check_and_stays_within_max_cost(pair: tuple[Catalog, VideoRequest], seed: int) -> None:
     found = routed(pair, seed)
@@ -112,7 +111,7 @@ def test_a_candidate_passes_check_and_stays_within_max_cost(pair: tuple[Catalog,
             assert candidate.high is None or candidate.high <= found.policy.max_cost
 
 
-@settings(max_examples=1000)
+@settings(max_examples=600)
 @given(catalogs_and_requests, seeds, st.randoms())
 def test_the_order_of_registration_does_not_matter(pair: tuple[Catalog, VideoRequest], seed: int, random: Any) -> None:
     shuffled = list(pair[0].offers)
@@ -124,7 +123,7 @@ def test_the_order_of_registration_does_not_matter(pair: tuple[Catalog, VideoReq
         assert one.explain() == other.explain()
 
 
-@settings(max_examples=1500)
+@settings(max_examples=800)
 @given(catalogs_and_requests, seeds)
 def test_every_offer_in_question_is_a_candidate_or_refused_for_a_reason(
     pair: tuple[Catalog, VideoRequest], seed: int
@@ -156,44 +155,49 @@ def test_every_offer_in_question_is_a_candidate_or_refused_for_a_reason(
 def test_the_index_and_asking_one_by_one_agree(pair: tuple[Catalog, VideoRequest], seed: int) -> None:
     catalog, request = pair
     policy, facts = policy_and_facts(seed, catalog)
-    policy = msgspec.structs.replace(policy, models=(), providers=None, fit="exact")
+    policy = msgspec.structs.replace(policy, models=(), providers=None)
+
+    def unmoved(fit: Any) -> set[tuple[str, str, Decimal | None]]:
+        found = route(request, msgspec.structs.replace(policy, fit=fit), catalog, facts)
+        return {(c.offer, c.request.fingerprint(), c.high) for c in found.candidates if not c.changes}
+
     # "at_least" moves nothing that is valid already, but takes the other way through the code.
-    both = [
-        route(request, msgspec.structs.replace(policy, fit=fit), catalog, facts).candidates
-        for fit in ("exact", "at_least")
-        if all(spec.provider in {s.provider for s in catalog.offers} for spec in catalog.offers) and not request.options
-    ]
-    if both:
-        unmoved = [candidate for candidate in both[1] if not candidate.changes]
-        assert {(c.offer, c.request.fingerprint(), c.high) for c in both[0]} == {
-            (c.offer, c.request.fingerprint(), c.high) for c in unmoved
-        }
+    if not request.options:
+        assert unmoved("exact") == unmoved("at_least")
 
 
 LIFE = Lifecycle(stage=Stage.DEPRECATED, deprecated=date(2026, 1, 1))
+GONE = Lifecycle(retired=TODAY, replaced_by="b")
+RESEARCH = License(name="Research", commercial=False)
+ABROAD = License(name="Abroad", excluded_territories=("DE",))
+EDIT = (Mode(tasks=(Task.EDIT_VIDEO,)),)
+NO_KEY, TIRED = {"not_ready": {"acme": "set ACME_KEY"}}, {"resting": {"acme": "again in 30 s"}}
 
 
 @pytest.mark.parametrize(
     ("spec", "policy", "facts", "reason", "words"),
     [
-        (offer("acme/a", "1"), {"providers": ("blue",)}, {}, "provider", "only blue allowed"),
-        (offer("acme/a", "1", lifecycle=Lifecycle(retired=TODAY, replaced_by="b")), {}, {}, "retired", "retired on 2026-11-20; use b"),
-        (offer("acme/a", "1", lifecycle=LIFE), {}, {}, "deprecated", "name it to use it all the same"),
-        (offer("acme/a", "0", placeholder=True), {}, {}, "placeholder", "ask for it by name"),
-        (offer("acme/a", "1", license=License(name="Research", commercial=False)), {"commercial": True}, {}, "licence", "Research forbids commercial use"),
-        (offer("acme/a", "1", license=License(name="Open", excluded_territories=("DE",))), {"territory": "de"}, {}, "licence", "Open excludes DE"),
-        (offer("acme/a", "1", tier=Tier.ECONOMY), {"quality": Tier.STANDARD}, {}, "quality", "tier economy, standard asked"),
-        (offer("acme/a", "1"), {}, {"not_ready": {"acme": "set ACME_KEY"}}, "not_ready", "set ACME_KEY"),
-        (offer("acme/a", "1"), {}, {"resting": {"acme": "again in 30 s"}}, "resting", "again in 30 s"),
-        (offer("acme/a", "1", modes=(Mode(tasks=(Task.EDIT_VIDEO,)),)), {}, {}, "unsupported", "task: it cannot do text_to_video"),
-        (offer("acme/a"), {"max_cost": D(5)}, {}, "unknown_price", "cannot be held to max_cost"),
-        (offer("acme/a"), {"prefer": "cheapest"}, {}, "unknown_price", "cannot be ranked by price"),
-        (offer("acme/a", "1.5"), {"max_cost": D("1.20")}, {}, "cost", "estimated at $1.50, max_cost is $1.20"),
+        ({}, {"providers": ("blue",)}, {}, "provider", "only blue allowed"),
+        ({"lifecycle": GONE}, {}, {}, "retired", "retired on 2026-11-20; use b"),
+        ({"lifecycle": LIFE}, {}, {}, "deprecated", "name it to use it all the same"),
+        ({"placeholder": True}, {}, {}, "placeholder", "ask for it by name"),
+        ({"license": RESEARCH}, {"commercial": True}, {}, "licence", "Research forbids commercial use"),
+        ({"license": ABROAD}, {"territory": "de"}, {}, "licence", "Abroad excludes DE"),
+        ({"tier": Tier.ECONOMY}, {"quality": Tier.STANDARD}, {}, "quality", "tier economy, standard asked"),
+        ({}, {}, NO_KEY, "not_ready", "set ACME_KEY"),
+        ({}, {}, TIRED, "resting", "again in 30 s"),
+        ({"modes": EDIT}, {}, {}, "unsupported", "task: it cannot do text_to_video"),
+        ({"usd": None}, {"max_cost": D(5)}, {}, "unknown_price", "cannot be held to max_cost"),
+        ({"usd": None}, {"prefer": "cheapest"}, {}, "unknown_price", "cannot be ranked by price"),
+        ({"usd": None}, {"quality": Tier.ECONOMY}, {}, "unknown_price", "cannot be ranked by price"),
+        ({}, {"max_cost": D("1.20")}, {}, "cost", "estimated at $1.50, max_cost is $1.20"),
     ],
-    ids=lambda value: value if isinstance(value, str) and value in REASONS else "",
-)  # fmt: skip
-def test_each_reason_to_refuse(spec: ModelSpec, policy: dict[str, Any], facts: dict[str, Any], reason: str, words: str) -> None:
-    found = asking([spec, offer("blue/b", "1.1", modes=(Mode(tasks=(Task.UPSCALE_VIDEO,)),))], Policy(**policy), Facts(today=TODAY, **facts))
+)
+def test_each_reason_to_refuse(
+    spec: dict[str, Any], policy: dict[str, Any], facts: dict[str, Any], reason: str, words: str
+) -> None:
+    one, other = offer("acme/a", **({"usd": "1.5"} | spec)), offer("blue/b", "1.1", modes=EDIT)
+    found = asking([one, other], Policy(**policy), Facts(today=TODAY, **facts))
     rejection = next(r for r in found.rejected if r.offer == "acme/a")
     assert rejection.reason == reason
     assert words in rejection.message
@@ -238,8 +242,8 @@ def test_what_was_observed_counts_more_than_the_catalogue() -> None:
 @pytest.mark.parametrize(
     ("quality", "expected"),
     [
-        (Tier.ECONOMY, ["acme/cheap", "acme/best", "acme/fast", "acme/vague"]),
-        (Tier.STANDARD, ["acme/best", "acme/cheap", "acme/vague"]),
+        (Tier.ECONOMY, ["acme/cheap", "acme/best", "acme/fast"]),
+        (Tier.STANDARD, ["acme/cheap", "acme/best", "acme/vague"]),
         (Tier.PREMIUM, ["acme/best"]),
     ],
 )
@@ -286,10 +290,10 @@ def test_explain_is_a_table_a_person_can_read() -> None:
     found = asking([BEST, VAGUE, CHEAP], Policy(fit="nearest", max_cost=D(1), allow_unknown_price=True), duration=5)
     assert found.explain().splitlines() == [
         "         offer       price    latency  tier      score  why",
-        "chosen   acme/cheap  $0.20    400 s    standard  0.8    moved duration 5 -> 4",
-        "2        acme/vague  unknown  unknown  standard  0.69   moved duration 5 -> 4",
+        "chosen   acme/vague  unknown  unknown  standard  0.69   moved duration 5 -> 4",
+        "2        acme/cheap  $0.20    400 s    standard  0.8    moved duration 5 -> 4",
         "refused  acme/best                                      cost: estimated at $2.00, max_cost is $1",
-    ] or found.explain()
+    ]
 
 
 @pytest.mark.parametrize("fit", ["exact", "nearest"])
@@ -312,9 +316,11 @@ def test_no_route_says_why_and_what_to_do() -> None:
     with pytest.raises(NoRouteError, match="No plugin offers any model") as caught:
         _ = asking([]).chosen
     away = Facts(today=TODAY, not_ready={"acme": "set ACME_KEY"})
-    with pytest.raises(NoRouteError, match="acme/best: set ACME_KEY;.* and 1 more") as caught:
+    with pytest.raises(NoRouteError, match=r"acme/best: set ACME_KEY;.* \(and 1 more\)") as caught:
         _ = asking([*ALL_FOUR, placeholder()], facts=away).chosen
-    assert "doctor" in (caught.value.hint or "")
+    assert caught.value.hint == (
+        "Set up a provider (`videogen doctor` says how), or pass model='sandbox' for a placeholder clip."
+    )
     assert len(caught.value.rejected) == 5
 
 

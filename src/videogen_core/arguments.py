@@ -25,6 +25,7 @@ __all__ = [
     "GenerateArgs",
     "RouteArgs",
     "absolute_output",
+    "callback",
     "seconds",
     "sort_arguments",
 ]
@@ -177,9 +178,23 @@ def absolute_output(output: Any) -> str | None:
     if not isinstance(output, (str, os.PathLike)) or not os.fspath(output) or "\x00" in str(output):
         raise RequestError(f"output: expected a file, a folder/ or a template, got {output!r}.")
     text = os.fspath(output)
-    path = str(Path(text).expanduser().absolute())
-    is_folder = text.endswith(("/", os.sep)) or Path(path).is_dir()
+    try:
+        path = str(Path(text).expanduser().absolute())
+        is_folder = text.endswith(("/", os.sep)) or Path(path).is_dir()
+    except (OSError, RuntimeError) as error:  # a name too long; a ~user that is not there
+        raise RequestError(f"output: {text[:80]!r} cannot be used: {error}.") from error
     return path + os.sep if is_folder else path
+
+
+def callback(on_event: Any) -> Any:
+    """The user's listener, when it is one.
+
+    Raises:
+        RequestError: It cannot be called.
+    """
+    if on_event is not None and not callable(on_event):
+        raise RequestError(f"on_event: expected a function, got {on_event!r}.")
+    return on_event
 
 
 def seconds(timeout: Any) -> float:

@@ -12,7 +12,7 @@ import anyio
 from anyio import to_thread
 
 from . import questions
-from .arguments import ClipArgs, FilterArgs, GenerateArgs, RouteArgs, absolute_output, seconds, sort_arguments
+from .arguments import ClipArgs, FilterArgs, GenerateArgs, RouteArgs, absolute_output, callback, seconds, sort_arguments
 from .capabilities import Violation
 from .engine import Clock, Engine
 from .engine.record import Listener, Recorder
@@ -170,10 +170,11 @@ class AsyncClient:
             JobTimeoutError: It takes longer; the job can be resumed.
             DownloadError: It was made but could not be stored; the job can be resumed.
         """
+        limit = self.settings.timeout if timeout is None else seconds(timeout)
+        listener = callback(on_event)
         engine = await self._ready()
         job = await self._create(engine, prompt, arguments, "generate")
-        limit = self.settings.timeout if timeout is None else seconds(timeout)
-        return engine.result(await engine.drive(job, timeout=limit, listener=on_event))
+        return engine.result(await engine.drive(job, timeout=limit, listener=listener))
 
     async def submit(self, prompt: str | None = None, **arguments: Unpack[GenerateArgs]) -> AsyncJob:
         """Start a clip and return as soon as the provider has accepted it.
@@ -320,12 +321,13 @@ class AsyncClient:
         output: Any,
         overwrite: bool | None,
     ) -> Result:
+        limit, listener = None if timeout is None else seconds(timeout), callback(on_event)
         engine = await self._ready()
         job = await engine.recorder.get(handle.id)
         if output is not None or overwrite is not None:
             job = await engine.redirect(job, absolute_output(output), overwrite)
         try:
-            job = await engine.drive(job, timeout=None if timeout is None else seconds(timeout), listener=on_event)
+            job = await engine.drive(job, timeout=limit, listener=listener)
         finally:
             with anyio.CancelScope(shield=True), suppress(VideogenError):
                 handle._record = await engine.recorder.get(handle.id)

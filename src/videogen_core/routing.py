@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from .capabilities import Change, Fit, resolve
+from .capabilities import Change, Fit, describe, resolve
 from .catalog import Catalog
 from .errors import BudgetExceededError, NoRouteError, RequestError, UnsupportedRequestError, VideogenError
 from .pricing import Costing, Quote, bounds, quote
@@ -249,7 +249,10 @@ class Route:
         if self.policy.max_cost is not None and reasons & {"cost", "unknown_price"} and reasons <= _PRICED_OUT:
             return self._over_budget(hint)
         if reasons == {"not_ready"}:
-            hint = "Set up a provider (`videogen doctor` says how), or ask for a placeholder clip by name."
+            hint = "Set up a provider (`videogen doctor` says how)"
+            for spec in self._scope:
+                hint += f", or pass model={spec.name!r} for a placeholder clip" if spec.placeholder else ""
+            hint += "."
         first = "; ".join(f"{r.offer}: {r.message}" for r in serious[:3])
         more = f" (and {len(serious) - 3} more)" if len(serious) > 3 else ""
         return NoRouteError(f"No offer can take this request. {first}{more}", rejected=rejected, hint=hint)
@@ -282,7 +285,7 @@ class Route:
         head = ("", "offer", "price", "latency", "tier", "score", "why")
         rows = [head]
         for position, candidate in enumerate(self.candidates):
-            moved = ", ".join(f"{c.field} {c.asked} -> {c.used}" for c in candidate.changes)
+            moved = ", ".join(f"{c.field} {describe([c.asked])} -> {describe([c.used])}" for c in candidate.changes)
             notes = ["placeholder, not a real model"] if candidate.spec.placeholder else []
             notes += [f"moved {moved}"] if moved else []
             rows.append(
@@ -339,10 +342,14 @@ def _refusal(spec: ModelSpec, policy: Policy, facts: Facts) -> tuple[str, str] |
     return None
 
 
+def _prefer(policy: Policy) -> Prefer | None:
+    return policy.prefer or (_PRESETS[policy.quality][1] if policy.quality else None)
+
+
 def _affordable(cost: tuple[Decimal, Decimal] | None, policy: Policy) -> bool:
     if cost is not None:
         return policy.max_cost is None or cost[1] <= policy.max_cost
-    by_price = policy.max_cost is not None or (policy.prefer == "cheapest" and not policy.models)
+    by_price = policy.max_cost is not None or (_prefer(policy) == "cheapest" and not policy.models)
     return policy.allow_unknown_price or not by_price
 
 
@@ -513,7 +520,7 @@ def _standing(spec: ModelSpec) -> _Standing:
 
 def _ranking(policy: Policy, facts: Facts, wish: Mapping[str, int], survivors: Sequence[_Survivor]) -> _Rank:
     """The sort key of a survivor; ties end with the maker's own, the price and the id."""
-    prefer = policy.prefer or (_PRESETS[policy.quality][1] if policy.quality else None)
+    prefer = _prefer(policy)
 
     def tail(s: _Survivor) -> tuple[bool, float, int]:
         return s.standing.reseller, s.dollars, s.place

@@ -176,8 +176,8 @@ def _laid_over(weaker: Any, stronger: Any, place: str) -> list[Any] | dict[str, 
     if not isinstance(stronger, (list, dict)) or (weaker is not None and type(weaker) is not type(stronger)):
         raise ConfigurationError(f"{place}: expected tables, got {stronger!r}.")
     if isinstance(stronger, dict):
-        return {**(weaker or {}), **stronger}
-    return [*(weaker or []), *stronger]
+        return {**(weaker if isinstance(weaker, dict) else {}), **stronger}
+    return [*(weaker if isinstance(weaker, list) else []), *stronger]
 
 
 def _convert(

@@ -100,7 +100,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 def _plain(record: Record, *, leave_out: Collection[str] = ()) -> dict[str, Any]:
     """Every field as plain JSON data, unset ones too, so that the shape is always the same."""
     names = (name for name in record.__struct_fields__ if name not in leave_out)
-    return {name: msgspec.to_builtins(getattr(record, name), enc_hook=str) for name in names}
+    return {name: msgspec.json.decode(msgspec.json.encode(getattr(record, name), enc_hook=str)) for name in names}
 
 
 class Video(Record, frozen=True, kw_only=True):

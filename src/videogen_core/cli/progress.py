@@ -3,17 +3,179 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
 
-from videogen_core import Client, Event
-from videogen_core.states import TERMINAL
+from videogen_core import Client, Event, Job, VideogenError
 
 from .interrupts import under_way
 from .screen import Screen
 from .words import clock, seconds
 
-if TYPE_CHECKING:
-    from rich.progress import Progress, Task as Bar
+__all__ = ["REMARKS", "Follower", "Progress", "following"]
+
+_STAGES = {
+    "submitting": "asking",
+    "accepted": "queued",
+    "retrying": "waiting",
+    "fallback": "asking",
+    "settled": "made",
+    "downloading": "storing",
+}
+REMARKS = {"retrying", "fallback", "warning", "rejected", "unknown", "resumed", "cancelled"}
+"""Types of events whose message is worth keeping."""
+_NEWS = 0.1  # of progress, worth a line
+_SILENCE = 30.0  # seconds, after which a line says that it still goes on
+
+
+@dataclass
+class Progress:
+    """How far one job is.
+
+    Attributes:
+        job_id: The job.
+        offer: Who works on it, once known.
+        stage: One word.
+        share: 0 to 1, where the provider says.
+        expected: Seconds that the offer usually takes.
+        since: When it began, on the monotonic clock.
+    """
+
+    job_id: str
+    offer: str = ""
+    stage: str = "asking"
+    share: float | None = None
+    expected: float | None = None
+    since: float = field(default_factory=time.monotonic)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self.since
+
+    @property
+    def guess(self) -> float | None:
+        """How much of the bar to fill: what the provider says, else what the clock suggests; None = no idea."""
+        if self.share is not None and (self.share > 0 or not self.expected):
+            return self.share
+        return min(self.elapsed / self.expected, 0.95) if self.expected else None
+
+    @property
+    def clock(self) -> str:
+        """Elapsed and expected time."""
+        return clock(self.elapsed) + (f" of ~{clock(max(self.expected, 1))}" if self.expected else "")
+
+
+class View(Protocol):
+    """Shows progress; called on the event loop's thread."""
+
+    def show(self, progress: Progress, event: Event) -> None:
+        """Show the news of one job."""
+
+
+class Follower:
+    """The ``on_event`` of a command: remembers which jobs are under way and shows how they fare."""
+
+    def __init__(self, client: Client, view: View | None) -> None:
+        self._client = client
+        self._view = view
+        self._observed = client.workspace.planner.observations().latency if view else {}
+        self._jobs: dict[str, Progress] = {}
+
+    def expect(self, job: Job) -> None:
+        """A job that is about to be waited for."""
+        under_way[job.id] = None
+        passed = (datetime.now(UTC) - job.created_at).total_seconds()
+        self._jobs[job.id] = Progress(
+            job.id, job.model, expected=self._expected(job.model), since=time.monotonic() - max(passed, 0.0)
+        )
+
+    def __call__(self, event: Event) -> None:
+        under_way[event.job_id] = None
+        progress = self._jobs.setdefault(event.job_id, Progress(event.job_id))
+        offer = event.data.get("offer")
+        if isinstance(offer, str) and offer != progress.offer:
+            progress.offer, progress.expected = offer, self._expected(offer)
+        progress.stage = _STAGES.get(event.type, event.status.value)
+        progress.share = event.progress
+        if self._view is not None:
+            with suppress(OSError):  # nobody is watching any more; the job goes on
+                self._view.show(progress, event)
+
+    def _expected(self, offer: str) -> float | None:
+        """Seconds, observed here or from the catalogue."""
+        if offer in self._observed or self._view is None:
+            return self._observed.get(offer)
+        try:
+            offers = self._client.workspace.registry.catalog((offer,)).offers
+        except VideogenError:
+            return None
+        return next((spec.latency.typical for spec in offers if spec.id == offer and spec.latency), None)
+
+
+class Lines:
+    """A line for each piece of news, for logs and pipes."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._said: dict[str, tuple[str, float, float]] = {}
+
+    def show(self, progress: Progress, event: Event) -> None:
+        share, now = progress.share or 0.0, time.monotonic()
+        stage, before, when = self._said.get(progress.job_id, ("", 0.0, 0.0))
+        if event.type == "progress" and stage == progress.stage and share - before < _NEWS and now - when < _SILENCE:
+            return
+        self._said[progress.job_id] = (progress.stage, share, now)
+        self._screen.say(f"{progress.job_id}: {self._news(progress, event)}")
+
+    def _news(self, progress: Progress, event: Event) -> str:
+        if event.type not in ("progress", "accepted", "settled"):
+            return f"{progress.stage}: {event.message}" if event.message else progress.stage
+        percent = f" {progress.share:.0%}" if progress.share and event.type == "progress" else ""
+        usual = f" of about {seconds(progress.expected)}" if progress.expected and event.type != "settled" else ""
+        return f"{progress.stage}{percent}, {seconds(progress.elapsed)}{usual}"
+
+
+@contextmanager
+def following(screen: Screen, client: Client, jobs: Iterable[Job] = (), *, prompt: str = "") -> Iterator[Follower]:
+    """Show what happens within the block; when it is interrupted, leave in `under_way` what can be resumed.
+
+    Args:
+        screen: Where to.
+        client: Whose jobs.
+        jobs: Those that are waited for, where they are there already.
+        prompt: Of the job that is being made, to find it if nothing has been heard of it yet.
+    """
+    started = datetime.now(UTC)
+    try:
+        with _view(screen) as view:
+            follower = Follower(client, view)
+            for job in jobs:
+                follower.expect(job)
+            yield follower
+    except KeyboardInterrupt:
+        _keep_unfinished(client, started, prompt)
+        raise
+
+
+def _view(screen: Screen) -> AbstractContextManager[View | None]:
+    if screen.quiet:
+        return nullcontext(None)
+    if screen.err.is_terminal:
+        from .bar import Bars
+
+        return Bars(screen)
+    return nullcontext(Lines(screen))
+
+
+def _keep_unfinished(client: Client, started: datetime, prompt: str) -> None:
+    """Correct `under_way` by the ledger: some may be done, and one may be too young to have been heard of."""
+    with suppress(VideogenError):
+        unfinished = [job for job in client.jobs(unfinished=True, limit=None) if not job.record.done]
+        mine = [j.id for j in unfinished if j.created_at >= started and j.record.request.prompt == prompt][:1]
+        left = [job.id for job in unfinished if job.id in under_way] or (mine if not under_way else [])
+        under_way.clear()
+        under_way.update(dict.fromkeys(left))

@@ -1,0 +1,88 @@
+"""The commands, put together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from . import ask, doctor, jobs, look, make, models
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="videogen",
+    help="Generate video with any model. Know the price before you pay, and lose nothing that you paid for.",
+    epilog='Start here: videogen generate "A paper boat drifting down a rainy street" -o boat.mp4',
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"videogen {version('videogen-core')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+_PANELS = {
+    "Make": {
+        make.generate: (
+            'videogen generate "A paper boat drifting down a rainy street"',
+            'videogen generate "…" -m veo-3.1-fast -d 8 -r 1080p --audio --max-cost 1.50 -o boat.mp4',
+            'videogen generate "It sails away" --image boat.png --prefer cheapest',
+            "echo a prompt | videogen generate - -m sandbox -O sandbox.delay=3",
+        ),
+        make.submit: (
+            'JOB=$(videogen submit "…" -m veo-3.1-fast -d 8)',
+            'videogen resume "$JOB"',
+        ),
+    },
+    "Know before you pay": {
+        models.models: (
+            "videogen models --task image_to_video --audio --max-price-per-second 0.20",
+            "videogen models veo-3.1-fast",
+            "videogen models --json | jq '.models[].id'",
+        ),
+        ask.route: ("videogen route -d 8 --audio --max-cost 1 --prefer cheapest",),
+        ask.estimate: ("videogen estimate -m veo-3.1-fast -d 8 -r 1080p --audio",),
+        ask.check: ("videogen check -m veo-3.1-fast -d 5 -r 1080p",),
+    },
+    "Jobs": {
+        jobs.jobs: (
+            "videogen jobs --unfinished",
+            "videogen jobs --status failed --tag team=ads",
+            "videogen jobs vg-20261120-153000-7f3ac01b2d",
+        ),
+        jobs.resume: ("videogen resume", "videogen resume vg-20261120-153000-7f3ac01b2d -o boat.mp4"),
+        jobs.cancel: ("videogen cancel vg-20261120-153000-7f3ac01b2d",),
+    },
+    "This installation": {
+        look.plugins: ("videogen plugins",),
+        doctor.doctor: ("videogen doctor", "videogen doctor --online"),
+        look.config: ("videogen config",),
+    },
+}
+
+
+def _escaped(example: str) -> str:
+    return example.replace("[", r"\[")
+
+
+for _panel, _commands in _PANELS.items():
+    for _command, _examples in _commands.items():
+        _lines = ["[bold]Examples[/bold]" if len(_examples) > 1 else "[bold]Example[/bold]", *map(_escaped, _examples)]
+        app.command(rich_help_panel=_panel, epilog="\n\n".join(_lines))(_command)

@@ -1,0 +1,86 @@
+"""The progress bars of a terminal."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich.progress import BarColumn, Progress as Bar, ProgressColumn, Task, TaskID
+from rich.progress_bar import ProgressBar
+from rich.text import Text
+
+from videogen_core import Event
+
+from .progress import REMARKS, Progress
+from .screen import Screen
+
+__all__ = ["Bars"]
+
+
+class _Fill(BarColumn):
+    """The bar, which moves with the clock where the provider does not say how far it is."""
+
+    def render(self, task: Task) -> ProgressBar:
+        guess = _state(task).guess
+        return ProgressBar(
+            total=100,
+            completed=100 * (guess or 0.0),
+            width=None,
+            pulse=guess is None,
+            animation_time=task.get_time(),
+        )
+
+
+class _Words(ProgressColumn):
+    """Stage and percentage before the bar, time and name after it."""
+
+    def __init__(self, *, before: bool) -> None:
+        super().__init__()
+        self._before = before
+
+    def render(self, task: Task) -> Text:
+        state = _state(task)
+        if self._before:
+            percent = "    " if state.share is None else f"{state.share:4.0%}"
+            return Text.assemble((f"{state.stage:<9}", "bold"), f" {percent}")
+        return Text.assemble((state.clock, "cyan"), f"  {state.offer or state.job_id}")
+
+
+def _state(task: Task) -> Progress:
+    state = task.fields["state"]
+    assert isinstance(state, Progress)
+    return state
+
+
+class Bars:
+    """A bar for each job, gone when all is done."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._bar = Bar(
+            _Words(before=True),
+            _Fill(bar_width=None),
+            _Words(before=False),
+            console=screen.err,
+            transient=True,
+            expand=True,
+            refresh_per_second=8,
+            redirect_stdout=False,
+        )
+        self._rows: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def show(self, progress: Progress, event: Event) -> None:
+        """Show the news of one job; what is worth keeping is printed above the bars."""
+        if progress.job_id not in self._rows:
+            self._rows[progress.job_id] = self._bar.add_task("", total=None, state=progress)
+        if event.type in REMARKS and event.message:
+            self._bar.console.print(Text(event.message, style="yellow"))
+        self._bar.refresh()

@@ -1,0 +1,41 @@
+"""What to tell somebody who has no provider ready yet."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+
+from videogen_core import Client
+
+__all__ = ["placeholder_advice", "setup_advice"]
+
+
+def placeholder_advice(client: Client) -> list[str] | None:
+    """None when some real provider is ready; else what to set up, a sentence each."""
+    registry = client.workspace.registry
+    not_ready = registry.not_ready()
+    real = {spec.provider for spec in registry.catalog().offers if not spec.placeholder}
+    return None if real - not_ready.keys() else setup_advice(client)
+
+
+def setup_advice(client: Client) -> list[str]:
+    """What would make more providers ready: a sentence for each that is installed, or what to install."""
+    registry = client.workspace.registry
+    sentences = []
+    for name, reason in registry.not_ready().items():
+        provider = registry.plugins.plugin(name).provider
+        setup = f" {provider.setup}" if provider is not None and provider.setup else ""
+        sentences.append(f"{name}: {_sentence(reason)}{setup}")
+    if sentences:
+        return sentences
+    names = _known_distributions()
+    return [f"Install a provider and set its key: pip install {names[0]}", f"Others are {', '.join(names[1:])}."]
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _known_distributions() -> list[str]:
+    text = resources.files("videogen_core").joinpath("known_plugins.toml").read_text(encoding="utf-8")
+    return [str(row["distribution"]) for row in tomllib.loads(text)["plugins"]]
