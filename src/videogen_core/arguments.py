@@ -182,7 +182,8 @@ def absolute_output(output: Any) -> str | None:
         path = str(Path(text).expanduser().absolute())
         is_folder = text.endswith(("/", os.sep)) or Path(path).is_dir()
     except (OSError, RuntimeError) as error:  # a name too long; a ~user that is not there
-        raise RequestError(f"output: {text[:80]!r} cannot be used: {error}.") from error
+        reason = getattr(error, "strerror", None) or error
+        raise RequestError(f"output: {text[:80]!r} cannot be used: {reason}.") from error
     return path + os.sep if is_folder else path
 
 
