@@ -41,18 +41,23 @@ LAYERS: dict[str, dict[str, str]] = {
         "plugins": "errors spec provider hookspecs",
         "registry": "errors catalog provider settings plugins",
         "ledger": "errors retry states",
-        "media": "errors request states",
-        "downloads": "errors retry states provider media transport",
+        "containers": "",
+        "probing": "errors states containers",
+        "media": "errors request containers probing",
+        "images": "errors request containers media",
+        "partials": "errors states probing",
+        "targets": "errors partials",
+        "downloads": "errors retry states provider transport partials",
     },
     "orchestration": {
         "planning": "errors request spec capabilities pricing catalog retry routing settings registry ledger media",
         "engine": "errors request spec capabilities pricing retry states routing delivery provider settings transport "
-        "registry ledger media downloads planning",
+        "registry ledger media partials targets downloads planning",
         "workspace": "provider settings registry ledger planning",
         "_portal": "",
         "arguments": "errors request capabilities routing delivery settings planning",
         "handle": "states",
-        "questions": "errors request spec capabilities pricing routing workspace arguments",
+        "questions": "request spec capabilities pricing routing workspace arguments",
         "async_client": "errors spec capabilities pricing states routing provider settings engine workspace arguments "
         "handle questions",
         "sync_client": "errors spec capabilities pricing states routing provider settings workspace _portal arguments "
@@ -87,8 +92,8 @@ ONLY_IMPORTERS = {
     "pluggy": {"hookspecs", "plugins"},
     "platformdirs": {"settings"},
     "dotenv": {"settings"},
-    "av": {"media", "sandbox", "testing"},
-    "PIL": {"media", "sandbox", "testing"},
+    "av": {"probing", "sandbox", "testing"},
+    "PIL": {"media", "images", "sandbox", "testing"},
     "typer": {"cli"},
     "click": {"cli"},
     "rich": {"cli"},
@@ -149,6 +154,7 @@ def dotted(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@cache
 def units() -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for path in files():
@@ -160,7 +166,8 @@ def is_type_checking(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 
 
-def imports(path: Path) -> Iterator[Import]:
+@cache
+def imports(path: Path) -> tuple[Import, ...]:
     """Every import of a file, inside functions too, with relative names made absolute."""
     package = dotted(path) if path.name == "__init__.py" else dotted(path).rpartition(".")[0]
 
@@ -175,7 +182,7 @@ def imports(path: Path) -> Iterator[Import]:
             else:
                 yield from visit(child, for_types or is_type_checking(child))
 
-    return visit(parsed(path), False)
+    return tuple(visit(parsed(path), False))
 
 
 def own(target: str) -> str | None:
@@ -187,6 +194,7 @@ def own(target: str) -> str | None:
     return first if first in units() else "PUBLIC"
 
 
+@cache
 def our_imports(*, for_types: bool) -> dict[str, set[str]]:
     """Module -> the modules of ours that it imports."""
     found: dict[str, set[str]] = {name: set() for name in units()}

@@ -408,3 +408,21 @@ async def test_inputs_in_memory_are_kept_for_another_process(tmp_path: Path, acm
         assert Path(image.path or "").read_bytes() == buffer.getvalue()
         assert json.loads(json.dumps(job.to_dict()))["request"]["image"] == image.path
         assert (await job.wait()).path is not None
+
+
+async def test_the_sandbox_is_the_last_link_of_a_chain_only_when_it_is_wanted(tmp_path: Path, acme: Acme) -> None:
+    plan = script(submit=["ProviderUnavailableError"])
+    async with client(tmp_path, acme, patience=0.01) as videogen:
+        with pytest.raises(ProviderUnavailableError):
+            await videogen.generate("boat", model="paper", resolution="240p", options=plan)
+    async with client(tmp_path, acme, patience=0.01, sandbox=True) as videogen:
+        result = await videogen.generate("boat", model="paper", resolution="240p", options=plan)
+    assert (result.provider, result.placeholder) == ("sandbox", True)
+
+
+async def test_a_result_can_be_read_after_its_plugin_is_gone(tmp_path: Path, acme: Acme) -> None:
+    async with client(tmp_path, acme) as videogen:
+        made = await videogen.generate("boat", model="paper")
+    async with client(tmp_path) as videogen:
+        again = await (await videogen.job(made.job_id)).wait()
+    assert again == made

@@ -130,8 +130,7 @@ _FIT = (_DURATION, _RESOLUTION)
 
 def present_inputs(request: VideoRequest) -> frozenset[str]:
     """Names of the media inputs that a request has."""
-    names = {name.partition("[")[0] for name, _ in request.media()}
-    return frozenset(names)
+    return frozenset(name.partition("[")[0] for name, _ in request.media())
 
 
 def inputs_admitted(mode: Mode, task: Task, present: frozenset[str]) -> bool:
@@ -161,7 +160,7 @@ def _admits(mode: Mode, request: VideoRequest, present: frozenset[str]) -> bool:
 
 def default_of(spec: ModelSpec, mode: Mode, field: str, values: Values) -> Any:
     """The value that a field left out takes in a mode; None where the field cannot be set."""
-    if not isinstance(values, Span) and not values:
+    if not values:
         return None
     for default in (getattr(mode.default, field), getattr(spec.default, field)):
         if default is not None and default in values:
@@ -183,8 +182,7 @@ def kept_defaults(spec: ModelSpec, mode: Mode, request: VideoRequest) -> int:
     kept = 0
     for dim in DIMENSIONS:
         default = getattr(spec.default, dim.field)
-        if getattr(request, dim.field) is None and default is not None and default in dim.allowed(mode):
-            kept += 1
+        kept += getattr(request, dim.field) is None and default is not None and default in dim.allowed(mode)
     return kept
 
 
@@ -390,23 +388,13 @@ def _field_violations(mode: Mode, modes: list[Mode], request: VideoRequest) -> I
         if dim.admits(mode, value):
             continue
         values = dim.allowed(mode)
-        if not isinstance(values, Span) and not values:
-            yield Violation(
-                field=dim.field,
-                value=value,
-                allowed=None,
-                message=f"{dim.field}: it cannot be set for {request.task.value}; leave it out.",
-            )
-            continue
-        condition = _condition(dim, mode, modes, request)
-        near = dim.nearest(values, value)
-        yield Violation(
-            field=dim.field,
-            value=value,
-            allowed=_plain(values),
-            nearest=near,
-            message=f"{dim.field}: {shown(value)} is not possible{condition}; allowed: {describe(values)}.",
-        )
+        if values:
+            allowed, near = _plain(values), dim.nearest(values, value)
+            condition = _condition(dim, mode, modes, request)
+            why = f"{shown(value)} is not possible{condition}; allowed: {describe(values)}."
+        else:
+            allowed, near, why = None, None, f"it cannot be set for {request.task.value}; leave it out."
+        yield Violation(field=dim.field, value=value, allowed=allowed, nearest=near, message=f"{dim.field}: {why}")
     if request.count > mode.count:
         yield Violation(
             field="count",
@@ -439,7 +427,7 @@ def offer_violations(spec: ModelSpec, request: VideoRequest) -> Iterable[Violati
             field="seed",
             value=request.seed,
             allowed=allowed,
-            nearest=None if spec.seed is None else spec.seed,
+            nearest=spec.seed,
             message="seed: it takes no seed." if allowed is None else f"seed: {request.seed} is not in {allowed}.",
         )
     if request.negative_prompt is not None and not spec.negative_prompt:
@@ -539,9 +527,7 @@ def _option_violations(spec: ModelSpec, request: VideoRequest) -> Iterable[Viola
     for name, option in spec.options.items():
         if option.required and name not in given:
             field = f"options.{spec.provider}.{name}"
-            yield Violation(
-                field=field, value=None, allowed=option.type, nearest=None, message=f"{field}: it must be given."
-            )
+            yield Violation(field=field, value=None, allowed=option.type, message=f"{field}: it must be given.")
 
 
 def _option_problem(option: OptionSpec, value: Any) -> tuple[str, Any] | None:

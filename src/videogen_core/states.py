@@ -146,6 +146,8 @@ class Attempt(Record, frozen=True, kw_only=True):
     Attributes:
         number: From 1.
         offer: ``provider/name``.
+        model: Shared model name.
+        placeholder: Whether the offer makes placeholders.
         client_ref: Our own id of the try, minted before it is sent.
         request: The request with every default written out, as the provider was told.
         quote: What it was expected to cost.
@@ -167,6 +169,8 @@ class Attempt(Record, frozen=True, kw_only=True):
     request: VideoRequest
     quote: Quote
     started_at: datetime
+    model: str = ""
+    placeholder: bool = False
     status: JobStatus = JobStatus.SUBMITTING
     accepted_at: datetime | None = None
     finished_at: datetime | None = None
@@ -400,12 +404,27 @@ def _with_attempt(job: JobRecord, **changes: Any) -> tuple[Attempt, ...]:
 
 
 def begin(
-    job: JobRecord, now: datetime, *, offer: str, request: VideoRequest, quote: Quote, client_ref: str
+    job: JobRecord,
+    now: datetime,
+    *,
+    offer: str,
+    request: VideoRequest,
+    quote: Quote,
+    client_ref: str,
+    model: str = "",
+    placeholder: bool = False,
 ) -> JobRecord:
     """About to ask the provider: the try is on record, and its money held, before the first byte leaves."""
     _need(job, (_S.CREATED,), _S.SUBMITTING)
     attempt = Attempt(
-        number=len(job.attempts) + 1, offer=offer, client_ref=client_ref, request=request, quote=quote, started_at=now
+        number=len(job.attempts) + 1,
+        offer=offer,
+        client_ref=client_ref,
+        request=request,
+        quote=quote,
+        started_at=now,
+        model=model,
+        placeholder=placeholder,
     )
     return _move(job, _S.SUBMITTING, now, attempts=(*job.attempts, attempt), money=Money.HELD, progress=None)
 

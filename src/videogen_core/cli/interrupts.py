@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from videogen_core import VideogenError
@@ -70,7 +70,5 @@ def interruptible() -> Iterator[None]:
 
 
 def _write(text: str) -> None:
-    try:
+    with suppress(OSError):  # standard error is closed
         os.write(2, text.encode())
-    except OSError:  # standard error is closed
-        pass

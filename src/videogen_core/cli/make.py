@@ -98,5 +98,3 @@ def show_result(screen: Screen, result: Result) -> None:
     for attempt in result.attempts[:-1]:
         why = (attempt.error or {}).get("message", attempt.status.value)
         screen.say(f"Before: {attempt.offer} ({dollars(attempt.cost)}): {why}")
-
-

@@ -19,7 +19,8 @@ from .screen import Screen
 __all__ = ["CHOICE", "CLIP", "DELIVERY", "JobId", "Prompt", "Timeout", "pairs", "takes"]
 
 Prompt = Annotated[
-    str | None, typer.Argument(help="What to show; - reads it from standard input.", show_default=False)
+    str | None,
+    typer.Argument(metavar="[PROMPT]", help="What to show; - reads it from standard input.", show_default=False),
 ]
 Timeout = Annotated[
     float | None,
@@ -28,13 +29,15 @@ Timeout = Annotated[
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.", autocompletion=completion.job_ids)]
 
 
+_Text, _Texts, _Whole, _Switch = str | None, list[str] | None, int | None, bool | None
+
+
 def _option(name: str, kind: Any, *flags: str, panel: str, default: Any = None, **details: Any) -> Parameter:
     """One option; without flags it is called ``--name``."""
+    if kind in (bool, _Switch):
+        details["metavar"] = ""  # a switch takes no value, so there is none to name
     info = typer.Option(*(flags or ("--" + name.replace("_", "-"),)), rich_help_panel=panel, **details)
     return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info])
-
-
-_Text, _Texts, _Whole, _Switch = str | None, list[str] | None, int | None, bool | None
 
 
 def _clip(name: str, kind: Any, *flags: str, **details: Any) -> Parameter:
@@ -82,8 +85,8 @@ CLIP = (
         _Texts,
         "--option",
         "-O",
-        metavar="PROVIDER.NAME=VALUE",
-        help="Option of one provider; may be repeated. The value is read as JSON where it is JSON.",
+        metavar="P.NAME=VALUE",
+        help="Option of provider P; may be repeated. The value is read as JSON where it is JSON.",
     ),
 )
 

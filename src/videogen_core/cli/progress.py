@@ -24,6 +24,7 @@ _STAGES = {
     "fallback": "asking",
     "settled": "made",
     "downloading": "storing",
+    "stored": "stored",
 }
 REMARKS = {"retrying", "fallback", "warning", "rejected", "unknown", "resumed", "cancelled"}
 """Types of events whose message is worth keeping."""
@@ -133,7 +134,8 @@ class Lines:
 
     def _news(self, progress: Progress, event: Event) -> str:
         if event.type not in ("progress", "accepted", "settled"):
-            return f"{progress.stage}: {event.message}" if event.message else progress.stage
+            known = not event.message or event.message.startswith(progress.stage)
+            return event.message or progress.stage if known else f"{progress.stage}: {event.message}"
         percent = f" {progress.share:.0%}" if progress.share and event.type == "progress" else ""
         usual = f" of about {seconds(progress.expected)}" if progress.expected and event.type != "settled" else ""
         return f"{progress.stage}{percent}, {seconds(progress.elapsed)}{usual}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 from videogen_core import VideogenError
@@ -74,7 +75,5 @@ def _tolerate_any_text() -> None:
 
 def _silence(stream: Any) -> None:
     """What is still buffered has nowhere to go; the interpreter must not complain about it at exit."""
-    try:
+    with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    except (OSError, ValueError):
-        pass

@@ -53,8 +53,13 @@ class Screen:
 
     def show(self, *renderables: RenderableType) -> None:
         """Print tables and the like as the result."""
-        for renderable in renderables:
-            self.out.print(renderable)
+        if self.out.is_terminal:
+            self.out.print(*renderables, sep="\n")
+            return
+        with self.out.capture() as captured:
+            self.out.print(*renderables, sep="\n")
+        for line in captured.get().splitlines():
+            self.line(line.rstrip())
 
     def say(self, text: str, style: str = "") -> None:
         """Tell the user something that is not the result."""

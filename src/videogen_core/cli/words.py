@@ -16,6 +16,7 @@ __all__ = [
     "dollars",
     "durations_of",
     "fields",
+    "plain",
     "price_per_second",
     "resolutions_of",
     "seconds",
@@ -129,6 +130,15 @@ def price_per_second(spec: ModelSpec) -> str:
         return "unknown"
     low, high = (rate.quantize(Decimal("0.0001")) for rate in (min(rates), max(rates)))
     return dollars(low) if low == high else f"{dollars(low)}-{dollars(high).removeprefix('$')}"
+
+
+def plain(value: object) -> str:
+    """A value of a catalogue."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if value.is_integer() else f"{value:g}"
+    return str(value)
 
 
 def fields(request: VideoRequest) -> list[tuple[str, str]]:

@@ -31,7 +31,7 @@ from ..planning import Planner
 from ..provider import Session
 from ..request import VideoRequest
 from ..retry import Backoff
-from ..routing import Policy
+from ..routing import Policy, Route
 from ..settings import Settings
 from ..spec import ModelSpec
 from ..states import TERMINAL, Artifact, JobRecord, JobStatus, Result
@@ -91,14 +91,13 @@ class Engine:
         request = self.planner.inspect(request)
         route = self.planner.route(request, policy)
         chosen = route.chosen
-        length = _LONGEST_CHAIN if delivery.fallback else 1
         now = self.recorder.clock.now()
         job = JobRecord(
             id=states.new_job_id(now),
             created_at=now,
             updated_at=now,
             request=request,
-            chain=tuple(candidate.offer for candidate in route.candidates[:length]),
+            chain=_chain(route) if delivery.fallback else (chosen.offer,),
             max_cost=policy.max_cost,
             fit=policy.fit,
             allow_unknown_price=policy.allow_unknown_price,
@@ -147,7 +146,7 @@ class Engine:
                     await log.release(job)
         if scope.cancelled_caught:
             raise JobTimeoutError(
-                f"Job {job.id} is not done after {timeout:g} seconds. It goes on at the provider.",
+                f"Job {job.id} is not done after {timeout:g} seconds; what the provider has accepted goes on there.",
                 hint=f"`videogen resume {job.id}` or videogen.job({job.id!r}).wait() picks it up.",
                 job_id=job.id,
             )
@@ -357,18 +356,24 @@ class Engine:
             VideogenError: It failed, was cancelled or is not known; the error says why and what it cost.
         """
         if job.status is JobStatus.SUCCEEDED:
-            spec = self._spec(job.offer)
             return Result(
                 job_id=job.id,
-                model=spec.name,
+                model=job.attempt.model,
                 provider=job.provider,
                 videos=job.videos,
                 cost=job.cost,
                 attempts=job.attempts,
                 changes=job.changes,
-                placeholder=spec.placeholder,
+                placeholder=job.attempt.placeholder,
             )
         raise failure(job)
+
+
+def _chain(route: Route) -> tuple[str, ...]:
+    """The offers to try: the best few, and behind them the placeholder where it is wanted as a last resort."""
+    real = [candidate.offer for candidate in route.candidates if not candidate.spec.placeholder]
+    placeholders = [candidate.offer for candidate in route.candidates if candidate.spec.placeholder]
+    return (*real[:_LONGEST_CHAIN], *placeholders[:1])
 
 
 def _arrived(job: JobRecord, until_accepted: bool) -> bool:

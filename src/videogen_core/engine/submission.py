@@ -115,7 +115,16 @@ class Submitter:
         spec, request, client_ref = call.spec, call.request, call.client_ref
         job = await log.write(
             job,
-            lambda j, now: states.begin(j, now, offer=spec.id, request=request, quote=quote, client_ref=client_ref),
+            lambda j, now: states.begin(
+                j,
+                now,
+                offer=spec.id,
+                request=request,
+                quote=quote,
+                client_ref=client_ref,
+                model=spec.name,
+                placeholder=spec.placeholder,
+            ),
             "submitting",
             f"asking {spec.id}, estimate {quote}",
         )

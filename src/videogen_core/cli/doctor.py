@@ -1,0 +1,109 @@
+"""``doctor``: what works here, what does not, and what to do about it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from videogen_core import Client, ConfigurationError, VideogenError
+
+from .environment import Finding, environment_facts
+from .fallback import setup_advice
+from .look import plugin_facts
+from .options import takes
+from .screen import Screen
+from .tables import Column, show_table
+
+__all__ = ["doctor"]
+
+
+@takes()
+def doctor(
+    screen: Screen,
+    online: Annotated[
+        bool, typer.Option("--online", help="Ask every ready provider whether it can be reached.")
+    ] = False,
+) -> int:
+    """Examine the installation: plugins, credentials (never their value), ledger, libraries.
+
+    The exit code is 0 when nothing is broken; a provider without a key is not broken.
+    """
+    try:
+        client = Client()
+    except ConfigurationError as error:  # it is what a doctor is asked about
+        return _wrong_settings(screen, error)
+    with client:
+        plugins = plugin_facts(client)
+        answers = _pings(client, plugins) if online else {}
+        facts = environment_facts(client)
+        advice = setup_advice(client)
+    for row in plugins:
+        row["online"] = answers.get(row["name"])
+    ok = all(fact.ok for fact in facts) and not any(map(_broken, plugins))
+    if screen.json:
+        environment = [fact.to_dict() for fact in facts]
+        screen.emit({"ok": ok, "environment": environment, "plugins": plugins, "advice": advice})
+    else:
+        _show_environment(screen, facts)
+        _show_plugins(screen, plugins, online=online)
+        _show_end(screen, ok, plugins, advice)
+    return 0 if ok else 2
+
+
+def _wrong_settings(screen: Screen, error: VideogenError) -> int:
+    if not screen.json:
+        screen.line("The configuration cannot be read, so nothing else could be examined.")
+    raise error
+
+
+def _broken(row: dict[str, Any]) -> bool:
+    unreachable = row["online"] is not None and not row["online"]["ok"]
+    return row["state"] == "failed" or unreachable
+
+
+def _pings(client: Client, plugins: list[dict[str, Any]]) -> dict[str, Any]:
+    from .reach import ping_all
+
+    return ping_all(client, [row["name"] for row in plugins if row["ready"]])
+
+
+def _show_environment(screen: Screen, facts: list[Finding]) -> None:
+    show_table(
+        screen,
+        [
+            Column("here", [fact.name for fact in facts]),
+            Column("", ["ok" if fact.ok else "broken" for fact in facts]),
+            Column("found", [fact.shown for fact in facts], wrap=30),
+        ],
+    )
+    screen.line("")
+
+
+def _show_plugins(screen: Screen, plugins: list[dict[str, Any]], *, online: bool) -> None:
+    columns = [
+        Column("plugin", [row["name"] for row in plugins]),
+        Column("from", [f"{row['distribution']} {row['version']}".strip() for row in plugins], spare=2, wrap=16),
+        Column("state", [row["state"] for row in plugins]),
+        Column("models", [str(row["models"]) for row in plugins], right=True, spare=3),
+        Column("ready", ["yes" if row["ready"] else f"no: {row['reason']}" for row in plugins], wrap=24),
+    ]
+    if online:
+        columns.append(Column("online", [_online(row) for row in plugins], wrap=20))
+    show_table(screen, columns)
+
+
+def _online(row: dict[str, Any]) -> str:
+    answer = row["online"]
+    if answer is None:
+        return "not asked"
+    return f"{'yes' if answer['ok'] else 'no'}: {answer['message']}"
+
+
+def _show_end(screen: Screen, ok: bool, plugins: list[dict[str, Any]], advice: list[str]) -> None:
+    if not any(row["ready"] and row["name"] != "sandbox" for row in plugins):
+        screen.line("")
+        for sentence in advice:
+            screen.line(sentence)
+    screen.line("")
+    screen.line("Nothing is broken." if ok else "Something is broken; see above.")

@@ -1,0 +1,149 @@
+"""``models``: a table to choose from, one model in detail, and the catalogue as JSON."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from videogen_core import Client, ModelSpec
+
+from . import completion
+from .model_card import show_model
+from .options import takes
+from .screen import Screen
+from .tables import Column, show_table
+from .words import audio_of, durations_of, price_per_second, resolutions_of, tasks_of
+
+__all__ = ["models"]
+
+_Name = Annotated[
+    str | None,
+    typer.Argument(metavar="[NAME]", help="Show one model in detail.", autocompletion=completion.models),
+]
+_Task = Annotated[
+    str | None, typer.Option("--task", metavar="TASK", help="Can do this.", autocompletion=completion.tasks)
+]
+_Provider = Annotated[
+    str | None,
+    typer.Option("--provider", metavar="NAME", help="Of this provider.", autocompletion=completion.providers),
+]
+_Audio = Annotated[
+    bool | None, typer.Option("--audio/--no-audio", help="Can make sound, or be silent.", show_default=False)
+]
+_Resolution = Annotated[str | None, typer.Option("--resolution", "-r", metavar="NAME", help="Has this resolution.")]
+_Duration = Annotated[str | None, typer.Option("--duration", "-d", metavar="SECONDS", help="Has this length.")]
+_Price = Annotated[str | None, typer.Option("--max-price-per-second", metavar="USD", help="Costs no more than this.")]
+_Quality = Annotated[
+    str | None,
+    typer.Option(
+        "--quality",
+        metavar="TIER",
+        help="Is of this tier: economy, standard, premium.",
+        autocompletion=completion.words("economy", "standard", "premium"),
+    ),
+]
+_Ready = Annotated[bool | None, typer.Option("--ready/--not-ready", help="Can be used now.", show_default=False)]
+_Retired = Annotated[bool, typer.Option("--retired", help="Retired ones too.")]
+_Schema = Annotated[bool, typer.Option("--json-schema", help="Print the JSON Schema of a catalogue row and leave.")]
+
+
+@takes()
+def models(
+    screen: Screen,
+    name: _Name = None,
+    task: _Task = None,
+    provider: _Provider = None,
+    audio: _Audio = None,
+    resolution: _Resolution = None,
+    duration: _Duration = None,
+    max_price_per_second: _Price = None,
+    quality: _Quality = None,
+    ready: _Ready = None,
+    retired: _Retired = False,
+    json_schema: _Schema = False,
+) -> None:
+    """List the models that are installed, with what they can do and what they cost."""
+    if json_schema:
+        screen.emit(msgspec.json.schema(ModelSpec))
+        return
+    filters: dict[str, Any] = {
+        "task": task,
+        "provider": provider,
+        "audio": audio,
+        "resolution": resolution,
+        "duration": duration,
+        "max_price_per_second": max_price_per_second,
+        "quality": quality,
+        "ready": ready,
+        "retired": retired or name is not None,
+    }
+    with Client() as client:
+        found = client.models(**filters)
+        if name is not None:
+            found = _named(client, name, found)
+        not_ready = client.workspace.registry.not_ready()
+    if screen.json:
+        screen.emit({"models": [_row(spec) for spec in found], "not_ready": not_ready})
+    elif name is not None:
+        show_model(screen, found, not_ready)
+    else:
+        _show_table(screen, found, not_ready)
+
+
+def _named(client: Client, name: str, found: list[ModelSpec]) -> list[ModelSpec]:
+    """The offers that a name means, retired ones too."""
+    key = name.strip().lower()
+    catalog = client.workspace.planner.catalog((key,))
+    meant = {catalog.offers[position].id for position in catalog.find(key)}
+    if not meant:
+        meant = {spec.id for spec in client.workspace.planner.offers(key)}  # raises, naming the closest
+    return [spec for spec in found if spec.id in meant]
+
+
+def _row(spec: ModelSpec) -> Any:
+    """A catalogue row with every default written out, so that the shape is always the same."""
+    return _full(msgspec.structs.replace(spec, model=spec.name))
+
+
+def _full(value: Any) -> Any:
+    if isinstance(value, msgspec.Struct):
+        return {field: _full(getattr(value, field)) for field in value.__struct_fields__}
+    if isinstance(value, dict):
+        return {key: _full(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_full(item) for item in value]
+    return msgspec.to_builtins(value, enc_hook=str)
+
+
+def stage_of(spec: ModelSpec, day: date | None = None) -> str:
+    """Where in its life an offer is today."""
+    return spec.lifecycle.stage_on(day or datetime.now(UTC).date()).value
+
+
+def _show_table(screen: Screen, found: list[ModelSpec], not_ready: dict[str, str]) -> None:
+    if not found:
+        screen.say("No model matches. `videogen models` without filters lists all.")
+        return
+    complete = show_table(
+        screen,
+        [
+            Column("model", [spec.name for spec in found], wrap=20),
+            Column("provider", [spec.provider for spec in found]),
+            Column("tasks", [tasks_of(spec) for spec in found], wrap=12),
+            Column("seconds", [durations_of(spec) for spec in found]),
+            Column("resolution", [resolutions_of(spec) for spec in found]),
+            Column("audio", [audio_of(spec) for spec in found], spare=2),
+            Column("per second", [price_per_second(spec) for spec in found], right=True),
+            Column("tier", [spec.tier.value for spec in found], spare=3),
+            Column("stage", [stage_of(spec) for spec in found], spare=4),
+            Column("ready", ["no" if spec.provider in not_ready else "yes" for spec in found], spare=1),
+        ],
+    )
+    remarks = [] if complete else ["A wider terminal shows more columns, `videogen models NAME` shows all of one."]
+    providers = {spec.provider for spec in found}
+    remarks += [f"{name} is not ready: {why}" for name, why in not_ready.items() if name in providers]
+    for remark in remarks:
+        screen.say(remark, "dim")

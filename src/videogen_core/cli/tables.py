@@ -1,0 +1,114 @@
+"""Tables that fit: what does not find room on a narrow terminal is left out, never cut in the middle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .screen import Screen
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["Column", "facts", "show_table"]
+
+_GAP = 2
+_STYLES = {
+    "yes": "green",
+    "succeeded": "green",
+    "loaded": "green",
+    "chosen": "bold green",
+    "ok": "green",
+    "free": "green",
+    "no": "dim",
+    "refused": "dim",
+    "blocked": "dim",
+    "unknown": "yellow",
+    "failed": "red",
+    "broken": "red",
+    "deprecated": "yellow",
+    "retired": "red",
+    "cancelled": "dim",
+    "running": "cyan",
+    "queued": "cyan",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Attributes:
+        title: Its head.
+        cells: One for each row.
+        spare: 0 = always shown; of the others the one with the largest number goes first when room is short.
+        wrap: The narrowest it may become, by wrapping between words; None = it does not wrap.
+        right: Whether it is a number.
+    """
+
+    title: str
+    cells: Sequence[str]
+    spare: int = 0
+    wrap: int | None = None
+    right: bool = False
+
+    @property
+    def natural(self) -> int:
+        """Characters it takes without wrapping."""
+        return max(map(len, (self.title, *self.cells)))
+
+    @property
+    def least(self) -> int:
+        """Characters it cannot do without."""
+        return self.natural if self.wrap is None else min(self.wrap, self.natural)
+
+
+def show_table(screen: Screen, columns: Iterable[Column]) -> bool:
+    """Print a table; False when columns were left out of it."""
+    wanted = [column for column in columns if any(column.cells) or not column.spare]
+    kept = _fitting(wanted, screen.out.width)
+    screen.show(_table(kept))
+    return len(kept) == len(wanted)
+
+
+def _fitting(columns: list[Column], width: int) -> list[Column]:
+    kept = list(columns)
+    while sum(column.least + _GAP for column in kept) - _GAP > width:
+        spare = max(kept, key=lambda column: column.spare)
+        if not spare.spare:
+            break
+        kept.remove(spare)
+    return kept
+
+
+def _table(columns: list[Column]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(
+            column.title,
+            justify="right" if column.right else "left",
+            no_wrap=column.wrap is None,
+            min_width=column.least,
+            overflow="fold",
+        )
+    for cells in zip(*(column.cells for column in columns), strict=True):
+        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in cells))
+    return table
+
+
+def facts(screen: Screen, rows: Iterable[tuple[str, str]]) -> None:
+    """Print names with their values, aligned; empty values are left out."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        if value:
+            table.add_row(name, Text(value, style=_STYLES.get(value, "")))
+    screen.show(table)
