@@ -26,8 +26,7 @@ from videogen_core.spec import (
 )
 
 make = VideoRequest.make
-TEXT, REFERENCE = (Task.TEXT_TO_VIDEO,), (Task.REFERENCE_TO_VIDEO,)
-WIDE_OR_TALL = ("16:9", "9:16")
+TEXT, REFERENCE, WIDE_OR_TALL = (Task.TEXT_TO_VIDEO,), (Task.REFERENCE_TO_VIDEO,), ("16:9", "9:16")
 
 
 def model(*modes: Mode, **facts: Any) -> ModelSpec:

@@ -263,7 +263,9 @@ SHARED = [
 
 def test_a_name_means_the_makers_own_first_and_then_the_cheapest() -> None:
     assert order(SHARED, models=("boat",)) == ["acme/boat", "coral/boat", "blue/boat", "dune/boat"]
-    assert order(SHARED, models=("boat",), prefer="cheapest") == ["coral/boat", "blue/boat", "acme/boat", "dune/boat"]
+    by_price = ["coral/boat", "blue/boat", "acme/boat"]
+    assert order(SHARED, models=("boat",), prefer="cheapest") == by_price, "a price nobody knows cannot be ranked"
+    assert order(SHARED, models=("boat",), prefer="cheapest", allow_unknown_price=True) == [*by_price, "dune/boat"]
     assert order(SHARED, models=("blue/boat",)) == ["blue/boat"]
 
 

@@ -19,13 +19,16 @@ from .routing import Policy, Prefer
 from .settings import Settings
 
 __all__ = [
+    "FILTERS",
     "ChoiceArgs",
     "ClipArgs",
     "DeliveryArgs",
+    "FilterArgs",
     "GenerateArgs",
     "RouteArgs",
     "absolute_output",
     "callback",
+    "known_names",
     "seconds",
     "sort_arguments",
 ]

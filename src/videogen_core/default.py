@@ -22,6 +22,33 @@ if TYPE_CHECKING:
     from .capabilities import Violation
     from .engine.record import Listener
 
+__all__ = [
+    "acheck",
+    "aestimate",
+    "aevents",
+    "agenerate",
+    "ajob",
+    "ajobs",
+    "amax_duration",
+    "amodels",
+    "aresume",
+    "aroute",
+    "asubmit",
+    "check",
+    "configure",
+    "default_client",
+    "estimate",
+    "events",
+    "generate",
+    "job",
+    "jobs",
+    "max_duration",
+    "models",
+    "resume",
+    "route",
+    "submit",
+]
+
 _lock = threading.Lock()
 _client: Client | None = None
 

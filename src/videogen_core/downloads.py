@@ -22,7 +22,7 @@ from . import transport
 from .errors import DownloadError, ResultExpiredError
 from .partials import Expected, Partial
 from .provider import Output
-from .retry import MAX_RETRY_AFTER, Backoff, retry_after
+from .retry import MAX_RETRY_AFTER, Backoff
 from .states import Video
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ class _Transfer:
             self.etag = None  # the next request starts over
             raise _BrokenError("the server has fewer bytes than it said", in_vain=True)
         if status in (408, 425, 429) or status >= 500:
-            pause = retry_after(response.headers.get("retry-after"), response.headers.get("date"))
+            pause = transport.asked_to_wait(response)
             raise _BrokenError(f"HTTP status {status}", pause, in_vain=True)
         raise DownloadError(f"{self.host} answered with HTTP status {status}.", hint=_RESUME)
 

@@ -238,6 +238,8 @@ def bounds(spec: ModelSpec, request: VideoRequest) -> tuple[Decimal, Decimal] | 
 
 Costing = tuple[tuple[Decimal, Decimal], float]
 """`bounds`, and the high end as a float for ranking."""
+RateTotals = dict[tuple[float | None, int], dict[int, Costing | None]]
+"""What each rate comes to, by duration and count."""
 
 
 class PriceIndex:
@@ -267,10 +269,15 @@ class PriceIndex:
             rules.append((number, self._rates.setdefault((price.unit, least, most), len(self._rates))))
         return rules
 
-    def asking(self, request: VideoRequest) -> Callable[[int], Costing | None]:
-        """What a resolved request costs at an offer, by position; None when unknown."""
+    def asking(self, request: VideoRequest, totals: RateTotals) -> Callable[[int], Costing | None]:
+        """What a resolved request costs at an offer, by position; None when unknown.
+
+        Args:
+            request: A resolved request.
+            totals: Filled as rates are worked out; pass the same one for requests that are alike.
+        """
         holds: dict[int, bool] = {}
-        known: dict[int, Costing | None] = {}
+        known = totals.setdefault((request.duration, request.count), {})
 
         def at(position: int) -> Costing | None:
             rules = self._rules[position]

@@ -17,7 +17,7 @@ import msgspec
 from .capabilities import Change, Fit, describe, resolve
 from .catalog import Catalog
 from .errors import BudgetExceededError, NoRouteError, RequestError, UnsupportedRequestError, VideogenError
-from .pricing import Costing, Quote, bounds, quote
+from .pricing import Costing, Quote, RateTotals, bounds, quote
 from .request import VideoRequest
 from .spec import Mode, ModelSpec, Stage, Tier
 
@@ -239,12 +239,8 @@ class Route:
             return NoRouteError("No plugin offers any model.", hint="`videogen plugins` lists what is installed.")
         serious = [r for r in rejected if r.reason != "placeholder"] or list(rejected)
         reasons = {rejection.reason for rejection in serious}
-        if len(serious) == 1 and reasons == {"unsupported"}:
-            spec = next(spec for spec in self._scope if spec.id == serious[0].offer)
-            try:
-                resolve(spec, self.request, self.policy.fit)
-            except UnsupportedRequestError as error:
-                return error
+        if reasons == {"unsupported"} and (self.policy.models or len(serious) == 1):
+            return self._unsupported({rejection.offer for rejection in serious})
         hint = "`videogen route` shows every refusal."
         if self.policy.max_cost is not None and reasons & {"cost", "unknown_price"} and reasons <= _PRICED_OUT:
             return self._over_budget(hint)
@@ -256,6 +252,17 @@ class Route:
         first = "; ".join(f"{r.offer}: {r.message}" for r in serious[:3])
         more = f" (and {len(serious) - 3} more)" if len(serious) > 3 else ""
         return NoRouteError(f"No offer can take this request. {first}{more}", rejected=rejected, hint=hint)
+
+    def _unsupported(self, offers: set[str]) -> VideogenError:
+        """Of the offers of the model that was named, the one that comes nearest says what is wrong."""
+        errors = []
+        for spec in self._scope:
+            if spec.id in offers:
+                try:
+                    resolve(spec, self.request, self.policy.fit)
+                except UnsupportedRequestError as error:
+                    errors.append(error)
+        return min(errors, key=lambda error: len(error.violations))
 
     def _over_budget(self, hint: str) -> BudgetExceededError:
         """Names the offer that comes nearest to ``max_cost``."""
@@ -349,7 +356,7 @@ def _prefer(policy: Policy) -> Prefer | None:
 def _affordable(cost: tuple[Decimal, Decimal] | None, policy: Policy) -> bool:
     if cost is not None:
         return policy.max_cost is None or cost[1] <= policy.max_cost
-    by_price = policy.max_cost is not None or (_prefer(policy) == "cheapest" and not policy.models)
+    by_price = policy.max_cost is not None or _prefer(policy) == "cheapest"
     return policy.allow_unknown_price or not by_price
 
 
@@ -492,6 +499,7 @@ def _survivors_of_all(request: VideoRequest, policy: Policy, catalog: Catalog, f
     observed = {positions[offer]: seconds for offer, seconds in facts.latency.items() if offer in positions}
     standings: dict[int, _Standing | None] = {}  # by group; None when it is refused
     priced: dict[int, Callable[[int], Costing | None]] = {}  # by identity of the resolved request
+    totals: RateTotals = {}
     survivors = []
     for position, mode, filled in catalog.index.resolving(request):
         group = group_of[position]
@@ -502,7 +510,7 @@ def _survivors_of_all(request: VideoRequest, policy: Policy, catalog: Catalog, f
         if standing is None:
             continue
         if id(filled) not in priced:
-            priced[id(filled)] = catalog.prices.asking(filled)
+            priced[id(filled)] = catalog.prices.asking(filled, totals)
         costing = priced[id(filled)](position)
         cost, dollars = (None, math.inf) if costing is None else costing
         if (cost is None or capped) and not _affordable(cost, policy):

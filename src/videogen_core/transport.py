@@ -14,6 +14,7 @@ import ssl
 import traceback
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus, urlsplit
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_REDIRECTS",
     "RedactingFilter",
+    "asked_to_wait",
     "body_md5",
     "client",
     "content_range",
@@ -298,7 +300,7 @@ async def get_with_retry(
     def again(error: Exception) -> bool | float:
         left = deadline - anyio.current_time()
         if isinstance(error, _TryAgainError):
-            wait = _asked_wait(error.response)
+            wait = asked_to_wait(error.response)
             return wait is None or (wait if wait <= min(left, MAX_RETRY_AFTER) else False)
         return isinstance(error, httpx.TransportError) and not is_refusal(error)
 
@@ -316,8 +318,9 @@ async def get_with_retry(
     return response
 
 
-def _asked_wait(response: httpx.Response) -> float | None:
-    return retry_after(response.headers.get("retry-after"), response.headers.get("date"))
+def asked_to_wait(response: httpx.Response) -> float | None:
+    """Seconds that a response asks to wait before the next request; None when it does not."""
+    return retry_after(response.headers.get("retry-after"), response.headers.get("date"), now=datetime.now(UTC))
 
 
 # --- failures

@@ -11,9 +11,9 @@ from videogen_core import Candidate, Client, Quote, Route, Violation
 
 from . import completion
 from .failures import exit_code, report
-from .fallback import placeholder_advice
 from .make import read_prompt
 from .options import CHOICE, CLIP, Prompt, takes
+from .ready import placeholder_advice
 from .screen import Screen
 from .tables import Column, facts, show_table
 from .words import dollars, seconds
@@ -59,7 +59,7 @@ def _show_route(screen: Screen, found: Route) -> None:
         screen,
         [
             Column("", [*places, *("refused" for _ in rejected)]),
-            Column("offer", [*(c.offer for c in candidates), *(r.offer for r in rejected)], wrap=18),
+            Column("offer", [*(c.offer for c in candidates), *(r.offer for r in rejected)], wrap=32),
             Column("price", [*(_price(c) for c in candidates), *blank], spare=1),
             Column("takes", [*(_speed(c) for c in candidates), *blank], spare=2),
             Column("tier", [*(c.spec.tier.value for c in candidates), *blank], spare=4),

@@ -7,6 +7,7 @@ from typing import Self
 
 from rich.progress import BarColumn, Progress as Bar, ProgressColumn, Task, TaskID
 from rich.progress_bar import ProgressBar
+from rich.table import Column
 from rich.text import Text
 
 from videogen_core import Event
@@ -35,7 +36,7 @@ class _Words(ProgressColumn):
     """Stage and percentage before the bar, time and name after it."""
 
     def __init__(self, *, before: bool) -> None:
-        super().__init__()
+        super().__init__(table_column=Column(no_wrap=True))
         self._before = before
 
     def render(self, task: Task) -> Text:

@@ -9,9 +9,9 @@ import typer
 from videogen_core import Client, ConfigurationError, VideogenError
 
 from .environment import Finding, environment_facts
-from .fallback import setup_advice
 from .look import plugin_facts
 from .options import takes
+from .ready import setup_advice
 from .screen import Screen
 from .tables import Column, show_table
 
@@ -104,6 +104,6 @@ def _show_end(screen: Screen, ok: bool, plugins: list[dict[str, Any]], advice: l
     if not any(row["ready"] and row["name"] != "sandbox" for row in plugins):
         screen.line("")
         for sentence in advice:
-            screen.line(sentence)
+            screen.show(sentence)
     screen.line("")
     screen.line("Nothing is broken." if ok else "Something is broken; see above.")

@@ -11,7 +11,7 @@ from types import FrameType
 
 from videogen_core import VideogenError
 
-__all__ = ["StoppedError", "TerminatedError", "interruptible", "under_way"]
+__all__ = ["PipeClosedError", "StoppedError", "TerminatedError", "interruptible", "under_way"]
 
 under_way: dict[str, None] = {}
 """Ids of jobs that this process waits for, in order: what to resume if it is stopped."""
@@ -19,6 +19,10 @@ under_way: dict[str, None] = {}
 
 class TerminatedError(KeyboardInterrupt):
     """SIGTERM came; it takes the same way out as Ctrl-C."""
+
+
+class PipeClosedError(Exception):
+    """Whoever read our output went away; typer would make an exit code 1 of the plain error."""
 
 
 class StoppedError(VideogenError):

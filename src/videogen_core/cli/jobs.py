@@ -99,7 +99,8 @@ def _cost(job: Job) -> str:
     if not job.record.attempts:
         return ""
     if job.cost is None and job.status not in TERMINAL:
-        return f"~{job.record.attempt.quote}"
+        high = job.record.attempt.quote.high
+        return dollars(high) if not high else f"~{dollars(high)}"
     return dollars(job.cost)
 
 

@@ -10,8 +10,8 @@ import typer
 
 from videogen_core import Client
 
-from .fallback import setup_advice
 from .options import takes
+from .ready import setup_advice
 from .screen import Screen
 from .tables import Column, show_table
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from videogen_core import Client, RequestError, Result
 
-from .fallback import placeholder_advice
 from .options import CHOICE, CLIP, DELIVERY, Prompt, Timeout, takes
 from .progress import following
+from .ready import placeholder_advice
 from .screen import Screen
 from .words import dollars, seconds, video_facts
 

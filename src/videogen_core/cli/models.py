@@ -13,6 +13,7 @@ from videogen_core import Client, ModelSpec
 from . import completion
 from .model_card import show_model
 from .options import takes
+from .ready import not_ready
 from .screen import Screen
 from .tables import Column, show_table
 from .words import audio_of, durations_of, price_per_second, resolutions_of, tasks_of
@@ -84,13 +85,13 @@ def models(
         found = client.models(**filters)
         if name is not None:
             found = _named(client, name, found)
-        not_ready = client.workspace.registry.not_ready()
+        reasons = not_ready(client)
     if screen.json:
-        screen.emit({"models": [_row(spec) for spec in found], "not_ready": not_ready})
+        screen.emit({"models": [_row(spec) for spec in found], "not_ready": reasons})
     elif name is not None:
-        show_model(screen, found, not_ready)
+        show_model(screen, found, reasons)
     else:
-        _show_table(screen, found, not_ready)
+        _show_table(screen, found, reasons)
 
 
 def _named(client: Client, name: str, found: list[ModelSpec]) -> list[ModelSpec]:
@@ -123,7 +124,7 @@ def stage_of(spec: ModelSpec, day: date | None = None) -> str:
     return spec.lifecycle.stage_on(day or datetime.now(UTC).date()).value
 
 
-def _show_table(screen: Screen, found: list[ModelSpec], not_ready: dict[str, str]) -> None:
+def _show_table(screen: Screen, found: list[ModelSpec], reasons: dict[str, str]) -> None:
     if not found:
         screen.say("No model matches. `videogen models` without filters lists all.")
         return
@@ -139,11 +140,11 @@ def _show_table(screen: Screen, found: list[ModelSpec], not_ready: dict[str, str
             Column("per second", [price_per_second(spec) for spec in found], right=True),
             Column("tier", [spec.tier.value for spec in found], spare=3),
             Column("stage", [stage_of(spec) for spec in found], spare=4),
-            Column("ready", ["no" if spec.provider in not_ready else "yes" for spec in found], spare=1),
+            Column("ready", ["no" if spec.provider in reasons else "yes" for spec in found], spare=1),
         ],
     )
     remarks = [] if complete else ["A wider terminal shows more columns, `videogen models NAME` shows all of one."]
     providers = {spec.provider for spec in found}
-    remarks += [f"{name} is not ready: {why}" for name, why in not_ready.items() if name in providers]
+    remarks += [f"{name} is not ready: {why}" for name, why in reasons.items() if name in providers]
     for remark in remarks:
         screen.say(remark, "dim")

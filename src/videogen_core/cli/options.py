@@ -14,6 +14,7 @@ import typer
 from videogen_core import RequestError
 
 from . import completion
+from .interrupts import PipeClosedError, StoppedError
 from .screen import Screen
 
 __all__ = ["CHOICE", "CLIP", "DELIVERY", "JobId", "Prompt", "Timeout", "pairs", "takes"]
@@ -168,10 +169,13 @@ def takes(*groups: tuple[Parameter, ...]) -> Callable[[Callable[..., int | None]
         @functools.wraps(function)
         def command(**values: Any) -> int | None:
             screen = Screen(json=values.pop("json"), quiet=values.pop("quiet"))
-            if not groups:
-                return function(screen, **values)
             given = {parameter.name: values.pop(parameter.name) for parameter in shared}
-            return function(screen, to_arguments(given), **values)
+            try:
+                return function(screen, *([to_arguments(given)] if groups else []), **values)
+            except KeyboardInterrupt as stop:  # typer keeps neither of these two for us
+                raise StoppedError(stop) from stop
+            except BrokenPipeError as error:
+                raise PipeClosedError from error
 
         own = [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in own]
         vars(command)["__signature__"] = inspect.Signature([*own, *shared, *_DISPLAY])

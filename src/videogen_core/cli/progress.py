@@ -67,7 +67,7 @@ class Progress:
     @property
     def clock(self) -> str:
         """Elapsed and expected time."""
-        return clock(self.elapsed) + (f" of ~{clock(max(self.expected, 1))}" if self.expected else "")
+        return clock(self.elapsed) + (f", usually {clock(max(self.expected, 1))}" if self.expected else "")
 
 
 class View(Protocol):
@@ -137,7 +137,7 @@ class Lines:
             known = not event.message or event.message.startswith(progress.stage)
             return event.message or progress.stage if known else f"{progress.stage}: {event.message}"
         percent = f" {progress.share:.0%}" if progress.share and event.type == "progress" else ""
-        usual = f" of about {seconds(progress.expected)}" if progress.expected and event.type != "settled" else ""
+        usual = f", usually {seconds(progress.expected)}" if progress.expected and event.type != "settled" else ""
         return f"{progress.stage}{percent}, {seconds(progress.elapsed)}{usual}"
 
 

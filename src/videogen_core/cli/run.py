@@ -10,7 +10,7 @@ from typing import Any
 from videogen_core import VideogenError
 
 from .failures import internal, report, report_usage
-from .interrupts import StoppedError, interruptible
+from .interrupts import PipeClosedError, StoppedError, interruptible
 from .screen import Screen
 
 __all__ = ["run"]
@@ -27,7 +27,7 @@ def run(arguments: list[str]) -> int:
             return _reported(screen, arguments)
     except KeyboardInterrupt as stop:  # before or after the command itself
         return report(screen, StoppedError(stop))
-    except BrokenPipeError:
+    except (PipeClosedError, BrokenPipeError):
         _silence(sys.stdout)
         return _BROKEN_PIPE
 
@@ -35,19 +35,16 @@ def run(arguments: list[str]) -> int:
 def _reported(screen: Screen, arguments: list[str]) -> int:
     try:
         code = _invoke(arguments)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return code
     except VideogenError as error:
         return report(screen, error)
-    except BrokenPipeError:
+    except (PipeClosedError, BrokenPipeError):
         raise
-    except KeyboardInterrupt as stop:
-        return report(screen, StoppedError(stop))
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's own, whichever copy of click it brings
             return report_usage(screen, error)
-        if type(error).__name__ == "Abort":
-            return report(screen, StoppedError(KeyboardInterrupt()))
         return internal(screen, error)
 
 
@@ -56,7 +53,10 @@ def _invoke(arguments: list[str]) -> int:
 
     from .app import app
 
-    answer: Any = get_command(app).main(arguments or ["--help"], prog_name="videogen", standalone_mode=False)
+    try:
+        answer: Any = get_command(app).main(arguments or ["--help"], prog_name="videogen", standalone_mode=False)
+    except SystemExit as stop:  # shell completion ends so
+        answer = stop.code
     return answer if isinstance(answer, int) else 0
 
 

@@ -68,13 +68,13 @@ def show_table(screen: Screen, columns: Iterable[Column]) -> bool:
     """Print a table; False when columns were left out of it."""
     wanted = [column for column in columns if any(column.cells) or not column.spare]
     kept = _fitting(wanted, screen.out.width)
-    screen.show(_table(kept))
+    screen.show(_table(kept, _widths(kept, screen.out.width)))
     return len(kept) == len(wanted)
 
 
 def _fitting(columns: list[Column], width: int) -> list[Column]:
     kept = list(columns)
-    while sum(column.least + _GAP for column in kept) - _GAP > width:
+    while sum(column.least + _GAP for column in kept) > width:
         spare = max(kept, key=lambda column: column.spare)
         if not spare.spare:
             break
@@ -82,17 +82,25 @@ def _fitting(columns: list[Column], width: int) -> list[Column]:
     return kept
 
 
-def _table(columns: list[Column]) -> Table:
+def _widths(columns: list[Column], width: int) -> list[int]:
+    """What is left over goes to the columns that wrap, to each in proportion to what it lacks."""
+    left = width - sum(column.least + _GAP for column in columns)
+    lacking = sum(column.natural - column.least for column in columns)
+    share = max(0.0, min(1.0, left / lacking)) if lacking else 0.0
+    return [column.least + int(share * (column.natural - column.least)) for column in columns]
+
+
+def _table(columns: list[Column], widths: list[int]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold")
-    for column in columns:
+    for column, width in zip(columns, widths, strict=True):
         table.add_column(
             column.title,
             justify="right" if column.right else "left",
             no_wrap=column.wrap is None,
-            min_width=column.least,
+            width=width,
             overflow="fold",
         )
     for cells in zip(*(column.cells for column in columns), strict=True):

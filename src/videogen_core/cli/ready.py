@@ -1,4 +1,4 @@
-"""What to tell somebody who has no provider ready yet."""
+"""Which providers can be used now, and what to tell somebody who has none."""
 
 from __future__ import annotations
 
@@ -7,15 +7,24 @@ from importlib import resources
 
 from videogen_core import Client
 
-__all__ = ["placeholder_advice", "setup_advice"]
+__all__ = ["not_ready", "placeholder_advice", "setup_advice"]
+
+
+def not_ready(client: Client) -> dict[str, str]:
+    """Provider -> why it cannot be used now; also those that only the user's own catalogue names."""
+    registry = client.workspace.registry
+    reasons = registry.not_ready()
+    for spec in registry.catalog().offers:
+        if spec.provider not in registry.plugins.names():
+            reasons[spec.provider] = "no plugin of that name is installed"
+    return reasons
 
 
 def placeholder_advice(client: Client) -> list[str] | None:
     """None when some real provider is ready; else what to set up, a sentence each."""
-    registry = client.workspace.registry
-    not_ready = registry.not_ready()
-    real = {spec.provider for spec in registry.catalog().offers if not spec.placeholder}
-    return None if real - not_ready.keys() else setup_advice(client)
+    offers = client.workspace.registry.catalog().offers
+    real = {spec.provider for spec in offers if not spec.placeholder}
+    return None if real - not_ready(client).keys() else setup_advice(client)
 
 
 def setup_advice(client: Client) -> list[str]:
