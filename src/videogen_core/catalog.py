@@ -178,6 +178,11 @@ class Catalog:
         return [first.setdefault(key, position) for position, key in enumerate(keys)]
 
     @cached_property
+    def standing_masks(self) -> dict[int, int]:
+        """The modes of all offers of equal `standing`, as bit masks of the `index`."""
+        return self.index.masks(self.standing)
+
+    @cached_property
     def typical_latency(self) -> list[float | None]:
         """The catalogued seconds of each offer, by position."""
         return [None if spec.latency is None else spec.latency.typical for spec in self.offers]

@@ -97,27 +97,42 @@ class ModeIndex:
         """Each offer that accepts the request, by position, with the mode that is meant."""
         return ((position, mode) for position, mode, _ in self.resolving(request))
 
-    def resolving(self, request: VideoRequest) -> Iterator[tuple[int, Mode, VideoRequest]]:
+    def masks(self, group_of: Sequence[int]) -> dict[int, int]:
+        """For each group of offers a bit mask of their modes, for `resolving` to look among.
+
+        Args:
+            group_of: The group of each offer, by position.
+        """
+        members: dict[int, list[int]] = {}
+        for position, (offer, _) in enumerate(self._modes):
+            members.setdefault(group_of[offer], []).append(position)
+        return {group: self._mask(positions) for group, positions in members.items()}
+
+    def resolving(self, request: VideoRequest, *, among: int = -1) -> Iterator[tuple[int, Mode, VideoRequest]]:
         """Each offer that accepts the request, by position, with the mode and the resolved request that are meant.
 
         Offers that fill in the same values share one resolved request.
+
+        Args:
+            request: What is wanted.
+            among: Only the modes in this bit mask; -1 = all.
         """
         modes, filling = self._modes, self._filling
         filled: dict[int, VideoRequest] = {}
-        for position in self._meant(request):
+        for position in self._meant(request, among):
             offer, mode = modes[position]
             number = (filling[position] or self._fill(position))[0]
             if number not in filled:
                 filled[number] = fill_defaults(self._offers[offer], mode, request)
             yield offer, mode, filled[number]
 
-    def _meant(self, request: VideoRequest) -> Iterator[int]:
+    def _meant(self, request: VideoRequest, among: int) -> Iterator[int]:
         """For each offer that accepts the request the admitting mode that keeps most of the offer's defaults."""
         unset = sum(1 << bit for bit, dim in enumerate(DIMENSIONS) if getattr(request, dim.field) is None)
         modes, filling = self._modes, self._filling
         limits_hold: dict[int, bool] = {}
         current = best = -1  # the offer being looked at, and its best mode so far
-        for position in _set_bits(self._matching_modes(request)):
+        for position in _set_bits(self._matching_modes(request) & among):
             offer = modes[position][0]
             if offer != current:
                 if best >= 0:

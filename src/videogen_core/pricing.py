@@ -45,6 +45,7 @@ _ZERO = Decimal(0)
 _PER_OUTPUT = ("second", "video", "megapixel", "gpu_second")
 _CENT = Decimal("0.01")
 _MICRO = Decimal("0.000001")
+_PICO = 10**12
 _MOST = 10**12  # US dollars, of a limit
 
 
@@ -236,77 +237,63 @@ def bounds(spec: ModelSpec, request: VideoRequest) -> tuple[Decimal, Decimal] | 
     return tidy(low), tidy(high)
 
 
-Costing = tuple[tuple[Decimal, Decimal], float]
-"""`bounds`, and the high end as a float for ranking."""
-RateTotals = dict[tuple[float | None, int], dict[int, Costing | None]]
-"""What each rate comes to, by duration and count."""
-
-
 class PriceIndex:
-    """`bounds` for many offers: conditions and rates that are equal are worked out once per request."""
+    """The high end of `bounds` for many offers, in whole millionths of a dollar.
+
+    Conditions that are equal are tested once per request, and a plain rate is multiplied as an integer: exact, and
+    many times faster than a `Decimal`. An offer with any other kind of rule is asked through `bounds`.
+    """
 
     def __init__(self, offers: Sequence[ModelSpec]) -> None:
         self._offers = offers
         self._conditions: dict[Any, int] = {}
-        self._rates: dict[tuple[str, Decimal, Decimal], int] = {}
         self._samples: list[Price] = []  # a price with the conditions of each number
         self._rules = [self._plain_rules(spec) for spec in offers]
-        self._rate = list(self._rates)
 
-    def _plain_rules(self, spec: ModelSpec) -> list[tuple[int, int]] | None:
-        """Rules that are only a condition and a rate, by their numbers; None when the offer has any other kind."""
+    def _plain_rules(self, spec: ModelSpec) -> list[tuple[int, bool, int]] | None:
+        """Rules that are only a condition and a rate: the condition's number, whether it is per second, and 10^-12
+        dollars a unit. None when the offer has any other kind."""
         rules = []
         for price in spec.prices:
             odd = price.kind != "base" or price.minimum is not None or price.free or price.round_up or price.options
-            if odd or price.unit not in ("second", "video"):
+            rate = price.amount * (price.credit_usd or 1) * _PICO
+            if odd or price.unit not in ("second", "video") or rate != int(rate):
                 return None
             key = price.tasks, price.resolutions, price.durations, price.audio
             number = self._conditions.setdefault(key, len(self._conditions))
             if number == len(self._samples):
                 self._samples.append(price)
-            most = price.amount * (price.credit_usd or 1)
-            least = most if price.low is None else price.low * (price.credit_usd or 1)
-            rules.append((number, self._rates.setdefault((price.unit, least, most), len(self._rates))))
+            rules.append((number, price.unit == "second", int(rate)))
         return rules
 
-    def asking(self, request: VideoRequest, totals: RateTotals) -> Callable[[int], Costing | None]:
-        """What a resolved request costs at an offer, by position; None when unknown.
-
-        Args:
-            request: A resolved request.
-            totals: Filled as rates are worked out; pass the same one for requests that are alike.
-        """
+    def asking(self, request: VideoRequest) -> Callable[[int], int | None]:
+        """What a resolved request costs at most at an offer, by position, in millionths; None when unknown."""
         holds: dict[int, bool] = {}
-        known = totals.setdefault((request.duration, request.count), {})
+        seconds = None if request.duration is None else _decimal(request.duration) * 1_000_000
+        duration = None if seconds is None or seconds != int(seconds) else int(seconds)
+        count = request.count
 
-        def at(position: int) -> Costing | None:
+        def at(position: int) -> int | None:
             rules = self._rules[position]
             if rules is None:
-                return _costing(bounds(self._offers[position], request))
-            for condition, rate in rules:
+                return _micro(bounds(self._offers[position], request))
+            for condition, per_second, rate in rules:
                 if condition not in holds:
                     holds[condition] = _applies(self._samples[condition], self._offers[position], request)
-                if holds[condition]:
-                    if rate not in known:
-                        known[rate] = self._at_rate(rate, request)
-                    return known[rate] or _costing(bounds(self._offers[position], request))
+                if not holds[condition]:
+                    continue
+                if not per_second:
+                    return -(-rate * count // 1_000_000)
+                if duration is None:  # it follows a source clip, or is finer than a microsecond
+                    return _micro(bounds(self._offers[position], request))
+                return -(-rate * duration * count // 1_000_000_000_000)
             return None
 
         return at
 
-    def _at_rate(self, rate: int, request: VideoRequest) -> Costing | None:
-        """None when the seconds follow a source clip, whose limits are each offer's own."""
-        unit, least, most = self._rate[rate]
-        if unit == "second" and request.duration is None:
-            return None
-        units = Decimal(1) if unit == "video" or request.duration is None else _decimal(request.duration)
-        units *= request.count
-        high = tidy(units * most)
-        return _costing((high if least == most else tidy(units * least), high))
 
-
-def _costing(cost: tuple[Decimal, Decimal] | None) -> Costing | None:
-    return None if cost is None else (cost, float(cost[1]))
+def _micro(cost: tuple[Decimal, Decimal] | None) -> int | None:
+    return None if cost is None else int(cost[1].scaleb(6).to_integral_value(ROUND_CEILING))
 
 
 def quote(spec: ModelSpec, request: VideoRequest, *, today: date | None = None) -> Quote:

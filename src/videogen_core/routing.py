@@ -17,7 +17,7 @@ import msgspec
 from .capabilities import Change, Fit, describe, resolve
 from .catalog import Catalog
 from .errors import BudgetExceededError, NoRouteError, RequestError, UnsupportedRequestError, VideogenError
-from .pricing import Costing, Quote, RateTotals, bounds, quote
+from .pricing import Quote, bounds, quote
 from .request import VideoRequest
 from .spec import Mode, ModelSpec, Stage, Tier
 
@@ -161,13 +161,12 @@ class _Survivor(msgspec.Struct, frozen=True, gc=False):
 
     place: int  # in order of id
     standing: _Standing
-    dollars: float  # the high end; whole millionths, which a float tells apart up to 9 * 10^9
+    dollars: float  # the high end, infinite when unknown; a float tells millionths apart up to 9 * 10^9
     seconds: float
     spec: ModelSpec
     mode: Mode
     request: VideoRequest
     changes: tuple[Change, ...]
-    cost: tuple[Decimal, Decimal] | None
     latency: float | None
 
 
@@ -195,7 +194,7 @@ class Route:
         self._scope = scope
 
     def _candidate(self, survivor: _Survivor) -> Candidate:
-        cost = survivor.cost
+        cost = bounds(survivor.spec, survivor.request)
         return Candidate(
             spec=survivor.spec,
             request=survivor.request,
@@ -353,9 +352,9 @@ def _prefer(policy: Policy) -> Prefer | None:
     return policy.prefer or (_PRESETS[policy.quality][1] if policy.quality else None)
 
 
-def _affordable(cost: tuple[Decimal, Decimal] | None, policy: Policy) -> bool:
-    if cost is not None:
-        return policy.max_cost is None or cost[1] <= policy.max_cost
+def _affordable(high: Decimal | None, policy: Policy) -> bool:
+    if high is not None:
+        return policy.max_cost is None or high <= policy.max_cost
     by_price = policy.max_cost is not None or _prefer(policy) == "cheapest"
     return policy.allow_unknown_price or not by_price
 
@@ -472,7 +471,7 @@ def _survivors_among(
         except UnsupportedRequestError:
             continue
         cost = bounds(spec, resolved.request)
-        if not _affordable(cost, policy):
+        if not _affordable(None if cost is None else cost[1], policy):
             continue
         latency = facts.latency.get(spec.id, spec.latency.typical if spec.latency else None)
         survivors.append(
@@ -485,7 +484,6 @@ def _survivors_among(
                 resolved.mode,
                 resolved.request,
                 resolved.changes,
-                cost,
                 latency,
             )
         )
@@ -495,30 +493,30 @@ def _survivors_among(
 def _survivors_of_all(request: VideoRequest, policy: Policy, catalog: Catalog, facts: Facts) -> list[_Survivor]:
     """The same for a whole catalogue and no moving, through its indexes: thousands of offers in milliseconds."""
     offers, group_of, typical = catalog.offers, catalog.standing, catalog.typical_latency
-    positions, capped = catalog.positions, policy.max_cost is not None
+    positions = catalog.positions
     observed = {positions[offer]: seconds for offer, seconds in facts.latency.items() if offer in positions}
-    standings: dict[int, _Standing | None] = {}  # by group; None when it is refused
-    priced: dict[int, Callable[[int], Costing | None]] = {}  # by identity of the resolved request
-    totals: RateTotals = {}
+    standings: dict[int, _Standing] = {}  # of the groups that are not refused
+    among = 0
+    for group, modes in catalog.standing_masks.items():
+        if _refusal(offers[group], policy, facts) is None:
+            standings[group] = _standing(offers[group])
+            among |= modes
+    priced: dict[int, Callable[[int], int | None]] = {}  # by identity of the resolved request
+    cap = math.inf if policy.max_cost is None else int(policy.max_cost.scaleb(6))
+    unknown_is_fine = _affordable(None, policy)
     survivors = []
-    for position, mode, filled in catalog.index.resolving(request):
-        group = group_of[position]
-        if group not in standings:
-            refused = _refusal(offers[group], policy, facts) is not None
-            standings[group] = None if refused else _standing(offers[group])
-        standing = standings[group]
-        if standing is None:
-            continue
+    for position, mode, filled in catalog.index.resolving(request, among=among):
         if id(filled) not in priced:
-            priced[id(filled)] = catalog.prices.asking(filled, totals)
-        costing = priced[id(filled)](position)
-        cost, dollars = (None, math.inf) if costing is None else costing
-        if (cost is None or capped) and not _affordable(cost, policy):
+            priced[id(filled)] = catalog.prices.asking(filled)
+        micro = priced[id(filled)](position)
+        if not unknown_is_fine if micro is None else micro > cap:
             continue
+        dollars = math.inf if micro is None else micro / 1_000_000
         latency = observed.get(position, typical[position])
         seconds = _UNKNOWN_LATENCY if latency is None else latency
         spec = offers[position]
-        survivors.append(_Survivor(position, standing, dollars, seconds, spec, mode, filled, (), cost, latency))
+        standing = standings[group_of[position]]
+        survivors.append(_Survivor(position, standing, dollars, seconds, spec, mode, filled, (), latency))
     return survivors
 
 
@@ -536,13 +534,14 @@ def _ranking(policy: Policy, facts: Facts, wish: Mapping[str, int], survivors: S
     if prefer is None and wish:
         return lambda s: (s.standing.placeholder, wish[s.spec.id], *tail(s))
     if prefer == "cheapest":
-        return lambda s: (s.standing.placeholder, s.dollars, *tail(s))
+        # flat rather than with tail(): this is the key of the hottest ranking
+        return lambda s: (s.standing.placeholder, s.dollars, s.standing.reseller, s.place)
     if prefer == "fastest":
         return lambda s: (s.standing.placeholder, s.seconds, *tail(s))
     if prefer == "best":
         return lambda s: (s.standing.placeholder, -s.standing.quality, *tail(s))
 
-    dearest = max((s.dollars for s in survivors if s.cost is not None), default=0.0) or 1.0
+    dearest = max((s.dollars for s in survivors if s.dollars != math.inf), default=0.0) or 1.0
     slowest = max((s.seconds for s in survivors), default=0.0) or 1.0
     failure_rate = facts.failure_rate
     # Equal shares of price and quality, a smaller one of speed, and failures count against it in full.
@@ -551,7 +550,7 @@ def _ranking(policy: Policy, facts: Facts, wish: Mapping[str, int], survivors: S
 
     def balanced(s: _Survivor) -> tuple[Any, ...]:
         standing, dollars = s.standing, s.dollars
-        price = 0.4 if s.cost is None else dollars * per_dollar
+        price = 0.4 if dollars == math.inf else dollars * per_dollar
         score = price + of_quality[standing.quality] + s.seconds * per_second
         if failure_rate:
             score += failure_rate.get(s.spec.id, 0.0)
