@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vendor import Acme
 
+from vendor import Acme
 from videogen_core import Client, ConfigurationError, InvalidMediaError, ModelNotFoundError, RequestError, VideogenError
 
 NAN = math.nan

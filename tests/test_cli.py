@@ -104,8 +104,8 @@ def test_generate_in_a_pipe_prints_the_path_and_nothing_else(here: Path) -> None
     assert path.name.startswith("sandbox-vg-")
     assert path.read_bytes()[4:8] == b"ftyp"
     assert "\x1b" not in err
-    for word in ("queued", "144 kB" if False else "256x144", "free", "placeholder"):
-        assert word in err, err
+    for word in ("queued", "256x144", "free", "placeholder"):
+        assert word in err
 
 
 def test_generate_without_any_provider_says_so_and_what_to_set_up(run: Run, here: Path) -> None:
@@ -139,7 +139,18 @@ def test_the_prompt_comes_from_standard_input(here: Path) -> None:
 
 
 def test_every_option_reaches_the_library(run: Run, here: Path) -> None:
-    arguments = (*SHORT, "-a", "1:1", "--no-audio", "--seed", "7", "-n", "2", "--negative-prompt", "rain")
+    arguments: tuple[str, ...] = (
+        *SHORT,
+        "-a",
+        "1:1",
+        "--no-audio",
+        "--seed",
+        "7",
+        "-n",
+        "2",
+        "--negative-prompt",
+        "rain",
+    )
     arguments += ("--camera", "push in", "--camera", "tilt up", "-O", "sandbox.delay=0", "-O", 'sandbox.fail_at="poll"')
     arguments += ("--max-cost", "1.50", "--fit", "nearest", "--tag", "team=ads", "--tag", "run=1", "--no-fallback")
     arguments += ("--idempotency-key", "k1", "--fallback-on-policy", "--allow-unknown-price", "--prefer", "cheapest")
@@ -242,8 +253,8 @@ import time
 from videogen_core.cli.interrupts import interruptible, under_way
 with interruptible():
     under_way["vg-1"] = None
-    print("ready", flush=True)
     try:
+        print("ready", flush=True)
         time.sleep(30)
     except KeyboardInterrupt:
         print("stopping", flush=True)
@@ -471,21 +482,8 @@ def test_version_and_help(run: Run) -> None:
     assert re.fullmatch(r"videogen \d+\.\d+\S*\n", run("--version").out)
     assert run().code == 0
     assert run("-h").out == run().out
-    commands = [
-        "generate",
-        "submit",
-        "models",
-        "route",
-        "estimate",
-        "check",
-        "jobs",
-        "resume",
-        "cancel",
-        "plugins",
-        "doctor",
-        "config",
-    ]
-    for command in commands:
+    commands = ("generate", "submit", "models", "route", "estimate", "check", "jobs", "resume", "cancel", "plugins")
+    for command in (*commands, "doctor", "config"):
         assert command in run().out
         text = run(command, "--help").out
         assert "Example" in text

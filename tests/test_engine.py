@@ -9,8 +9,8 @@ from typing import Any
 
 import anyio
 import pytest
-from vendor import Acme, offer
 
+from vendor import Acme, offer
 from videogen_core import (
     AsyncClient,
     AsyncJob,
@@ -63,7 +63,7 @@ async def test_a_clip_is_made_verified_and_settled(tmp_path: Path, acme: Acme) -
     assert (result.provider, result.model, result.cost) == ("acme", "paper", Decimal("0.10"))
     assert (job.status, job.money, job.artifact) == ("succeeded", "settled", "stored")
     kinds = [event.type for event in seen]
-    assert kinds[:2] == ["submitting", "accepted"]
+    assert kinds[:3] == ["created", "submitting", "accepted"]
     assert kinds[-3:] == ["settled", "downloading", "stored"]
     assert len(acme.creates) == 1
 

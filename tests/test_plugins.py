@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vendor import Acme, offer
 
+from vendor import Acme, offer
 from videogen_core import Client, ModelNotFoundError, PluginError, Provider
 from videogen_core.plugins import GROUP, Plugins
 from videogen_core.registry import Registry
@@ -175,3 +175,21 @@ def test_listing_checking_and_routing_import_no_vendor_sdk_and_no_http(tmp_path:
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_an_offer_whose_provider_has_no_plugin_is_not_chosen(tmp_path: Path) -> None:
+    (tmp_path / "more.toml").write_text(
+        'source = "me"\nas_of = 2026-11-01\n[[models]]\nid = "ghost/paper"\n'
+        'modes = [{ tasks = ["text_to_video"], durations = [1] }]\nprices = [{ amount = 0.001 }]\n'
+    )
+    with Client(home=tmp_path / "home", plugins=[Acme(tmp_path)], catalog=tmp_path / "more.toml") as videogen:
+        route = videogen.route(model="paper")
+        assert route.chosen.offer == "acme/paper"
+        assert [(r.offer, r.reason) for r in route.rejected] == [("ghost/paper", "not_ready")]
+
+
+def test_a_provider_can_be_pinged(tmp_path: Path) -> None:
+    with Client(home=tmp_path / "home", plugins=[Acme(tmp_path)]) as videogen:
+        assert "no free check" in videogen.ping("acme")
+        with pytest.raises(PluginError):
+            videogen.ping("nobody")

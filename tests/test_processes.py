@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import signal
 import subprocess
@@ -13,8 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
-from vendor import Acme
 
+from vendor import Acme
 from videogen_core import Client, SubmissionUnknownError, VideogenError
 
 HERE = Path(__file__).parent

@@ -26,10 +26,10 @@ from videogen_core.provider import (
     Submission,
     SubmitCall,
 )
+from videogen_core.request import Task
 from videogen_core.sandbox.render import RenderSpec, render
 from videogen_core.spec import Defaults, Latency, Mode, ModelSpec, OptionSpec, Price
 from videogen_core.states import JobStatus
-from videogen_core.request import Task
 
 _ANYTHING = OptionSpec(type="object")
 

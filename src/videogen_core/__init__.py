@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         ajobs as ajobs,
         amax_duration as amax_duration,
         amodels as amodels,
+        aping as aping,
         aresume as aresume,
         aroute as aroute,
         asubmit as asubmit,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         jobs as jobs,
         max_duration as max_duration,
         models as models,
+        ping as ping,
         resume as resume,
         route as route,
         submit as submit,
@@ -74,6 +76,7 @@ if TYPE_CHECKING:
     )
     from .hookspecs import hookimpl as hookimpl
     from .images import prepare_image as prepare_image
+    from .planning import price_per_second as price_per_second
     from .pricing import Quote as Quote, QuoteLine as QuoteLine
     from .provider import (
         PLUGIN_API as PLUGIN_API,
@@ -139,6 +142,7 @@ _HOME = {
     "ajobs": "default",
     "amax_duration": "default",
     "amodels": "default",
+    "aping": "default",
     "aresume": "default",
     "aroute": "default",
     "asubmit": "default",
@@ -152,6 +156,7 @@ _HOME = {
     "jobs": "default",
     "max_duration": "default",
     "models": "default",
+    "ping": "default",
     "resume": "default",
     "route": "default",
     "submit": "default",
@@ -184,6 +189,7 @@ _HOME = {
     "VideogenError": "errors",
     "hookimpl": "hookspecs",
     "prepare_image": "images",
+    "price_per_second": "planning",
     "Quote": "pricing",
     "QuoteLine": "pricing",
     "Cancellation": "provider",

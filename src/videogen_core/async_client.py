@@ -16,7 +16,8 @@ from .arguments import ClipArgs, FilterArgs, GenerateArgs, RouteArgs, absolute_o
 from .capabilities import Violation
 from .engine import Clock, Engine
 from .engine.record import Listener, Recorder
-from .errors import RequestError, VideogenError
+from .engine.sessions import Sessions
+from .errors import PluginError, ProviderUnavailableError, RequestError, VideogenError
 from .handle import Handle
 from .pricing import Quote
 from .provider import Provider
@@ -243,6 +244,33 @@ class AsyncClient:
             RequestError: A filter is unknown or has a wrong value.
         """
         return await to_thread.run_sync(questions.models, self.workspace, filters)
+
+    async def ping(self, provider: str, *, timeout: float = 10.0) -> str:
+        """Check a provider's key and reachability at no cost; returns one line about it.
+
+        Args:
+            provider: Adapter id.
+            timeout: Seconds.
+
+        Raises:
+            ConfigurationError: Its plugin cannot be used, or its credentials are missing.
+            ProviderError: It refused the key, or could not be reached.
+        """
+        sessions = Sessions(self.settings, self.workspace.registry)
+        try:
+            with anyio.fail_after(seconds(timeout)):
+                return await sessions.get(provider).ping()
+        except TimeoutError as error:
+            raise ProviderUnavailableError(
+                f"{provider} did not answer within {timeout:g} s.", provider=provider
+            ) from error
+        except VideogenError:
+            raise
+        except Exception as error:
+            raise PluginError(f"The plugin {provider!r} broke: {type(error).__name__}: {error}.") from error
+        finally:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(1):
+                await sessions.close()
 
     # --- jobs
 

@@ -31,6 +31,7 @@ __all__ = [
     "ajobs",
     "amax_duration",
     "amodels",
+    "aping",
     "aresume",
     "aroute",
     "asubmit",
@@ -44,6 +45,7 @@ __all__ = [
     "jobs",
     "max_duration",
     "models",
+    "ping",
     "resume",
     "route",
     "submit",
@@ -121,6 +123,11 @@ def max_duration(
 def models(**filters: Unpack[FilterArgs]) -> list[ModelSpec]:
     """`Client.models` of the default client."""
     return default_client().models(**filters)
+
+
+def ping(provider: str, *, timeout: float = 10.0) -> str:
+    """`Client.ping` of the default client."""
+    return default_client().ping(provider, timeout=timeout)
 
 
 def job(job_id: str) -> Job:
@@ -206,6 +213,11 @@ async def amax_duration(
 async def amodels(**filters: Unpack[FilterArgs]) -> list[ModelSpec]:
     """`AsyncClient.models` of the default client."""
     return await _async().models(**filters)
+
+
+async def aping(provider: str, *, timeout: float = 10.0) -> str:
+    """`AsyncClient.ping` of the default client."""
+    return await _async().ping(provider, timeout=timeout)
 
 
 async def ajob(job_id: str) -> AsyncJob:

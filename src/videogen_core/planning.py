@@ -23,7 +23,7 @@ from .routing import Facts, Policy, Route, route
 from .settings import Settings
 from .spec import ModelSpec, Stage, Tier
 
-__all__ = ["Planner", "make_policy"]
+__all__ = ["Planner", "make_policy", "price_per_second"]
 
 _OBSERVE_EVERY = 5.0  # seconds; the past does not change faster than that
 _PREFER = ("cheapest", "fastest", "best", "balanced")
@@ -111,8 +111,8 @@ class Planner:
                 self._observed = (now, self._observe())
             return self._observed[1]
 
-    def facts(self) -> Facts:
-        """The state of the world that routing weighs."""
+    def facts(self, catalog: Catalog) -> Facts:
+        """The state of the world that routing weighs, for the offers of a catalogue."""
         seen, now = self.observations(), time.time()
         resting = {}
         for provider, outcomes in seen.outcomes.items():
@@ -121,7 +121,7 @@ class Planner:
                 resting[provider] = f"it keeps failing; it is tried again in {until - now:.0f} s"
         return Facts(
             today=self._today(),
-            not_ready=self.registry.not_ready(),
+            not_ready=self.registry.not_ready(catalog),
             resting=resting,
             latency=seen.latency,
             failure_rate=seen.failure_rate,
@@ -159,7 +159,8 @@ class Planner:
             ModelNotFoundError: A named model does not exist or is retired.
         """
         names = () if policy.placeholder else policy.models
-        return route(request, policy, self.catalog(names), self.facts(), hint=self._hint(policy.models))
+        catalog = self.catalog(names)
+        return route(request, policy, catalog, self.facts(catalog), hint=self._hint(policy.models))
 
     def _hint(self, names: Iterable[str]) -> str | None:
         return next((hint for name in names if (hint := self.registry.hint(name))), None)
@@ -224,7 +225,9 @@ class Planner:
                 hint=f"Installed: {', '.join(self.registry.plugins.names())}.",
             )
         wanted = VideoRequest.make(task=task, duration=duration, resolution=resolution, audio=audio)
-        not_ready = self.registry.not_ready() if ready is not None else {}
+        names = () if provider is None else (f"{provider}/",)
+        catalog = self.catalog(names)
+        not_ready = self.registry.not_ready(catalog) if ready is not None else {}
         tier = None if quality is None else Tier(_one_of("quality", quality, tuple(Tier)))
 
         def matches(spec: ModelSpec) -> bool:
@@ -237,8 +240,7 @@ class Planner:
                 and (ceiling is None or _affordable(spec, ceiling, wanted))
             )
 
-        names = () if provider is None else (f"{provider}/",)
-        offers = [spec for spec in self.catalog(names).offers if matches(spec)]
+        offers = [spec for spec in catalog.offers if matches(spec)]
         return sorted(offers, key=lambda spec: (spec.placeholder, spec.name, not spec.first_party, spec.id))
 
 

@@ -67,10 +67,16 @@ class Registry:
             catalog = catalog.merged(read_catalog(self.settings.inline_catalog, origin=origin), origin=origin)
         return catalog
 
-    def not_ready(self) -> dict[str, str]:
-        """Adapter id -> why it cannot be used now: broken, blocked, or without credentials."""
-        reasons = {}
-        for name in self.plugins.names():
+    def not_ready(self, catalog: Catalog | None = None) -> dict[str, str]:
+        """Adapter id -> why it cannot be used now: broken, blocked, without credentials, or named only in a catalogue.
+
+        Args:
+            catalog: Offers whose providers are looked at too: a user's file may name some that no plugin serves.
+        """
+        known = self.plugins.names()
+        named = {spec.provider for spec in catalog.offers} if catalog is not None else set()
+        reasons = dict.fromkeys(sorted(named - set(known)), "no plugin of that name is installed")
+        for name in known:
             reason = self.readiness(name)
             if reason is not None:
                 reasons[name] = reason

@@ -248,9 +248,9 @@ class Route:
             for spec in self._scope:
                 hint += f", or pass model={spec.name!r} for a placeholder clip" if spec.placeholder else ""
             hint += "."
-        first = "; ".join(f"{r.offer}: {r.message}" for r in serious[:3])
+        first = "; ".join(f"{r.offer}: {r.message.rstrip('.')}" for r in serious[:3])
         more = f" (and {len(serious) - 3} more)" if len(serious) > 3 else ""
-        return NoRouteError(f"No offer can take this request. {first}{more}", rejected=rejected, hint=hint)
+        return NoRouteError(f"No offer can take this request. {first}{more}.", rejected=rejected, hint=hint)
 
     def _unsupported(self, offers: set[str]) -> VideogenError:
         """Of the offers of the model that was named, the one that comes nearest says what is wrong."""

@@ -7,6 +7,7 @@ folder, ``config.toml`` in the user's configuration folder, defaults.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -114,6 +115,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         rows = []
         for name in _NAMES:
             value: Any = getattr(self, name)
+            if name == "ledger" and value and "@" in value:
+                value = re.sub(r"//[^@/]*@", "//…@", value)  # a password in a database address
             if name == "providers":
                 value = {key: sorted(table) for key, table in self.providers.items()}
             rows.append((name, "" if value is None else str(value), self.origin.get(name, "default")))

@@ -229,6 +229,20 @@ class Client:
         """
         return questions.models(self.workspace, filters)
 
+    def ping(self, provider: str, *, timeout: float = 10.0) -> str:
+        """Check a provider's key and reachability at no cost; returns one line about it.
+
+        Args:
+            provider: Adapter id.
+            timeout: Seconds.
+
+        Raises:
+            ConfigurationError: Its plugin cannot be used, or its credentials are missing.
+            ProviderError: It refused the key, or could not be reached.
+        """
+        answer: str = self._run("ping", provider, timeout=timeout)
+        return answer
+
     # --- jobs
 
     def job(self, job_id: str) -> Job:

@@ -35,8 +35,9 @@ class _Fill(BarColumn):
 class _Words(ProgressColumn):
     """Stage and percentage before the bar, time and name after it."""
 
-    def __init__(self, *, before: bool) -> None:
+    def __init__(self, rows: dict[str, TaskID], *, before: bool) -> None:
         super().__init__(table_column=Column(no_wrap=True))
+        self._rows = rows
         self._before = before
 
     def render(self, task: Task) -> Text:
@@ -44,7 +45,8 @@ class _Words(ProgressColumn):
         if self._before:
             percent = "    " if state.share is None else f"{state.share:4.0%}"
             return Text.assemble((f"{state.stage:<9}", "bold"), f" {percent}")
-        return Text.assemble((state.clock, "cyan"), f"  {state.offer or state.job_id}")
+        name = state.job_id if len(self._rows) > 1 or not state.offer else state.offer
+        return Text.assemble((state.clock, "cyan"), f"  {name}")
 
 
 def _state(task: Task) -> Progress:
@@ -57,17 +59,17 @@ class Bars:
     """A bar for each job, gone when all is done."""
 
     def __init__(self, screen: Screen) -> None:
+        self._rows: dict[str, TaskID] = {}
         self._bar = Bar(
-            _Words(before=True),
+            _Words(self._rows, before=True),
             _Fill(bar_width=None),
-            _Words(before=False),
+            _Words(self._rows, before=False),
             console=screen.err,
             transient=True,
             expand=True,
             refresh_per_second=8,
             redirect_stdout=False,
         )
-        self._rows: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
         self._bar.start()

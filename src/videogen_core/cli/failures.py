@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -75,21 +76,24 @@ def _print(screen: Screen, error: dict[str, Any]) -> None:
     if screen.json:
         screen.emit({"error": error})
         return
+    message, hint = str(error["message"]), str(error["hint"] or "")
+    job = str(error.get("job_id", ""))
+    about = {"hint": hint, "job": "" if job in message + hint else f"`videogen jobs {job}` shows it."}
     with suppress(OSError):  # standard error may be gone
         if screen.err.is_terminal:
-            _print_box(screen, error["message"], error["hint"])
+            _print_box(screen, message, filter(None, about.values()))
         else:
-            screen.err.print(f"error: {error['message']}", markup=False, soft_wrap=True)
-            if error["hint"]:
-                screen.err.print(f"hint: {error['hint']}", markup=False, soft_wrap=True)
+            for name, text in {"error": message, **about}.items():
+                if text:
+                    screen.err.print(f"{name}: {text}", markup=False, soft_wrap=True)
 
 
-def _print_box(screen: Screen, message: str, hint: str | None) -> None:
+def _print_box(screen: Screen, message: str, hints: Iterable[str]) -> None:
     from rich.panel import Panel
     from rich.text import Text
 
     body = Text(message)
-    if hint:
+    for hint in hints:
         body.append(f"\n{hint}", style="dim")
     screen.err.print(
         Panel(body, title="error", title_align="left", border_style="red", width=min(100, screen.err.width))

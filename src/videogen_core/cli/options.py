@@ -35,6 +35,7 @@ _Text, _Texts, _Whole, _Switch = str | None, list[str] | None, int | None, bool 
 
 def _option(name: str, kind: Any, *flags: str, panel: str, default: Any = None, **details: Any) -> Parameter:
     """One option; without flags it is called ``--name``."""
+    details.setdefault("show_default", False)
     if kind in (bool, _Switch):
         details["metavar"] = ""  # a switch takes no value, so there is none to name
     info = typer.Option(*(flags or ("--" + name.replace("_", "-"),)), rich_help_panel=panel, **details)
@@ -57,7 +58,7 @@ CLIP = (
     _clip("duration", _Text, "--duration", "-d", metavar="SECONDS", help="Length of the clip."),
     _clip("resolution", _Text, "--resolution", "-r", metavar="NAME", help="Such as 720p, 1080p, 4k."),
     _clip("aspect_ratio", _Text, "--aspect-ratio", "-a", metavar="W:H", help="Such as 16:9, 9:16, 1:1."),
-    _clip("audio", _Switch, "--audio/--no-audio", help="With sound, or silent.", show_default=False),
+    _clip("audio", _Switch, "--audio/--no-audio", help="With sound, or silent."),
     _clip("fps", _Text, metavar="NUMBER", help="Frames per second."),
     _clip("seed", _Whole, metavar="NUMBER", help="Random seed, where the model has one."),
     _clip("count", _Whole, "--count", "-n", metavar="NUMBER", help="How many clips."),

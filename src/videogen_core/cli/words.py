@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 
-from videogen_core import Media, ModelSpec, Span, Task, Video, VideoRequest, resolution_height
+from videogen_core import ModelSpec, Span, Task, Video, VideoRequest, resolution_height
 
 __all__ = [
     "age",
@@ -151,8 +150,8 @@ def _shown(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:g}"
-    if isinstance(value, Media):
-        return value.label
+    if isinstance(value, dict):  # options of providers
+        return ", ".join(f"{name}.{key}={item}" for name, table in value.items() for key, item in table.items())
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
@@ -166,11 +165,3 @@ def video_facts(video: Video) -> str:
         size(video.size),
     )
     return ", ".join(fact for fact in facts if fact is not None)
-
-
-def short_path(path: Path) -> str:
-    """A path relative to the current folder where it lies inside it."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except (ValueError, OSError):
-        return str(path)

@@ -138,6 +138,9 @@ class Engine:
             VideogenError: Why the job failed, or why it cannot be driven now.
         """
         log = Log(self.recorder, listener)
+        if job.version == 0:
+            log.note(job, "created", f"job {job.id} for {job.offer}")
+            await log.tell()
         with anyio.move_on_after(timeout) as scope:
             try:
                 job = await self._drive(job, log, until_accepted=until_accepted)

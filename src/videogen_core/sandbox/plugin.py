@@ -18,10 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import anyio
-import anyio.from_thread
-import anyio.to_thread
-
 from videogen_core import (
     AuthenticationError,
     Cancellation,
@@ -53,6 +49,8 @@ from videogen_core.capabilities import frame_size
 from videogen_core.spec import resolution_height
 
 if TYPE_CHECKING:
+    from anyio import CapacityLimiter
+
     from .render import RenderSpec
 
 __all__ = ["FAILURES", "SandboxProvider", "SandboxSession", "videogen_provider"]
@@ -87,7 +85,7 @@ class SandboxSession(Session):
 
     def __init__(self, clock: Clock = time.time) -> None:
         self._clock = clock
-        self._limiter: anyio.CapacityLimiter | None = None
+        self._limiter: CapacityLimiter | None = None
 
     async def prepare(self, call: SubmitCall) -> dict[str, Any]:
         """Shrink the images, and look at the source clip; empty when there are neither.
@@ -98,8 +96,10 @@ class SandboxSession(Session):
         files = [(name, await call.read(media)) for name, media in call.request.media()]
         if not files:
             return {}
+        from anyio import to_thread
+
         try:
-            return await anyio.to_thread.run_sync(_prepared, call.spec, call.request, files)
+            return await to_thread.run_sync(_prepared, call.spec, call.request, files)
         except ValueError as error:
             raise RejectedRequestError(
                 f"The sandbox cannot read an input: {error}.",
@@ -175,12 +175,14 @@ class SandboxSession(Session):
 
     async def _delivered(self, job: ProviderJob) -> Snapshot:
         """Render in worker threads, no more at once than there are cores."""
-        self._limiter = self._limiter or anyio.CapacityLimiter(os.cpu_count() or 1)
+        from anyio import CapacityLimiter, to_thread
+
+        self._limiter = self._limiter or CapacityLimiter(os.cpu_count() or 1)
         options, asked = job.handle["options"], job.request.count
         count = min(asked, options.get("outputs", asked))
         outputs = []
         for index in range(count):
-            clip = await anyio.to_thread.run_sync(_rendered, job, index, limiter=self._limiter)
+            clip = await to_thread.run_sync(_rendered, job, index, limiter=self._limiter)
             outputs.append(Output(data=clip, sha256=hashlib.sha256(clip).hexdigest(), size=len(clip)))
         return Snapshot(
             status=JobStatus.SUCCEEDED,
@@ -317,9 +319,11 @@ def _frame_size(spec: ModelSpec, request: VideoRequest, handle: dict[str, Any]) 
 
 def _rendered(job: ProviderJob, index: int) -> bytes:
     """One clip of a job; runs in a worker thread and stops when the poll is cancelled."""
+    from anyio.from_thread import check_cancelled
+
     from .render import render
 
-    return render(_render_spec(job, index), tick=anyio.from_thread.check_cancelled)
+    return render(_render_spec(job, index), tick=check_cancelled)
 
 
 def _render_spec(job: ProviderJob, index: int) -> RenderSpec:

@@ -1,0 +1,347 @@
+"""Every example of README.md and docs/ runs, and prints what the page says.
+
+How a fenced block is treated, by its language:
+
+- ``python``: run; the blocks of one page share one namespace. ``bash``: run by bash, with ``videogen`` on the path.
+- ``toml``, ``json``: must parse. ``text`` and the rest: only shown.
+- With ``title="name"`` a block is a file: it is written under that name instead of being run.
+
+A comment on the line above a block changes that: ``<!-- not run: reason -->``, ``<!-- exits 2 -->``, and for a ``text``
+or ``json`` block ``<!-- output -->`` or ``<!-- output with stderr -->``: what the block above it must have printed.
+
+All blocks of a page run in order, in one process, in a folder and with a VIDEOGEN_HOME of their own. After a change in
+what is printed, ``python tests/test_docs.py --update [PAGE...]`` writes the new output into the pages; read the diff.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import difflib
+import inspect
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NOT_RUN = {
+    "README.md": ["pip install . && videogen generate", "pip install nox && nox -s tests"],
+    "docs/index.md": ["pip install ."],
+    "docs/tutorial/first-clip.md": ["pip install ."],
+    "docs/how-to/provider.md": ["pip install -e ."],
+}
+SHOWN_HOME = "/home/you"  # stands for the folder that a page runs in
+
+_FENCE = re.compile(
+    r"(?:^[ ]*<!-- (?P<mark>[^\n]*?) -->\n\n?)?^(?P<indent>[ ]*)```(?P<language>\w+)(?P<info>[^\n]*)\n(?P<body>.*?)^(?P=indent)```$",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+@dataclass
+class Block:
+    """One fenced block of a page."""
+
+    language: str
+    body: str
+    mark: str
+    title: str
+    line: int
+    span: tuple[int, int]
+    indent: str
+    printed: str | None = field(default=None)
+
+    @property
+    def skipped(self) -> bool:
+        return self.mark.startswith("not run:")
+
+    @property
+    def runs(self) -> bool:
+        return self.language in ("python", "bash") and not self.skipped and not self.title
+
+    @property
+    def is_output(self) -> bool:
+        return self.mark.startswith("output")
+
+
+def blocks(text: str) -> list[Block]:
+    """The fenced blocks of a page, in order."""
+    found = []
+    for match in _FENCE.finditer(text):
+        indent, body = match["indent"], match["body"]
+        if indent:
+            body = "\n".join(line.removeprefix(indent) for line in body.split("\n"))
+        title = re.search(r'title="([^"]+)"', match["info"])
+        line = text.count("\n", 0, match.start("language")) + 1
+        found.append(
+            Block(
+                match["language"],
+                body,
+                match["mark"] or "",
+                title[1] if title else "",
+                line,
+                match.span("body"),
+                indent,
+            )
+        )
+    return found
+
+
+# --- what may differ between two runs ---------------------------------------------------------------------------
+
+_VARIES = [
+    (re.compile(r"\bvg-\d{8}-\d{6}-[0-9a-f]{10}"), "JOB"),
+    (re.compile(r"\bsb-(create-)?[0-9a-f]{32}"), "PROVIDER-JOB"),
+    (re.compile(r"\b[0-9a-f]{32,64}\b"), "HASH"),
+    (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z"), "MOMENT"),
+    (re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"), "MOMENT"),
+    (re.compile(r"\b\d\d:\d\d:\d\d\b"), "TIME"),
+    (re.compile(r"\b\d+ (s|min) ago"), "AGO"),
+    (re.compile(r"\b\d+(\.\d+)? (kB|MB|B)\b"), "SIZE"),
+    (re.compile(r'"(size|seq)": \d+'), r'"\1": N'),
+    (re.compile(r"(?<=in |s, |g, |e, |d, )\d+(\.\d+)? s\b(?!,? \d)"), "N s"),  # elapsed
+    (re.compile(r"(?<=free  )\s*\d+(\.\d+)? s\b"), "N s"),  # took
+    (re.compile(r"(sandbox/sandbox +\$0\.00 +)\d+ s"), r"\1N s"),  # latency, observed
+    (re.compile(r'"latency": [\d.]+'), '"latency": N'),
+    (re.compile(r'"score": "[\d.]+"'), '"score": N'),
+    (re.compile(r"(N s +economy +)[\d.]+"), r"\1N"),
+]
+
+
+def normal(text: str) -> list[str]:
+    """Lines without what varies, and without the width of columns."""
+    for pattern, word in _VARIES:
+        text = pattern.sub(word, text)
+    return [" ".join(line.split()) for line in text.strip().splitlines()]
+
+
+# --- running a page, in a process of its own --------------------------------------------------------------------
+
+
+class Failure(Exception):
+    """An example does not do what the page says."""
+
+
+def run_page(path: Path, folder: Path) -> list[Block]:
+    """Run every block of a page in ``folder``; the blocks come back with what they printed.
+
+    Raises:
+        Failure: A block failed, or left with another exit code than the page says.
+    """
+    shutil.copytree(ROOT / "docs" / "examples", folder / "docs" / "examples")
+    os.chdir(folder)
+    sys.path.insert(0, str(folder))
+    page = blocks(path.read_text(encoding="utf-8"))
+    names: dict[str, object] = {"__name__": "__main__"}
+    for block, after in zip(page, [*page[1:], None], strict=True):
+        if block.title and not block.is_output:
+            target = folder / block.title
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(block.body, encoding="utf-8")
+        elif block.runs:
+            both = after is not None and after.mark == "output with stderr"
+            try:
+                run = _run_python if block.language == "python" else _run_bash
+                printed = run(block, names, both)
+            except (Exception, SystemExit) as error:
+                said = "".join(traceback.format_exception(error)) if not isinstance(error, Failure) else str(error)
+                raise Failure(f"{path.name}, line {block.line}:\n{block.body}\n{said}") from error
+            block.printed = printed.replace(str(folder), SHOWN_HOME)
+    return page
+
+
+def _run_python(block: Block, names: dict[str, object], both: bool) -> str:
+    code = compile(block.body, f"<line {block.line}>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        answer = eval(code, names)
+        if inspect.isawaitable(answer):
+            import asyncio
+
+            async def wait() -> None:
+                await answer
+
+            asyncio.run(wait())
+    return printed.getvalue()
+
+
+def _run_bash(block: Block, names: dict[str, object], both: bool) -> str:
+    expected = int(block.mark.removeprefix("exits ")) if block.mark.startswith("exits ") else 0
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", block.body],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT if both else subprocess.PIPE,
+        text=True,
+        timeout=120,
+    )
+    if done.returncode != expected:
+        raise Failure(f"exit code {done.returncode}, not {expected}\n{done.stdout}\n{done.stderr or ''}")
+    return done.stdout
+
+
+def outputs(page: list[Block]) -> Iterator[tuple[Block, str]]:
+    """Each block that shows output, with what the block above it printed."""
+    for before, block in zip(page, page[1:], strict=False):
+        if block.is_output:
+            if before.printed is None:
+                raise Failure(f"line {block.line}: the block above it does not run")
+            yield block, before.printed
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The environment that a page runs with: nothing of this machine's user but the path."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("VIDEOGEN_", "PYTEST_", "COV_"))}
+    scripts = str(Path(sys.executable).parent)
+    return {
+        **kept,
+        "PATH": f"{scripts}{os.pathsep}{kept.get('PATH', '')}",
+        "VIDEOGEN_HOME": str(folder / ".home"),
+        "VIDEOGEN_CONFIG_DIR": str(folder / ".config"),
+        "NO_COLOR": "1",
+        "PYTHONIOENCODING": "utf-8",
+    }
+
+
+def main(arguments: list[str]) -> int:
+    """``--check FOLDER PAGE`` runs one page and compares; ``--update [PAGE...]`` writes its output into it."""
+    if arguments[0] == "--check":
+        path, folder = Path(arguments[2]), Path(arguments[1])
+        for block, printed in outputs(run_page(path, folder)):
+            shown, real = normal(block.body), normal(printed)
+            if shown != real:
+                diff = "\n".join(difflib.unified_diff(shown, real, "the page", "the example", lineterm=""))
+                raise Failure(f"{path.name}, line {block.line}: the output differs\n{diff}\n\nin full:\n{printed}")
+        return 0
+    if arguments[0] == "--run":
+        path, folder = Path(arguments[2]), Path(arguments[1])
+        page = run_page(path, folder)
+        print(json.dumps([[block.span, block.indent, printed] for block, printed in outputs(page)]))
+        return 0
+    chosen = [Path(argument).resolve() for argument in arguments[1:]] or PAGES
+    for path in chosen:
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(_in_process("--run", path))
+        for (start, end), indent, printed in reversed(found):
+            body = "".join(f"{indent}{line}".rstrip() + "\n" for line in printed.strip("\n").splitlines())
+            if normal(body) != normal(text[start:end]):
+                text = text[:start] + body + text[end:]
+        path.write_text(text, encoding="utf-8")
+    return 0
+
+
+def _in_process(mode: str, path: Path) -> str:
+    with tempfile.TemporaryDirectory(prefix="page-") as name:
+        folder = Path(name).resolve()
+        done = subprocess.run(
+            [sys.executable, __file__, mode, str(folder), str(path)],
+            env=environment(folder),
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+    if done.returncode:
+        raise Failure(done.stderr[-6000:])
+    return done.stdout
+
+
+# --- tests ------------------------------------------------------------------------------------------------------
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+_WITH_EXAMPLES = [page for page in PAGES if any(block.runs for block in blocks(page.read_text(encoding="utf-8")))]
+
+
+@pytest.mark.parametrize("path", _WITH_EXAMPLES, ids=_name)
+def test_examples_run_and_print_what_the_page_says(path: Path) -> None:
+    try:
+        _in_process("--check", path)
+    except Failure as failure:
+        pytest.fail(str(failure), pytrace=False)
+
+
+def test_only_what_installs_is_not_run() -> None:
+    skipped = {
+        _name(path): [block.body.splitlines()[0] for block in blocks(path.read_text(encoding="utf-8")) if block.skipped]
+        for path in PAGES
+    }
+    skipped = {name: lines for name, lines in skipped.items() if lines}
+    assert skipped.keys() == NOT_RUN.keys()
+    for name, lines in skipped.items():
+        assert len(lines) == len(NOT_RUN[name])
+        assert all(line.startswith(known) for line, known in zip(lines, NOT_RUN[name], strict=True)), name
+
+
+@pytest.mark.parametrize("path", PAGES, ids=_name)
+def test_data_blocks_parse(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    found = blocks(text)
+    assert len(found) == len(re.findall(r"^ *```\w", text, re.MULTILINE)), "a fence is not closed"
+    for block in found:
+        assert block.language in ("python", "bash", "toml", "json", "text"), f"line {block.line}: {block.language}"
+        if block.language == "toml":
+            tomllib.loads(block.body)
+        elif block.language == "json":
+            json.loads(block.body)
+
+
+_LINK = re.compile(r"\]\(<?([^)\s>]+)>?\)|(?:src|href)=\"([^\"]+)\"")
+
+
+@pytest.mark.parametrize("path", PAGES, ids=_name)
+def test_links_lead_somewhere(path: Path) -> None:
+    text = re.sub(r"^ *```.*?^ *```$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for match in _LINK.finditer(text):
+        target, _, anchor = (match[1] or match[2]).partition("#")
+        if re.match(r"[a-z]+:", target):
+            continue
+        linked = (path.parent / target).resolve() if target else path
+        assert linked.exists(), f"{match[0]} leads nowhere"
+        if anchor and linked.suffix == ".md":
+            assert anchor in _anchors(linked), f"{match[0]}: no such heading"
+
+
+def _anchors(path: Path) -> set[str]:
+    """What can be linked to: headings as they become ids, and the names that the reference documents."""
+    text = path.read_text(encoding="utf-8")
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    slugs = {re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", heading).strip().lower()) for heading in headings}
+    return slugs | set(re.findall(r"^::: (\S+)$", text, re.MULTILINE))
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    listed = set(re.findall(r"([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE))
+    assert listed == {path.relative_to(ROOT / "docs").as_posix() for path in PAGES[1:]}
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    import videogen
+
+    text = (ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
+    documented = {name.rpartition(".")[2] for name in re.findall(r"^::: (\S+)$", text, re.MULTILINE)}
+    errors = (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
+    documented |= {name for name in videogen.__all__ if name.endswith("Error") and f"`{name}`" in errors}
+    assert set(videogen.__all__) - documented == {"__version__"}
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except Failure as failure:
+        sys.exit(str(failure))
