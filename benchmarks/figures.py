@@ -47,9 +47,11 @@ class Figure:
 
 
 def machine() -> str:
-    """What it was measured on, without naming the machine."""
+    """What it was measured on, without naming the machine; the loop tells a slow or busy one from a slow library."""
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    return f"{platform.python_implementation()} {platform.python_version()}, {os.cpu_count()} cores{load}"
+    loop = 1000 * median_call(lambda: sum(number * number for number in range(500_000)), repeat=5)
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"{python}, {os.cpu_count()} cores{load}, half a million turns of a loop in {loop:.0f} ms"
 
 
 def interpreter_times(programs: Sequence[str], home: Path, *, repeat: int) -> list[float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
 from pathlib import Path
 
 import pytest
@@ -22,14 +22,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    import os
-
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("VIDEOGEN_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("VIDEOGEN_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("VIDEOGEN_CONFIG_DIR", str(tmp_path / "config"))
-    yield
 
 
 @pytest.fixture(params=["asyncio", "trio"])

@@ -405,7 +405,7 @@ async def test_inputs_in_memory_are_kept_for_another_process(tmp_path: Path, acm
         image = job.record.request.image
         assert image is not None
         assert image.data is None
-        assert Path(image.path or "").read_bytes() == buffer.getvalue()
+        assert await anyio.Path(image.path or "").read_bytes() == buffer.getvalue()
         assert json.loads(json.dumps(job.to_dict()))["request"]["image"] == image.path
         assert (await job.wait()).path is not None
 

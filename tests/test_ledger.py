@@ -163,8 +163,7 @@ def test_a_truncated_ledger_is_refused(ledger: SqliteLedger, tmp_path: Path) -> 
     path = tmp_path / "deep" / "ledger.db"
     os.truncate(path, path.stat().st_size // 2)
     with pytest.raises(LedgerError):
-        again = SqliteLedger(str(path))
-        again.jobs(limit=None)
+        SqliteLedger(str(path)).jobs(limit=None)
 
 
 def test_a_newer_ledger_is_refused(ledger: SqliteLedger, tmp_path: Path) -> None:

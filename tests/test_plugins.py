@@ -87,7 +87,7 @@ def test_two_plugins_of_one_name_are_both_refused(folder: Path) -> None:
     twins = [entry_point(folder, "veo", GOOD, "videogen-veo"), entry_point(folder, "veo", GOOD, "evil-veo")]
     for order in (twins, twins[::-1]):
         plugins = Plugins(entry_points=order)
-        with pytest.raises(PluginError, match="videogen-veo.*evil-veo|evil-veo.*videogen-veo"):
+        with pytest.raises(PluginError, match=r"videogen-veo.*evil-veo|evil-veo.*videogen-veo"):
             plugins.provider("veo")
     assert Plugins(entry_points=[twins[0], twins[0]]).provider("veo"), "the same one seen twice is one"
 

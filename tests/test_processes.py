@@ -43,7 +43,8 @@ acme = Acme(here / "vendor", concurrency=20)
 videogen = Client(home=here / "home", plugins=[acme])
 print("ready", flush=True)
 def make(n):
-    videogen.generate(f"boat {n}", model="paper", options={"acme": {"script": {"polls": 4, "every": 0.03, "slow": 0.01}}})
+    plan = {"acme": {"script": {"polls": 4, "every": 0.03, "slow": 0.01}}}
+    videogen.generate(f"boat {n}", model="paper", options=plan)
 threads = [threading.Thread(target=make, args=(n,)) for n in range(6)]
 for t in threads: t.start()
 for t in threads: t.join()
@@ -164,7 +165,8 @@ def test_a_forked_child_makes_its_own_clip(tmp_path: Path) -> None:
             code = 0 if videogen.generate("child", model="paper").path.exists() else 1
             os._exit(code)
         _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), videogen.generate("after", model="paper").path.exists(), len(videogen.jobs()))
+        after = videogen.generate("after", model="paper").path.exists()
+        print(os.waitstatus_to_exitcode(status), after, len(videogen.jobs()))
         """,
     )
     out, err = finish(process)
@@ -229,7 +231,7 @@ def test_errors_in_another_process_are_the_same_errors(tmp_path: Path) -> None:
         job = videogen.submit("boat", model="paper", options=plan)
         with pytest.raises(VideogenError) as first:
             job.wait()
-    with Client(home=tmp_path / "home", plugins=[Acme(tmp_path / "vendor")]) as videogen:
-        with pytest.raises(VideogenError) as second:
-            videogen.job(job.id).wait()
+    again = Client(home=tmp_path / "home", plugins=[Acme(tmp_path / "vendor")])
+    with again as videogen, pytest.raises(VideogenError) as second:
+        videogen.job(job.id).wait()
     assert first.value.to_dict() == second.value.to_dict()
