@@ -12,8 +12,8 @@ from rich.text import Text
 
 from videogen_core import Event
 
-from .progress import REMARKS, Progress
 from .screen import Screen
+from .stages import REMARKS, Progress
 
 __all__ = ["Bars"]
 

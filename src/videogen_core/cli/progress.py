@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -13,61 +12,13 @@ from videogen_core import Client, Event, Job, VideogenError
 
 from .interrupts import under_way
 from .screen import Screen
-from .words import clock, seconds
+from .stages import STAGES, Progress
+from .words import seconds
 
-__all__ = ["REMARKS", "Follower", "Progress", "following"]
+__all__ = ["Follower", "following"]
 
-_STAGES = {
-    "submitting": "asking",
-    "accepted": "queued",
-    "retrying": "waiting",
-    "fallback": "asking",
-    "settled": "made",
-    "downloading": "storing",
-    "stored": "stored",
-}
-REMARKS = {"retrying", "fallback", "warning", "rejected", "unknown", "resumed", "cancelled"}
-"""Types of events whose message is worth keeping."""
 _NEWS = 0.1  # of progress, worth a line
 _SILENCE = 30.0  # seconds, after which a line says that it still goes on
-
-
-@dataclass
-class Progress:
-    """How far one job is.
-
-    Attributes:
-        job_id: The job.
-        offer: Who works on it, once known.
-        stage: One word.
-        share: 0 to 1, where the provider says.
-        expected: Seconds that the offer usually takes.
-        since: When it began, on the monotonic clock.
-    """
-
-    job_id: str
-    offer: str = ""
-    stage: str = "asking"
-    share: float | None = None
-    expected: float | None = None
-    since: float = field(default_factory=time.monotonic)
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since it began."""
-        return time.monotonic() - self.since
-
-    @property
-    def guess(self) -> float | None:
-        """How much of the bar to fill: what the provider says, else what the clock suggests; None = no idea."""
-        if self.share is not None and (self.share > 0 or not self.expected):
-            return self.share
-        return min(self.elapsed / self.expected, 0.95) if self.expected else None
-
-    @property
-    def clock(self) -> str:
-        """Elapsed and expected time."""
-        return clock(self.elapsed) + (f", usually {clock(max(self.expected, 1))}" if self.expected else "")
 
 
 class View(Protocol):
@@ -100,7 +51,7 @@ class Follower:
         offer = event.data.get("offer")
         if isinstance(offer, str) and offer != progress.offer:
             progress.offer, progress.expected = offer, self._expected(offer)
-        progress.stage = _STAGES.get(event.type, event.status.value)
+        progress.stage = STAGES.get(event.type, event.status.value)
         progress.share = event.progress
         if self._view is not None:
             with suppress(OSError):  # nobody is watching any more; the job goes on

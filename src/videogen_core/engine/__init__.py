@@ -139,7 +139,7 @@ class Engine:
         """
         log = Log(self.recorder, listener)
         if job.version == 0:
-            log.note(job, "created", f"job {job.id} for {job.offer}")
+            log.note(job, "created", f"for {job.offer}")
             await log.tell()
         with anyio.move_on_after(timeout) as scope:
             try:

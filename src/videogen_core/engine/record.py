@@ -56,7 +56,7 @@ class Recorder:
 
     async def create(self, job: JobRecord) -> JobRecord:
         """Store a new job; an existing one with the same idempotency key comes back instead."""
-        event = self.event(job, "created", f"job {job.id} for {job.chain[0]}")
+        event = self.event(job, "created", f"for {job.chain[0]}")
         return await self.run(self.ledger.create, job, event)
 
     async def write(

@@ -51,7 +51,7 @@ from videogen_core.spec import resolution_height
 if TYPE_CHECKING:
     from anyio import CapacityLimiter
 
-    from .render import RenderSpec
+    from .clip import RenderSpec
 
 __all__ = ["FAILURES", "SandboxProvider", "SandboxSession", "videogen_provider"]
 
@@ -327,7 +327,7 @@ def _rendered(job: ProviderJob, index: int) -> bytes:
 
 
 def _render_spec(job: ProviderJob, index: int) -> RenderSpec:
-    from .render import RenderSpec
+    from .clip import RenderSpec
 
     request, handle = job.request, job.handle
     width, height = _frame_size(job.spec, request, handle)

@@ -6,20 +6,19 @@ and encoded one at a time: a long clip needs no more memory than its file.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import math
 import threading
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import av
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
 
+from .clip import RenderSpec
 from .scene import frames
 
 if TYPE_CHECKING:
@@ -28,68 +27,12 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
     from PIL import Image
 
-__all__ = ["MARK", "TITLE", "RenderSpec", "render"]
-
-MARK = "PLACEHOLDER · videogen sandbox"
-TITLE = "videogen sandbox placeholder"
+__all__ = ["RenderSpec", "render"]
 
 _SAMPLE_RATE = 48_000
 _MEMO_BYTES = 64 * 2**20
 _NOTES = (220.0, 246.94, 277.18, 329.63, 369.99, 440.0)
 """Hz; one of a pentatonic scale, so that clips played together do not clash."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RenderSpec:
-    """A placeholder clip.
-
-    Attributes:
-        prompt: Shown in the picture.
-        width: Pixels, even.
-        height: Pixels, even.
-        fps: Frames per second.
-        duration: Seconds; rounded to whole frames, at least one.
-        audio: Whether a tone is heard.
-        seed: Picks colours, hills and the tone's pitch.
-        first_frame: Image file shown whole in the first frame.
-        last_frame: Image file shown whole in the last frame.
-        references: Image files shown as thumbnails.
-        source: Clip whose frames are shown instead of a landscape.
-        camera: Neutral camera moves.
-        captions: Lines in small letters under the prompt.
-        mark: Shown in every frame.
-        title: In the file's metadata.
-    """
-
-    prompt: str = ""
-    width: int
-    height: int
-    fps: float
-    duration: float
-    audio: bool = False
-    seed: int = 0
-    first_frame: bytes | None = None
-    last_frame: bytes | None = None
-    references: tuple[bytes, ...] = ()
-    source: bytes | None = None
-    camera: tuple[str, ...] = ()
-    captions: tuple[str, ...] = ()
-    mark: str = MARK
-    title: str = TITLE
-
-    @property
-    def frame_count(self) -> int:
-        """Frames in the clip."""
-        return max(1, round(self.duration * self.fps))
-
-    def digest(self) -> bytes:
-        """A sha256 over all of it."""
-        whole = hashlib.sha256()
-        for field in fields(self):
-            value = getattr(self, field.name)
-            part = value if isinstance(value, bytes) else repr(value).encode()
-            whole.update(f"{field.name}:{type(value).__name__}:{len(part)}:".encode() + part)
-        return whole.digest()
 
 
 class _Memo:

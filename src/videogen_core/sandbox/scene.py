@@ -13,14 +13,11 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from PIL import Image, ImageChops, ImageDraw, ImageFont, ImageOps
 
+from .clip import RenderSpec
 from .inputs import clip_frames, open_picture
-
-if TYPE_CHECKING:
-    from .render import RenderSpec
 
 __all__ = ["drawable", "frames"]
 

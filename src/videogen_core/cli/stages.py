@@ -1,0 +1,60 @@
+"""How far a job is, in the words that the command line shows."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from .words import clock
+
+__all__ = ["REMARKS", "STAGES", "Progress"]
+
+STAGES = {
+    "submitting": "asking",
+    "accepted": "queued",
+    "retrying": "waiting",
+    "fallback": "asking",
+    "settled": "made",
+    "downloading": "storing",
+    "stored": "stored",
+}
+REMARKS = {"retrying", "fallback", "warning", "rejected", "unknown", "resumed", "cancelled"}
+"""Types of events whose message is worth keeping."""
+
+
+@dataclass
+class Progress:
+    """How far one job is.
+
+    Attributes:
+        job_id: The job.
+        offer: Who works on it, once known.
+        stage: One word.
+        share: 0 to 1, where the provider says.
+        expected: Seconds that the offer usually takes.
+        since: When it began, on the monotonic clock.
+    """
+
+    job_id: str
+    offer: str = ""
+    stage: str = "asking"
+    share: float | None = None
+    expected: float | None = None
+    since: float = field(default_factory=time.monotonic)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self.since
+
+    @property
+    def guess(self) -> float | None:
+        """How much of the bar to fill: what the provider says, else what the clock suggests; None = no idea."""
+        if self.share is not None and (self.share > 0 or not self.expected):
+            return self.share
+        return min(self.elapsed / self.expected, 0.95) if self.expected else None
+
+    @property
+    def clock(self) -> str:
+        """Elapsed and expected time."""
+        return clock(self.elapsed) + (f", usually {clock(max(self.expected, 1))}" if self.expected else "")
