@@ -31,7 +31,7 @@ import tomllib
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from pathlib import Path
 
 import pytest
@@ -47,7 +47,8 @@ NOT_RUN = {
 SHOWN_HOME = "/home/you"  # stands for the folder that a page runs in
 
 _FENCE = re.compile(
-    r"(?:^[ ]*<!-- (?P<mark>[^\n]*?) -->\n\n?)?^(?P<indent>[ ]*)```(?P<language>\w+)(?P<info>[^\n]*)\n(?P<body>.*?)^(?P=indent)```$",
+    r"(?:^[ ]*<!-- (?P<mark>[^\n]*?) -->\n\n?)?"
+    r"^(?P<indent>[ ]*)```(?P<language>\w+)(?P<info>[^\n]*)\n(?P<body>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -132,7 +133,7 @@ def normal(text: str) -> list[str]:
 # --- running a page, in a process of its own --------------------------------------------------------------------
 
 
-class Failure(Exception):
+class ExampleError(Exception):
     """An example does not do what the page says."""
 
 
@@ -140,7 +141,7 @@ def run_page(path: Path, folder: Path) -> list[Block]:
     """Run every block of a page in ``folder``; the blocks come back with what they printed.
 
     Raises:
-        Failure: A block failed, or left with another exit code than the page says.
+        ExampleError: A block failed, or left with another exit code than the page says.
     """
     shutil.copytree(ROOT / "docs" / "examples", folder / "docs" / "examples")
     os.chdir(folder)
@@ -158,8 +159,8 @@ def run_page(path: Path, folder: Path) -> list[Block]:
                 run = _run_python if block.language == "python" else _run_bash
                 printed = run(block, names, both)
             except (Exception, SystemExit) as error:
-                said = "".join(traceback.format_exception(error)) if not isinstance(error, Failure) else str(error)
-                raise Failure(f"{path.name}, line {block.line}:\n{block.body}\n{said}") from error
+                said = "".join(traceback.format_exception(error)) if not isinstance(error, ExampleError) else str(error)
+                raise ExampleError(f"{path.name}, line {block.line}:\n{block.body}\n{said}") from error
             block.printed = printed.replace(str(folder), SHOWN_HOME)
     return page
 
@@ -190,22 +191,23 @@ def _run_bash(block: Block, names: dict[str, object], both: bool) -> str:
         timeout=120,
     )
     if done.returncode != expected:
-        raise Failure(f"exit code {done.returncode}, not {expected}\n{done.stdout}\n{done.stderr or ''}")
+        raise ExampleError(f"exit code {done.returncode}, not {expected}\n{done.stdout}\n{done.stderr or ''}")
     return done.stdout
 
 
 def outputs(page: list[Block]) -> Iterator[tuple[Block, str]]:
     """Each block that shows output, with what the block above it printed."""
-    for before, block in zip(page, page[1:], strict=False):
+    for before, block in pairwise(page):
         if block.is_output:
             if before.printed is None:
-                raise Failure(f"line {block.line}: the block above it does not run")
+                raise ExampleError(f"line {block.line}: the block above it does not run")
             yield block, before.printed
 
 
 def environment(folder: Path) -> dict[str, str]:
     """The environment that a page runs with: nothing of this machine's user but the path."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("VIDEOGEN_", "PYTEST_", "COV_"))}
+    ours = ("VIDEOGEN_", "PYTEST_", "COV_", "COLUMNS", "LINES", "FORCE_COLOR")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     scripts = str(Path(sys.executable).parent)
     return {
         **kept,
@@ -225,12 +227,12 @@ def main(arguments: list[str]) -> int:
             shown, real = normal(block.body), normal(printed)
             if shown != real:
                 diff = "\n".join(difflib.unified_diff(shown, real, "the page", "the example", lineterm=""))
-                raise Failure(f"{path.name}, line {block.line}: the output differs\n{diff}\n\nin full:\n{printed}")
+                raise ExampleError(f"{path.name}, line {block.line}: the output differs\n{diff}\n\nin full:\n{printed}")
         return 0
     if arguments[0] == "--run":
         path, folder = Path(arguments[2]), Path(arguments[1])
         page = run_page(path, folder)
-        print(json.dumps([[block.span, block.indent, printed] for block, printed in outputs(page)]))
+        json.dump([[block.span, block.indent, printed] for block, printed in outputs(page)], sys.stdout)
         return 0
     chosen = [Path(argument).resolve() for argument in arguments[1:]] or PAGES
     for path in chosen:
@@ -255,7 +257,7 @@ def _in_process(mode: str, path: Path) -> str:
             timeout=300,
         )
     if done.returncode:
-        raise Failure(done.stderr[-6000:])
+        raise ExampleError(done.stderr[-6000:])
     return done.stdout
 
 
@@ -273,7 +275,7 @@ _WITH_EXAMPLES = [page for page in PAGES if any(block.runs for block in blocks(p
 def test_examples_run_and_print_what_the_page_says(path: Path) -> None:
     try:
         _in_process("--check", path)
-    except Failure as failure:
+    except ExampleError as failure:
         pytest.fail(str(failure), pytrace=False)
 
 
@@ -368,5 +370,5 @@ def test_the_configuration_page_has_every_setting() -> None:
 if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
-    except Failure as failure:
+    except ExampleError as failure:
         sys.exit(str(failure))

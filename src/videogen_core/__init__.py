@@ -122,6 +122,8 @@ if TYPE_CHECKING:
     )
     from .sync_client import Client as Client, Job as Job
 
+    __version__: str
+
 _HOME = {
     "ChoiceArgs": "arguments",
     "ClipArgs": "arguments",
@@ -238,22 +240,21 @@ _HOME = {
     "Job": "sync_client",
 }
 
-__all__ = ["__version__", *sorted(_HOME)]
+if not TYPE_CHECKING:  # a type checker reads the imports above, and reports a name that is not there
+    __all__ = ["__version__", *sorted(_HOME)]
 
+    def __getattr__(name: str) -> object:
+        if name == "__version__":
+            from importlib.metadata import version
 
-def __getattr__(name: str) -> object:
-    if name == "__version__":
-        from importlib.metadata import version
+            return version("videogen-core")
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
 
-        return version("videogen-core")
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+        value: object = getattr(import_module(f".{_HOME[name]}", __name__), name)
+        globals()[name] = value
+        return value
 
-    value: object = getattr(import_module(f".{_HOME[name]}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+    def __dir__() -> list[str]:
+        return list(__all__)
