@@ -36,6 +36,8 @@ from pathlib import Path
 
 import pytest
 
+from videogen_core.catalog import parse_catalog
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NOT_RUN = {
@@ -298,7 +300,9 @@ def test_data_blocks_parse(path: Path) -> None:
     assert len(found) == len(re.findall(r"^ *```\w", text, re.MULTILINE)), "a fence is not closed"
     for block in found:
         assert block.language in ("python", "bash", "toml", "json", "text"), f"line {block.line}: {block.language}"
-        if block.language == "toml":
+        if block.language == "toml" and "[[models]]" in block.body:
+            parse_catalog(block.body, origin=f"line {block.line}")
+        elif block.language == "toml":
             tomllib.loads(block.body)
         elif block.language == "json":
             json.loads(block.body)
@@ -335,12 +339,12 @@ def test_every_page_is_in_the_navigation() -> None:
 
 
 def test_every_public_name_is_in_the_reference() -> None:
-    import videogen
+    import videogen_core
 
     text = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs" / "reference").glob("*.md")))
     documented = {name.rpartition(".")[2] for name in re.findall(r"^::: (\S+)$", text, re.MULTILINE)}
     documented |= set(re.findall(r"`(\w+)`", text))
-    assert set(videogen.__all__) - documented == {"__version__"}
+    assert set(videogen_core.__all__) - documented == {"__version__"}
 
 
 def test_the_command_line_page_has_every_command_and_option() -> None:
