@@ -21,8 +21,9 @@ LAYERS: dict[str, dict[str, str]] = {
         "errors": "",
         "request": "errors",
         "spec": "errors request",
-        "capabilities": "errors request spec",
-        "matching": "capabilities request spec",
+        "limits": "request spec",
+        "capabilities": "errors request spec limits",
+        "matching": "capabilities limits request spec",
         "pricing": "errors request spec capabilities",
         "catalog": "errors spec matching pricing",
         "retry": "",
@@ -40,7 +41,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "transport": "errors retry _guard",
         "plugins": "errors spec provider hookspecs",
         "registry": "errors catalog provider settings plugins",
-        "ledger": "errors retry states",
+        "ledger": "errors request retry states",
         "containers": "",
         "probing": "errors states containers",
         "media": "errors request containers probing",
@@ -50,17 +51,18 @@ LAYERS: dict[str, dict[str, str]] = {
         "downloads": "errors retry states provider transport partials",
     },
     "orchestration": {
-        "planning": "errors request spec capabilities pricing catalog retry routing settings registry ledger media",
+        "planning": "errors request spec limits capabilities pricing catalog retry routing settings registry ledger "
+        "media",
         "engine": "errors request spec capabilities pricing retry states routing delivery provider settings transport "
         "registry ledger media partials targets downloads planning",
         "workspace": "provider settings registry ledger planning",
         "_portal": "",
         "arguments": "errors request capabilities routing delivery settings planning",
         "handle": "states",
-        "questions": "request spec capabilities pricing routing workspace arguments",
-        "async_client": "errors spec capabilities pricing states routing provider settings engine workspace arguments "
+        "questions": "request spec limits pricing routing workspace arguments",
+        "async_client": "errors spec limits pricing states routing provider settings engine workspace arguments "
         "handle questions",
-        "sync_client": "errors spec capabilities pricing states routing provider settings workspace _portal arguments "
+        "sync_client": "errors spec limits pricing states routing provider settings workspace _portal arguments "
         "handle questions async_client",
         "default": "errors spec pricing states routing async_client sync_client",
     },
@@ -77,7 +79,7 @@ PUBLIC_MODULES = {"capabilities", "catalog", "errors", "hookspecs", "provider", 
 
 # What only annotations refer to, so that it need not be importable at run time.
 ONLY_FOR_TYPES = {
-    "default": {"arguments", "capabilities", "engine"},
+    "default": {"arguments", "limits", "engine"},
     "sync_client": {"engine"},
 }
 

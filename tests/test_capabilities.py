@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from strategies import CLIP, IMAGE, TODAY, offers_and_requests, settable_fields_are_set
-from videogen_core.capabilities import Violation, check, frame_size, nearest_request, resolve
+from videogen_core.capabilities import check, frame_size, nearest_request, resolve
 from videogen_core.errors import UnsupportedRequestError
+from videogen_core.limits import Violation
 from videogen_core.request import Media, Task, VideoRequest
 from videogen_core.spec import (
     Camera,
@@ -171,6 +172,7 @@ def test_a_resolved_request_is_valid_and_has_every_settable_value_written_out(
 def test_a_field_left_out_takes_the_mode_that_keeps_most_of_the_models_defaults() -> None:
     resolved = resolve(BOAT, make("a boat"))
     assert resolved.request.given() == {
+        "task": "text_to_video",
         "prompt": "a boat", "duration": 8, "resolution": "720p", "aspect_ratio": "16:9", "audio": True,
     }  # fmt: skip
     assert resolved.mode is BOAT.modes[0]

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from videogen_core import errors
-from videogen_core.capabilities import Violation
 from videogen_core.errors import (
     BudgetExceededError,
     DownloadError,
@@ -24,6 +23,7 @@ from videogen_core.errors import (
     UnsupportedRequestError,
     VideogenError,
 )
+from videogen_core.limits import Violation
 from videogen_core.routing import Rejection
 
 CLASSES = sorted((getattr(errors, name) for name in errors.__all__), key=lambda cls: cls.__name__)

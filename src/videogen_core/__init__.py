@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         RouteArgs as RouteArgs,
     )
     from .async_client import AsyncClient as AsyncClient, AsyncJob as AsyncJob
-    from .capabilities import Change as Change, Violation as Violation, frame_size as frame_size
+    from .capabilities import Change as Change, frame_size as frame_size
     from .default import (
         acheck as acheck,
         aestimate as aestimate,
@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     )
     from .hookspecs import hookimpl as hookimpl
     from .images import prepare_image as prepare_image
+    from .limits import Violation as Violation
     from .planning import price_per_second as price_per_second
     from .pricing import Quote as Quote, QuoteLine as QuoteLine
     from .provider import (
@@ -134,7 +135,6 @@ _HOME = {
     "AsyncClient": "async_client",
     "AsyncJob": "async_client",
     "Change": "capabilities",
-    "Violation": "capabilities",
     "frame_size": "capabilities",
     "acheck": "default",
     "aestimate": "default",
@@ -191,6 +191,7 @@ _HOME = {
     "VideogenError": "errors",
     "hookimpl": "hookspecs",
     "prepare_image": "images",
+    "Violation": "limits",
     "price_per_second": "planning",
     "Quote": "pricing",
     "QuoteLine": "pricing",

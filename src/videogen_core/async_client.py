@@ -13,18 +13,18 @@ from anyio import to_thread
 
 from . import questions
 from .arguments import ClipArgs, FilterArgs, GenerateArgs, RouteArgs, absolute_output, callback, seconds, sort_arguments
-from .capabilities import Violation
 from .engine import Clock, Engine
 from .engine.record import Listener, Recorder
 from .engine.sessions import Sessions
 from .errors import PluginError, ProviderUnavailableError, RequestError, VideogenError
 from .handle import Handle
+from .limits import Violation
 from .pricing import Quote
 from .provider import Provider
 from .routing import Route
 from .settings import Settings
 from .spec import ModelSpec
-from .states import TERMINAL, Event, JobRecord, JobStatus, Result
+from .states import Event, JobRecord, JobStatus, Result
 from .workspace import Workspace
 
 __all__ = ["AsyncClient", "AsyncJob"]
@@ -78,10 +78,14 @@ class AsyncJob(Handle):
         send, receive = anyio.create_memory_object_stream[Event](math.inf)
         failure: list[VideogenError] = []
 
+        def tell(event: Event) -> None:
+            with suppress(anyio.BrokenResourceError):  # nobody listens any more
+                send.send_nowait(event)
+
         async def drive() -> None:
             with send:
                 try:
-                    await self.wait(on_event=send.send_nowait)
+                    await self.wait(on_event=tell)
                 except VideogenError as error:
                     failure.append(error)
 
@@ -90,7 +94,7 @@ class AsyncJob(Handle):
             async for event in receive:
                 yield event
             group.cancel_scope.cancel()
-        if failure and self.status not in TERMINAL:
+        if failure and not self._record.done:
             raise failure[0]
 
 
@@ -128,10 +132,10 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close connections and the ledger; jobs under way stay resumable."""
-        if self._engine is not None:
-            await self._engine.close()
-            self._engine = None
-        self.workspace.close()
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            await engine.close()
+        await to_thread.run_sync(self.workspace.close)
 
     @property
     def settings(self) -> Settings:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from .arguments import ClipArgs, FilterArgs, GenerateArgs, RouteArgs
     from .async_client import AsyncClient, AsyncJob
-    from .capabilities import Violation
     from .engine.record import Listener
+    from .limits import Violation
 
 __all__ = [
     "acheck",

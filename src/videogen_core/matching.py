@@ -15,9 +15,9 @@ from .capabilities import (
     default_of,
     fill_defaults,
     inputs_admitted,
-    offer_violations,
     present_inputs,
 )
+from .limits import offer_violations
 from .request import VideoRequest
 from .spec import Mode, ModelSpec
 

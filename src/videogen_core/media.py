@@ -126,7 +126,7 @@ def check_kind(media: Media, field: str, head: bytes, size: int) -> str:
         )
     wanted = VIDEO_FORMATS if field == "video" else IMAGE_FORMATS
     if mime not in wanted:
-        raise InvalidMediaError(f"{name} is {mime}, which {field} does not take.", hint=_kind_hint(mime, field))
+        raise InvalidMediaError(f"{name} is {mime}, which is not taken here.", hint=_kind_hint(mime, field))
     limit = MAX_VIDEO_BYTES if field == "video" else MAX_IMAGE_BYTES
     if size > limit:
         raise InvalidMediaError(f"{name} has {size:,} bytes; at most {limit:,} are taken.", hint="Make it smaller.")

@@ -11,10 +11,11 @@ from typing import Any
 
 import msgspec
 
-from .capabilities import Violation, check
+from .capabilities import check
 from .catalog import Catalog
 from .errors import ConfigurationError, RequestError
 from .ledger import Observations
+from .limits import Violation
 from .pricing import Quote, max_duration, money, quote
 from .registry import Registry
 from .request import Media, Task, VideoRequest

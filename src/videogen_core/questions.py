@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from .arguments import FILTERS, known_names, sort_arguments
-from .capabilities import Violation
+from .limits import Violation
 from .pricing import Quote
 from .request import VideoRequest
 from .routing import Route

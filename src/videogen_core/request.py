@@ -274,8 +274,8 @@ class VideoRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         )
 
     def given(self) -> dict[str, Any]:
-        """The fields that were set, as plain JSON data without media bytes."""
-        return self._plain(lambda media: media.label)
+        """The task and the fields that were set, as plain JSON data without media bytes."""
+        return {"task": self.task.value, **self._plain(lambda media: media.label)}
 
     def fingerprint(self) -> str:
         """A sha256 over the canonical request, media by content hash where it is known."""

@@ -243,7 +243,7 @@ class Route:
         hint = "`videogen route` shows every refusal."
         if self.policy.max_cost is not None and reasons & {"cost", "unknown_price"} and reasons <= _PRICED_OUT:
             return self._over_budget(hint)
-        if reasons == {"not_ready"}:
+        if reasons <= {"not_ready", "placeholder"}:
             hint = "Set up a provider (`videogen doctor` says how)"
             for spec in self._scope:
                 hint += f", or pass model={spec.name!r} for a placeholder clip" if spec.placeholder else ""

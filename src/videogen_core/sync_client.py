@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from . import questions
 from ._portal import Portal
 from .arguments import ClipArgs, FilterArgs, GenerateArgs, RouteArgs
-from .capabilities import Violation
 from .errors import VideogenError
 from .handle import Handle
+from .limits import Violation
 from .pricing import Quote
 from .provider import Provider
 from .routing import Route
 from .settings import Settings
 from .spec import ModelSpec
-from .states import TERMINAL, Event, JobRecord, Result
+from .states import Event, JobRecord, Result
 from .workspace import Workspace
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Job(Handle):
             while (event := queue.get()) is not None:
                 yield event
             error = future.exception()
-        if error is not None and self.status not in TERMINAL:
+        if error is not None and not self._record.done:
             raise error
 
 
@@ -110,7 +110,7 @@ class Client:
 
     def __init__(self, settings: Settings | None = None, *, plugins: Iterable[Provider] = (), **overrides: Any) -> None:
         self.workspace = Workspace(settings, plugins=plugins, **overrides)
-        self._inner: tuple[int, AsyncClient] | None = None
+        self._inner: dict[int, AsyncClient] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -122,9 +122,10 @@ class Client:
 
     def close(self) -> None:
         """Close connections and the ledger; jobs under way stay resumable."""
-        if self._inner is not None and self._inner[0] == _portal.generation:
-            _portal.call(self._inner[1].close)
-        self._inner = None
+        inner, self._inner = self._inner, {}
+        client = inner.get(_portal.generation) if inner else None
+        if client is not None:
+            _portal.call(client.close)
         self.workspace.close()
 
     @property
@@ -136,10 +137,8 @@ class Client:
         """The async client of the present loop; a fork brings a new loop, and so a new client."""
         from .async_client import AsyncClient  # with it come the event loop and the engine
 
-        generation = _portal.generation
-        if self._inner is None or self._inner[0] != generation:
-            self._inner = (generation, AsyncClient.on(self.workspace))
-        return self._inner[1]
+        # setdefault: threads that come at once must get the same one, and a lock would not survive a fork
+        return self._inner.setdefault(_portal.generation, AsyncClient.on(self.workspace))
 
     def _run(self, method: str, *args: Any, **kwargs: Any) -> Any:
         return _portal.call(getattr(self._async(), method), *args, **kwargs)
