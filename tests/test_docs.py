@@ -2,7 +2,8 @@
 
 How a fenced block is treated, by its language:
 
-- ``python``: run; the blocks of one page share one namespace. ``bash``: run by bash, with ``videogen`` on the path.
+- ``python``: run; the blocks of one page share one namespace. ``bash``: run by bash, with ``videogen`` on the path and
+  with what the blocks before it exported.
 - ``toml``, ``json``: must parse. ``text`` and the rest: only shown.
 - With ``title="name"`` a block is a file: it is written under that name instead of being run.
 
@@ -47,6 +48,8 @@ NOT_RUN = {
     "docs/how-to/provider.md": ["pip install -e ."],
 }
 SHOWN_HOME = "/home/you"  # stands for the folder that a page runs in
+# What one block exports holds in the next, as in a reader's terminal.
+_KEEP_EXPORTS = "[ ! -f .exports ] || . ./.exports; trap 'export -p > .exports' EXIT"
 
 _FENCE = re.compile(
     r"(?:^[ ]*<!-- (?P<mark>[^\n]*?) -->\n\n?)?"
@@ -185,7 +188,7 @@ def _run_python(block: Block, names: dict[str, object], both: bool) -> str:
 def _run_bash(block: Block, names: dict[str, object], both: bool) -> str:
     expected = int(block.mark.removeprefix("exits ")) if block.mark.startswith("exits ") else 0
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", block.body],
+        ["bash", "-euo", "pipefail", "-c", f"{_KEEP_EXPORTS}\n{block.body}"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT if both else subprocess.PIPE,

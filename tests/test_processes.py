@@ -173,6 +173,64 @@ def test_a_forked_child_makes_its_own_clip(tmp_path: Path) -> None:
     assert out.split() == ["0", "True", "3"], err
 
 
+def test_what_a_forked_child_writes_is_there_after_its_parent_has_closed(tmp_path: Path) -> None:
+    process = start(
+        tmp_path,
+        """
+        import os, signal, time, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+        videogen = Client(home=here / "home", plugins=[Acme(here / "vendor")])
+        videogen.generate("parent", model="paper")
+        ready, done = os.pipe()
+        child = os.fork()
+        if child == 0:
+            videogen.generate("child", model="paper")
+            os.write(done, b"x")
+            time.sleep(0.5)
+            videogen.generate("child again", model="paper")
+            os.kill(os.getpid(), signal.SIGKILL)
+        os.read(ready, 1)
+        videogen.close()
+        os.waitpid(child, 0)
+        """,
+    )
+    _, err = finish(process)
+    acme = Acme(tmp_path / "vendor")
+    with Client(home=tmp_path / "home", plugins=[acme]) as videogen:
+        assert {job.provider_job_id for job in videogen.jobs()} == {row["id"] for row in acme.creates}, err
+    assert len(acme.creates) == 3
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_ctrl_c_in_a_loop_of_the_caller_finishes_what_was_sent(tmp_path: Path, backend: str) -> None:
+    (tmp_path / "backend").write_text(backend)
+    process = start(
+        tmp_path,
+        """
+        import anyio
+        from videogen_core import AsyncClient
+        async def main():
+            acme = Acme(here / "vendor", before_submit=lambda call: print("sent", flush=True))
+            async with AsyncClient(home=here / "home", plugins=[acme]) as videogen:
+                plan = {"acme": {"script": {"slow": 0.3, "polls": 500}}}
+                await videogen.generate("boat", model="paper", options=plan)
+        try:
+            anyio.run(main, backend=(here / "backend").read_text())
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+        """,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "sent\n"
+    process.send_signal(signal.SIGINT)
+    out, err = finish(process)
+    assert "interrupted" in out, err
+    acme = Acme(tmp_path / "vendor")
+    with Client(home=tmp_path / "home", plugins=[acme]) as videogen:
+        assert {job.provider_job_id for job in videogen.jobs()} == {row["id"] for row in acme.creates}
+    assert len(acme.creates) == 1
+
+
 def test_sync_calls_work_inside_a_running_loop(tmp_path: Path) -> None:
     async def notebook_cell() -> str:
         with Client(home=tmp_path / "home", plugins=[Acme(tmp_path / "vendor")]) as videogen:

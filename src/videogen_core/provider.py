@@ -115,9 +115,9 @@ class Output:
         keep_url: True when the address is the user's own (a bucket) and may be recorded.
     """
 
-    url: str | None = None
-    data: bytes | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    url: str | None = field(default=None, repr=False)
+    data: bytes | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     mime_type: str = "video/mp4"
     sha256: str | None = None
     size: int | None = None

@@ -430,10 +430,18 @@ def begin(
 
 
 def accept(
-    job: JobRecord, now: datetime, *, provider_job_id: str, handle: dict[str, Any], request_id: str | None = None
+    job: JobRecord,
+    now: datetime,
+    *,
+    provider_job_id: str,
+    handle: dict[str, Any],
+    request_id: str | None = None,
+    client_ref: str | None = None,
 ) -> JobRecord:
-    """The provider accepted it, or was found to have."""
+    """The provider accepted it, or was found to have: the last try, which is the one of ``client_ref`` if given."""
     _need(job, (_S.SUBMITTING, _S.UNKNOWN), _S.QUEUED)
+    if client_ref not in (None, job.attempt.client_ref):
+        raise IllegalTransition(f"Job {job.id} is at another try by now.", job_id=job.id)
     attempts = _with_attempt(
         job,
         status=_S.QUEUED,

@@ -7,6 +7,7 @@ job. Any process that shares the ledger can take over.
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from random import Random
@@ -42,7 +43,8 @@ from .inputs import keep_inputs
 from .record import LeaseLostError, Listener, Log, Recorder
 from .sessions import Sessions
 from .submission import SUBMIT_TIMEOUT, Submitter, unknown
-from .watching import Watcher, provider_job
+from .units import Units
+from .watching import Watcher
 
 __all__ = ["Clock", "Engine"]
 
@@ -66,11 +68,13 @@ class Engine:
         self.recorder = recorder
         self.sessions = Sessions(settings, planner.registry)
         self._dice = dice or Random()
-        self._submitter = Submitter(settings, recorder)
+        self._units = Units()
+        self._submitter = Submitter(settings, recorder, self._units)
         self._swept: set[Path] = set()
 
     async def close(self) -> None:
-        """Close the connections; jobs under way stay in the ledger."""
+        """Finish the creates that have been sent and close the connections; jobs under way stay in the ledger."""
+        await self._units.close()
         await self.sessions.close()
 
     # --- before anything is spent
@@ -89,6 +93,10 @@ class Engine:
     def _plan(self, request: VideoRequest, policy: Policy, delivery: Delivery) -> JobRecord:
         """The blocking part: look at the inputs, route, look at the output path, keep what is only in memory."""
         request = self.planner.inspect(request)
+        if delivery.idempotency_key is not None:
+            known = self.recorder.ledger.find(delivery.idempotency_key, request)
+            if known is not None:  # before anything is asked that may have changed since, such as a free file name
+                return known
         route = self.planner.route(request, policy)
         chosen = route.chosen
         now = self.recorder.clock.now()
@@ -157,7 +165,7 @@ class Engine:
 
     async def _drive(self, job: JobRecord, log: Log, *, until_accepted: bool) -> JobRecord:
         while True:
-            job = await self._take(job, log)
+            job = await self._take(job, log, until_accepted=until_accepted)
             try:
                 while not _arrived(job, until_accepted):
                     job = await self._step(job, log, until_accepted=until_accepted)
@@ -176,13 +184,13 @@ class Engine:
             case JobStatus.UNKNOWN:
                 return await self._reconciled(job, log)
             case JobStatus.SUCCEEDED:
-                return await self._fetcher(self._watcher(job, log), log).fetch(job, None)
+                return await self._fetcher(await self._watcher(job, log), log).fetch(job, None)
             case JobStatus.FAILED | JobStatus.CANCELLED:
                 return job
             case never:
                 assert_never(never)
 
-    async def _take(self, job: JobRecord, log: Log) -> JobRecord:
+    async def _take(self, job: JobRecord, log: Log, *, until_accepted: bool) -> JobRecord:
         """Get the lease, following along while another process drives the job."""
         told = False
         while (taken := await log.claim(job.id)) is None:
@@ -192,7 +200,7 @@ class Engine:
                 told = True
             await self.recorder.clock.sleep(_WATCH_EVERY)
             job = await self.recorder.get(job.id)
-            if job.done:
+            if _arrived(job, until_accepted):
                 return job
         return taken
 
@@ -208,9 +216,9 @@ class Engine:
     def _session(self, spec: ModelSpec) -> Session:
         return self.sessions.get(spec.provider)
 
-    def _watcher(self, job: JobRecord, log: Log) -> Watcher:
-        spec = self._spec(job.offer)
-        observed = self.planner.observations().latency.get(spec.id)
+    async def _watcher(self, job: JobRecord, log: Log) -> Watcher:
+        spec = await to_thread.run_sync(self._spec, job.offer)
+        observed = (await to_thread.run_sync(self.planner.observations)).latency.get(spec.id)
         typical = None if spec.latency is None else spec.latency.typical
         return Watcher(self._session(spec), spec, log, observed or typical, self._dice)
 
@@ -225,7 +233,7 @@ class Engine:
             await log.tell()
             if until_accepted or job.status is not JobStatus.QUEUED:
                 return job
-        watcher = self._watcher(job, log)
+        watcher = await self._watcher(job, log)
         job, snapshot = await watcher.until_done(job, first=first)
         if job.status is JobStatus.SUCCEEDED and job.artifact is Artifact.PARTIAL:
             job = await self._fetcher(watcher, log).fetch(job, snapshot)
@@ -234,7 +242,7 @@ class Engine:
     async def _submit(self, job: JobRecord, log: Log) -> tuple[JobRecord, float | None]:
         """Ask an offer, waiting out what passes, until it accepts, the next one is due, or all is lost."""
         waited, delays = 0.0, Backoff().delays(self._dice)
-        spec = self._spec(job.offer)
+        spec = await to_thread.run_sync(self._spec, job.offer)
         session = self._session(spec)
         while True:
             try:
@@ -271,7 +279,12 @@ class Engine:
     # --- what a dead process left behind
 
     async def _orphaned(self, job: JobRecord, log: Log) -> JobRecord:
-        """A process died while it was asking: whether it was heard is not known."""
+        """A process died while it was asking: whether it was heard is not known, unless it was this one."""
+        answer = self._submitter.unsaved.get(job.id)
+        if answer is not None:
+            job = await self._submitter.attach(job, answer, log)
+            del self._submitter.unsaved[job.id]
+            return job
         error = unknown(job, self._spec(job.offer), None)
         return await log.write(job, lambda j, now: states.lose(j, now, error), "unknown", error.message)
 
@@ -312,10 +325,13 @@ class Engine:
         if taken is None:
             return await self.recorder.get(job.id)
         try:
-            watcher = self._watcher(taken, log)
+            watcher = await self._watcher(taken, log)
             return await watcher.record(taken, await watcher.ask(taken))
+        except LeaseLostError:
+            return await self.recorder.get(job.id)
         finally:
-            await log.release(taken)
+            with anyio.CancelScope(shield=True), suppress(VideogenError):
+                await log.release(taken)
 
     async def cancel(self, job: JobRecord) -> JobRecord:
         """Ask for a job to be stopped.
@@ -324,6 +340,13 @@ class Engine:
             RequestError: It is over already, or its provider cannot cancel.
             SubmissionUnknownError: Nobody knows whether the provider has it.
         """
+        while True:
+            try:
+                return await self._cancel(job)
+            except (LeaseLostError, states.IllegalTransition):  # it has gone on meanwhile
+                job = await self.recorder.get(job.id)
+
+    async def _cancel(self, job: JobRecord) -> JobRecord:
         log = Log(self.recorder)
         if job.status in TERMINAL:
             raise RequestError(f"Job {job.id} has ended already ({job.status}).", job_id=job.id)
@@ -334,8 +357,7 @@ class Engine:
                 job, lambda j, now: states.cancel(j, now, cost=Decimal(0), origin="computed"), "cancelled", "never sent"
             )
         job = await log.write(job, states.request_cancel, "cancel_requested", f"asking {job.provider} to stop it")
-        spec = self._spec(job.offer)
-        answer = await self._session(spec).cancel(provider_job(job, spec))
+        answer = await (await self._watcher(job, log)).stop(job)
         if not answer.accepted:
             raise RequestError(
                 f"{job.provider} did not stop job {job.id}: {answer.message or 'it cannot cancel'}.",
@@ -345,12 +367,15 @@ class Engine:
         if not answer.gone:
             return await self.refresh(job)
         cost, origin = cost_of_failure(job, answer.cost, None)
-        return await log.write(
-            job,
-            lambda j, now: states.cancel(j, now, cost=cost, origin=origin),
-            "cancelled",
-            answer.message or f"cancelled at {job.provider}",
-        )
+        said = answer.message or f"cancelled at {job.provider}"
+        tries = len(job.attempts)
+
+        def gone(newer: JobRecord, now: datetime) -> JobRecord:
+            if len(newer.attempts) != tries:
+                raise LeaseLostError(f"Job {newer.id} is at another try by now.", job_id=newer.id)
+            return states.cancel(newer, now, cost=cost, origin=origin)
+
+        return await log.write(job, gone, "cancelled", said, late=True)
 
     def result(self, job: JobRecord) -> Result:
         """What a finished job gave.
@@ -374,9 +399,9 @@ class Engine:
 
 def _chain(route: Route) -> tuple[str, ...]:
     """The offers to try: the best few, and behind them the placeholder where it is wanted as a last resort."""
-    real = [candidate.offer for candidate in route.candidates if not candidate.spec.placeholder]
-    placeholders = [candidate.offer for candidate in route.candidates if candidate.spec.placeholder]
-    return (*real[:_LONGEST_CHAIN], *placeholders[:1])
+    best, rest = route.candidates[:_LONGEST_CHAIN], route.candidates[_LONGEST_CHAIN:]
+    last = [candidate for candidate in rest if candidate.spec.placeholder][:1] if route.policy.placeholder else []
+    return tuple(candidate.offer for candidate in (*best, *last))
 
 
 def _arrived(job: JobRecord, until_accepted: bool) -> bool:

@@ -12,7 +12,9 @@ __all__ = ["cost_of_failure", "cost_of_success", "following", "spent"]
 
 
 def following(job: JobRecord, error: VideogenError) -> str | None:
-    """The offer to try after ``error``; None when no other provider could cure it, or none is left."""
+    """The offer to try after ``error``; None when none is left or could cure it, or the job is to be cancelled."""
+    if job.cancel_requested_at is not None:
+        return None
     curable = isinstance(error, ProviderError) and error.curable_elsewhere
     if isinstance(error, ContentPolicyError):
         curable = job.fallback_on_policy

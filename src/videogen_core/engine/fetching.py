@@ -10,7 +10,7 @@ from typing import Any
 
 from anyio import to_thread
 
-from .. import downloads, states, targets, transport
+from .. import downloads, states, targets
 from ..errors import DownloadError, ResultExpiredError
 from ..partials import sweep
 from ..provider import Output, Snapshot
@@ -35,7 +35,7 @@ def _place(job: JobRecord, settings: Settings, index: int) -> dict[str, Any]:
         "provider": job.provider,
         "job_id": job.id,
         "index": index,
-        "count": request.count,
+        "count": max(request.count, index + 1),  # a provider may give more than was asked for
     }
 
 
@@ -78,6 +78,10 @@ class Fetcher:
         fresh = snapshot is None
         outputs = await self._outputs(job) if snapshot is None else snapshot.outputs
         index = len(job.videos)
+        if index >= len(outputs):  # the provider gives out fewer now; all that there is has been stored
+            return await self.log.write(
+                job, lambda j, now: states.store(j, now, Artifact.STORED), "stored", "the other clips are gone"
+            )
         while index < len(outputs):
             try:
                 video = await self._store(job, outputs[index], index)
@@ -92,11 +96,18 @@ class Fetcher:
             index += 1
             last = index >= len(outputs)
             job = await self._record(job, video, Artifact.STORED if last else Artifact.PARTIAL)
+            fresh = False  # the other addresses have aged meanwhile
             await self.log.tell()
         return job
 
     async def _outputs(self, job: JobRecord) -> tuple[Output, ...]:
         snapshot = await self.watcher.ask(job)
+        if snapshot.status in (JobStatus.QUEUED, JobStatus.RUNNING):
+            raise DownloadError(
+                f"{job.provider} says that job {job.id} is not done, although it has said so before.",
+                hint="Resume the job a little later.",
+                job_id=job.id,
+            )
         if snapshot.status is not JobStatus.SUCCEEDED or not snapshot.outputs:
             raise await self._expired(job, None)
         return snapshot.outputs
@@ -110,15 +121,13 @@ class Fetcher:
         await self.log.tell()
         if output.data is None:
             await self.log.keep(job, DOWNLOAD_TIMEOUT)
-        allow_private = self.settings.allow_private_addresses
         return await downloads.save(
             output,
             path,
-            http=transport.client if allow_private else transport.public_client,
             overwrite=job.overwrite,
             expected_duration=job.attempt.request.duration,
             timeout=DOWNLOAD_TIMEOUT,
-            allow_private=allow_private,
+            allow_private=self.settings.allow_private_addresses,
         )
 
     async def _record(self, job: JobRecord, video: Video, artifact: Artifact) -> JobRecord:

@@ -30,7 +30,7 @@ _RETRIES = 20
 
 
 class LeaseLostError(LedgerError):
-    """Another process drives the job now."""
+    """Another process drives the job now, or has changed its course: read it again and decide anew."""
 
 
 class Recorder:
@@ -128,7 +128,8 @@ class Log:
         """
         if self._leased_until - self.recorder.clock.monotonic() >= seconds:
             return
-        if await self.claim(job.id, max(seconds, LEASE)) is None:
+        found = await self.claim(job.id, max(seconds, LEASE))
+        if found is None or _course(found) != _course(job):
             raise LeaseLostError(f"Another process has taken over job {job.id}.", job_id=job.id)
 
     async def release(self, job: JobRecord) -> None:
@@ -136,9 +137,29 @@ class Log:
         if not job.done:
             await self.recorder.run(self.recorder.ledger.release, job.id, self._owner)
 
-    async def write(self, job: JobRecord, change: Change, kind: str, message: str, **data: Any) -> JobRecord:
-        """Store a change of a job; the listener hears of it at the next `tell`."""
-        saved, event = await self.recorder.write(job, change, kind, message, **data)
+    async def write(
+        self, job: JobRecord, change: Change, kind: str, message: str, *, late: bool = False, **data: Any
+    ) -> JobRecord:
+        """Store a change of a job; the listener hears of it at the next `tell`.
+
+        Args:
+            job: The version in hand, which the change was decided on.
+            change: Gives the next version.
+            kind: Type of the event.
+            message: What happened, for people.
+            late: Whether it is true whatever has happened to the job meanwhile.
+            **data: More about it.
+
+        Raises:
+            LeaseLostError: The job has taken another course meanwhile.
+        """
+
+        def unless_overtaken(newer: JobRecord, now: datetime) -> JobRecord:
+            if not late and _course(newer) != _course(job):
+                raise LeaseLostError(f"Job {job.id} was changed by another process.", job_id=job.id)
+            return change(newer, now)
+
+        saved, event = await self.recorder.write(job, unless_overtaken, kind, message, **data)
         self._untold.append(event)
         return saved
 
@@ -154,6 +175,12 @@ class Log:
                 answer = self._listener(event)
                 if inspect.isawaitable(answer):
                     await answer
+
+
+def _course(job: JobRecord) -> tuple[object, ...]:
+    """What a driver's decisions rest on; another output path, say, is no reason to decide anew."""
+    tries = tuple((attempt.client_ref, attempt.provider_job_id) for attempt in job.attempts)
+    return job.status, job.place, tries, job.artifact, len(job.videos), job.cancel_requested_at is None
 
 
 def _is_dead(owner: str) -> bool:

@@ -8,12 +8,14 @@ from contextlib import asynccontextmanager, suppress
 import anyio
 
 from .. import transport
-from ..errors import PluginError, VideogenError
+from ..errors import ConfigurationError, PluginError, VideogenError
 from ..provider import Context, Session
 from ..registry import Registry
 from ..settings import Settings
 
 __all__ = ["Sessions"]
+
+_CLOSE_SECONDS = 5.0
 
 
 class Sessions:
@@ -24,6 +26,7 @@ class Sessions:
         self._registry = registry
         self._open: dict[str, Session] = {}
         self._slots: dict[str, anyio.Semaphore] = {}
+        self._closed = False
 
     def get(self, provider: str) -> Session:
         """The session of a provider.
@@ -32,6 +35,8 @@ class Sessions:
             PluginError: The plugin is missing or broken, or its `connect` failed.
             ConfigurationError: Its credentials are missing.
         """
+        if self._closed:
+            raise VideogenError("The client was closed meanwhile.", hint="Resume the job.")
         if provider not in self._open:
             plugin = self._registry.plugins.provider(provider)
             settings = self._settings.provider(provider)
@@ -57,13 +62,16 @@ class Sessions:
             plugin = self._registry.plugins.provider(provider)
             table = self._settings.provider(provider)
             size = table.get("concurrency") or self._settings.concurrency or plugin.concurrency
-            self._slots[provider] = anyio.Semaphore(int(size))
+            if not isinstance(size, int) or size < 1:
+                raise ConfigurationError(f"providers.{provider}.concurrency: {size!r} is no number of jobs, from 1.")
+            self._slots[provider] = anyio.Semaphore(size)
         async with self._slots[provider]:
             yield
 
     async def close(self) -> None:
         """Close every session; one that fails to does not keep the others open."""
-        for session in self._open.values():
-            with suppress(Exception):
+        self._closed = True
+        while self._open:
+            _, session = self._open.popitem()
+            with suppress(Exception), anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSE_SECONDS):
                 await session.close()
-        self._open.clear()

@@ -7,27 +7,40 @@ its own deadline. Inside it nothing is retried and no code of the user runs.
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import anyio
 from anyio import to_thread
 
-from .. import pricing, states
+from .. import pricing, states, transport
 from ..capabilities import resolve
-from ..errors import BudgetExceededError, PluginError, ProviderError, SubmissionUnknownError, VideogenError
+from ..errors import (
+    BudgetExceededError,
+    LedgerError,
+    PluginError,
+    ProviderError,
+    ProviderUnavailableError,
+    SubmissionUnknownError,
+    VideogenError,
+)
 from ..provider import Provider, Session, Submission, SubmitCall
 from ..request import Media, VideoRequest
 from ..settings import Settings
 from ..spec import ModelSpec
 from ..states import JobRecord
+from . import answers
 from .chain import spent
-from .record import Log, Recorder
+from .record import LeaseLostError, Log, Recorder
+from .units import Units
 
 __all__ = ["SUBMIT_TIMEOUT", "Answer", "Submitter", "unknown"]
 
 SUBMIT_TIMEOUT = 120.0
 """Seconds for a create; generous, since a create given up on is a job that nobody knows of."""
-_VISIBLE = range(0x21, 0x7F)
+PREPARE_TIMEOUT = 600.0
+"""Seconds for the uploads before it."""
+_SAVE_AGAIN = (0.1, 0.4, 1.0, 3.0, 8.0)  # seconds between tries to write down an id that is paid for
 _MAX_INPUT_BYTES = 256 * 1024**2
 
 
@@ -42,10 +55,19 @@ class Answer:
 
 @dataclass(frozen=True)
 class Submitter:
-    """Makes attempts of jobs."""
+    """Makes attempts of jobs.
+
+    Attributes:
+        settings: The configuration.
+        recorder: Reads and writes the ledger.
+        units: Runs what must not be stopped halfway.
+        unsaved: Job id -> an acceptance that the ledger would not take; it is tried again when the job is resumed.
+    """
 
     settings: Settings
     recorder: Recorder
+    units: Units
+    unsaved: dict[str, Submission] = field(default_factory=dict)
 
     def plan(self, job: JobRecord, spec: ModelSpec) -> tuple[pricing.Quote, SubmitCall]:
         """Resolve and price a job for an offer.
@@ -94,22 +116,23 @@ class Submitter:
             PluginError: The plugin broke before anything was asked.
         """
         try:
-            call = replace(call, prepared=await session.prepare(call))
+            with anyio.fail_after(PREPARE_TIMEOUT):
+                call = replace(call, prepared=await session.prepare(call))
         except ProviderError as error:  # an upload failed, say
             return Answer(job, error)
+        except TimeoutError:
+            late = f"{call.spec.provider} did not take the inputs within {PREPARE_TIMEOUT:g} s."
+            return Answer(job, ProviderUnavailableError(late, provider=call.spec.provider, accepted=False))
         except VideogenError:
             raise
         except Exception as error:
             raise PluginError(
-                f"The plugin {call.spec.provider!r} broke while preparing job {job.id}: "
-                f"{type(error).__name__}: {error}.",
+                f"The plugin {call.spec.provider!r} broke while preparing job {job.id}: {_said(error)}.",
                 hint=f"Nothing was asked for. `videogen resume {job.id}` tries again.",
                 job_id=job.id,
             ) from error
-        answer: Answer
-        with anyio.CancelScope(shield=True):
-            answer = await self._ask(job, session, quote, call, log)
-        return answer
+        await log.keep(job, SUBMIT_TIMEOUT + 30)
+        return await self.units.run(partial(self._ask, job, session, quote, call, log))
 
     async def _ask(self, job: JobRecord, session: Session, quote: pricing.Quote, call: SubmitCall, log: Log) -> Answer:
         spec, request, client_ref = call.spec, call.request, call.client_ref
@@ -130,7 +153,7 @@ class Submitter:
         )
         try:
             with anyio.fail_after(SUBMIT_TIMEOUT):
-                answer = _verified(await session.submit(call))
+                answer = answers.submission(await session.submit(call))
         except ProviderError as refusal:
             refusal.provider, refusal.model = refusal.provider or spec.provider, refusal.model or spec.id
             refusal.job_id = job.id
@@ -150,19 +173,57 @@ class Submitter:
         return Answer(job, error)
 
     async def _accepted(self, job: JobRecord, answer: Submission, log: Log) -> JobRecord:
-        return await log.write(
-            job,
-            lambda j, now: states.accept(
-                j,
-                now,
-                provider_job_id=answer.provider_job_id,
-                handle=answer.handle,
-                request_id=answer.request_id,
-            ),
-            "accepted",
-            f"{job.provider} took it as {answer.provider_job_id}",
-            offer=job.offer,
-        )
+        """Write down what is paid for, again and again if need be.
+
+        Raises:
+            LedgerError: It could not be written; the message holds the provider's id.
+        """
+        for pause in (*_SAVE_AGAIN, None):
+            try:
+                return await self.attach(job, answer, log)
+            except LeaseLostError:
+                raise
+            except (LedgerError, states.IllegalTransition) as error:
+                if pause is not None and isinstance(error, LedgerError):
+                    await anyio.sleep(pause)
+                    continue
+                self.unsaved[job.id] = answer
+                raise LedgerError(
+                    f"{job.attempt.provider} accepted job {job.id} as {answer.provider_job_id}, but that could not be "
+                    f"written down: {error.message}",
+                    hint=f"{error.hint or ''} It is paid for; keep that id. `videogen resume {job.id}` looks for it.",
+                    job_id=job.id,
+                ) from error
+        raise AssertionError("the last pause is None")
+
+    async def attach(self, job: JobRecord, answer: Submission, log: Log) -> JobRecord:
+        """Record an acceptance, whoever drives the job by now.
+
+        Raises:
+            LeaseLostError: Another driver has found it already.
+            IllegalTransition: The job has gone another way meanwhile.
+        """
+        try:
+            return await log.write(
+                job,
+                lambda j, now: states.accept(
+                    j,
+                    now,
+                    provider_job_id=answer.provider_job_id,
+                    handle=answer.handle,
+                    request_id=answer.request_id,
+                    client_ref=job.attempt.client_ref,
+                ),
+                "accepted",
+                f"{job.provider} took it as {answer.provider_job_id}",
+                late=True,
+                offer=job.offer,
+            )
+        except states.IllegalTransition:
+            newer = await self.recorder.get(job.id)
+            if any(attempt.provider_job_id == answer.provider_job_id for attempt in newer.attempts):
+                raise LeaseLostError(f"Job {job.id} was found already.", job_id=job.id) from None
+            raise
 
     async def reconcile(
         self, job: JobRecord, provider: Provider, session: Session, spec: ModelSpec, log: Log
@@ -172,26 +233,27 @@ class Submitter:
             return job
         attempt = job.attempt
         call = self._call(spec, attempt.request, attempt.client_ref)
-        with anyio.CancelScope(shield=True), anyio.fail_after(SUBMIT_TIMEOUT):
-            found = await session.find(call, attempt.started_at)
-            if found is not None:
-                job = await self._accepted(job, _verified(found), log)
-        return job
+        try:
+            with anyio.fail_after(SUBMIT_TIMEOUT):
+                found = await session.find(call, attempt.started_at)
+            answer = None if found is None else answers.submission(found)
+        except VideogenError:
+            raise
+        except Exception as error:
+            raise unknown(job, spec, error) from error
+        if answer is None:
+            return job
+        return await self.units.run(partial(self._accepted, job, answer, log))
 
 
-def _verified(answer: object) -> Submission:
-    """Check what a plugin returned like network input: without a usable id nothing was promised."""
-    if not isinstance(answer, Submission):
-        raise TypeError(f"submit returned {type(answer).__name__}, not a Submission")
-    name = answer.provider_job_id
-    if not isinstance(name, str) or not 1 <= len(name) <= 512 or not all(ord(c) in _VISIBLE for c in name):
-        raise ValueError("the provider's answer holds no usable job id")
-    return answer
+def _said(error: BaseException) -> str:
+    """What an exception of a plugin says, which may be an address with a key in it."""
+    return transport.redact(f"{type(error).__name__}: {error}")
 
 
 def unknown(job: JobRecord, spec: ModelSpec, cause: BaseException | None) -> SubmissionUnknownError:
     """The error of a create without an answer."""
-    why = f" ({type(cause).__name__}: {cause})" if cause is not None else ""
+    why = f" ({_said(cause)})" if cause is not None else ""
     error = SubmissionUnknownError(
         f"{spec.provider} was asked for {spec.id} and no usable answer came{why}. It may have accepted the job and may "
         "charge for it, so it is not sent again.",

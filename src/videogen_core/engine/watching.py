@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from random import Random
 from typing import assert_never
 
+import anyio
+
 from .. import states
 from ..errors import GenerationFailedError, ProviderError, ProviderProtocolError, VideogenError
-from ..provider import ProviderJob, Session, Snapshot
+from ..provider import Cancellation, ProviderJob, Session, Snapshot
 from ..retry import poll_interval
 from ..spec import ModelSpec
 from ..states import Artifact, JobRecord, JobStatus
+from ..transport import redact
+from . import answers
 from .chain import cost_of_failure, cost_of_success, following
 from .record import LEASE, Log
 
@@ -21,6 +24,7 @@ __all__ = ["Watcher", "provider_job"]
 
 _STEP = 0.05  # of progress, worth a write to the ledger
 _PUZZLED = 10  # unreadable replies in a row, after which asking on is no use
+_STOP_TIMEOUT = 60.0  # seconds for a cancel
 _LONGEST_PAUSE = 30.0  # seconds between tries while the provider cannot be asked
 
 
@@ -62,7 +66,7 @@ class Watcher:
             ProviderError: The provider could not be asked.
         """
         try:
-            snapshot = await self.session.poll(provider_job(job, self.spec))
+            return answers.snapshot(await self.session.poll(provider_job(job, self.spec)))
         except ProviderError as error:
             error.provider, error.model = error.provider or self.spec.provider, error.model or self.spec.id
             error.job_id = job.id
@@ -70,20 +74,37 @@ class Watcher:
         except VideogenError:
             raise
         except Exception as error:  # a reply the plugin did not foresee must not lose a paid job
-            raise ProviderProtocolError(
-                f"The plugin {self.spec.provider!r} could not read a reply: {type(error).__name__}: {error}.",
-                provider=self.spec.provider,
-                model=self.spec.id,
-                retryable=True,
-                job_id=job.id,
-            ) from error
-        if not isinstance(snapshot, Snapshot):
-            raise ProviderProtocolError(
-                f"The plugin {self.spec.provider!r} answered a poll with {type(snapshot).__name__}.",
-                provider=self.spec.provider,
-                job_id=job.id,
-            )
-        return snapshot
+            raise self._unreadable(job, error) from error
+
+    async def stop(self, job: JobRecord) -> Cancellation:
+        """Ask the provider to stop a job, recording nothing.
+
+        Raises:
+            ProviderError: The provider could not be asked.
+        """
+        try:
+            with anyio.fail_after(_STOP_TIMEOUT):
+                answer = await self.session.cancel(provider_job(job, self.spec))
+            if not isinstance(answer, Cancellation):
+                raise TypeError(f"cancel returned {type(answer).__name__}, not a Cancellation")
+        except ProviderError as error:
+            error.provider, error.model = error.provider or self.spec.provider, error.model or self.spec.id
+            error.job_id = job.id
+            raise
+        except VideogenError:
+            raise
+        except Exception as error:
+            raise self._unreadable(job, error) from error
+        return replace(answer, cost=answers.amount(answer.cost), message=redact(str(answer.message or "")))
+
+    def _unreadable(self, job: JobRecord, error: Exception) -> ProviderProtocolError:
+        return ProviderProtocolError(
+            f"The plugin {self.spec.provider!r} could not read a reply: {redact(f'{type(error).__name__}: {error}')}.",
+            provider=self.spec.provider,
+            model=self.spec.id,
+            retryable=True,
+            job_id=job.id,
+        )
 
     async def until_done(self, job: JobRecord, *, first: float | None = None) -> tuple[JobRecord, Snapshot]:
         """Poll until the provider is done, and record how it ended.
@@ -119,7 +140,7 @@ class Watcher:
                 await self.log.tell()
                 continue
             failures = 0
-            job = await self._record_or_yield(job, snapshot)
+            job = await self.record(job, snapshot)
             await self.log.tell()
             if job.status not in (JobStatus.QUEUED, JobStatus.RUNNING):
                 return job, snapshot
@@ -127,19 +148,10 @@ class Watcher:
             wait = snapshot.poll_after if snapshot.poll_after is not None else poll_interval(elapsed, self.expected)
 
     def _pause(self, error: ProviderError, failures: int) -> float:
-        if error.retry_after is not None:
-            return max(error.retry_after, 0.1)
+        asked = answers.pause(error.retry_after)
+        if asked is not None:
+            return max(asked, 0.1)
         return min(2.0 ** min(failures - 1, 10), _LONGEST_PAUSE) * self.dice.uniform(0.5, 1.0)
-
-    async def _record_or_yield(self, job: JobRecord, snapshot: Snapshot) -> JobRecord:
-        """Record a poll, or take over what another process has recorded as the end (a cancel, say)."""
-        try:
-            return await self.record(job, snapshot)
-        except states.IllegalTransition:
-            newer = await self.log.recorder.get(job.id)
-            if newer.status in states.TERMINAL:
-                return newer
-            raise
 
     async def record(self, job: JobRecord, snapshot: Snapshot) -> JobRecord:
         """Record what a poll found."""
@@ -170,7 +182,7 @@ class Watcher:
                 assert_never(never)
 
     async def _advance(self, job: JobRecord, snapshot: Snapshot) -> JobRecord:
-        progress = _sane(snapshot.progress)
+        progress = snapshot.progress
         started = job.status is JobStatus.RUNNING or snapshot.status is JobStatus.RUNNING
         status = JobStatus.RUNNING if started else JobStatus.QUEUED  # states only move forward
         if status is not job.status or (progress or 0.0) - (job.progress or 0.0) >= _STEP:
@@ -205,10 +217,6 @@ class Watcher:
             error.message,
             error=error.to_dict(),
         )
-
-
-def _sane(progress: float | None) -> float | None:
-    return None if progress is None or not math.isfinite(progress) else min(max(progress, 0.0), 1.0)
 
 
 def _said(cost: Decimal | None) -> str:

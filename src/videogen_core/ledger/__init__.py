@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ..errors import LedgerError
+from ..request import VideoRequest
 from ..retry import Outcome
 from ..states import Event, JobRecord
 
@@ -49,6 +50,14 @@ class Ledger(ABC):
         """Store a new job.
 
         When its idempotency key is taken by the same request, that job is returned instead and nothing is stored.
+
+        Raises:
+            RequestError: The key is taken by a different request.
+        """
+
+    @abstractmethod
+    def find(self, idempotency_key: str, request: VideoRequest) -> JobRecord | None:
+        """The job of an idempotency key; None when the key is free.
 
         Raises:
             RequestError: The key is taken by a different request.
@@ -99,6 +108,8 @@ class Ledger(ABC):
         self, job_id: str, owner: str, lease: float, *, dead: Callable[[str], bool] = lambda _: False
     ) -> JobRecord | None:
         """Lease a job for ``lease`` seconds and read it; None while another owner's lease runs. Renews one's own.
+
+        A job that nothing is left to do for is read and not leased.
 
         Args:
             job_id: Which job.

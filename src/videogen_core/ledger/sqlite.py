@@ -5,11 +5,13 @@ apsw carries its own current SQLite; the interpreter's is often open to a corrup
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
@@ -20,8 +22,9 @@ import apsw
 import msgspec
 
 from ..errors import LedgerError, RequestError
+from ..request import VideoRequest
 from ..retry import Outcome
-from ..states import Attempt, Event, JobRecord, JobStatus
+from ..states import Attempt, Event, JobRecord, JobStatus, Record
 from . import ConflictError, Ledger, Observations
 
 __all__ = ["SqliteLedger"]
@@ -87,6 +90,7 @@ _PROVIDER_FAULTS = frozenset({"ProviderUnavailableError", "ProviderProtocolError
 _OBSERVED_SECONDS = 7 * 86_400
 _OBSERVED_ROWS = 2_000
 _OUTCOMES = 20
+_BY_KEY = "SELECT doc, version, fingerprint FROM jobs WHERE idempotency_key = ?"
 
 
 def _micro(amount: Decimal | None) -> int | None:
@@ -107,17 +111,34 @@ class SqliteLedger(Ledger):
     def __init__(self, location: str) -> None:
         self.location = location
         self._lock = threading.RLock()  # callers may be in any thread; a connection serves one at a time
-        with self._errors("opened"):
-            if location == "memory":
-                self._db = apsw.Connection(":memory:")
-            else:
-                _make_private(Path(location))
-                self._db = apsw.Connection(location)
-            self._db.set_busy_timeout(BUSY_SECONDS * 1000)
+        self._connection: apsw.Connection | None = None
+        _ledgers.add(self)
+        with self._lock, self._errors("opened"):
+            self._open()
+
+    @property
+    def _db(self) -> apsw.Connection:
+        """The connection; opened again after a fork, and for what is still written after `close`."""
+        return self._connection or self._open()
+
+    def _open(self) -> apsw.Connection:
+        if self.location == "memory":
+            db = apsw.Connection(":memory:")
+        else:
+            _make_private(Path(self.location))
+            db = apsw.Connection(self.location)
+        try:
+            db.set_busy_timeout(BUSY_SECONDS * 1000)
+            self._connection = db
             self._migrate()
-            self._db.pragma("journal_mode", "wal")
-            self._db.pragma("synchronous", "full")
-            self._db.pragma("foreign_keys", True)
+            db.pragma("journal_mode", "wal")
+            db.pragma("synchronous", "full")
+            db.pragma("foreign_keys", True)
+        except BaseException:
+            self._connection = None
+            db.close()
+            raise
+        return db
 
     @contextmanager
     def _errors(self, verb: str) -> Iterator[None]:
@@ -186,9 +207,7 @@ class SqliteLedger(Ledger):
         fingerprint = job.request.fingerprint()
         with self._write() as db:
             if job.idempotency_key is not None:
-                found = db.execute(
-                    "SELECT doc, version, fingerprint FROM jobs WHERE idempotency_key = ?", (job.idempotency_key,)
-                ).fetchone()
+                found = db.execute(_BY_KEY, (job.idempotency_key,)).fetchone()
                 if found is not None:
                     return _same_request(found, fingerprint, job.idempotency_key)
             row = {**_columns(job), "fingerprint": fingerprint, "idempotency_key": job.idempotency_key}
@@ -200,6 +219,10 @@ class SqliteLedger(Ledger):
             )
             _insert_events(db, (event,))
         return job
+
+    def find(self, idempotency_key: str, request: VideoRequest) -> JobRecord | None:
+        rows = self._read(_BY_KEY, (idempotency_key,))
+        return _same_request(rows[0], request.fingerprint(), idempotency_key) if rows else None
 
     def save(self, job: JobRecord, *events: Event) -> JobRecord:
         new = msgspec.structs.replace(job, version=job.version + 1)
@@ -261,11 +284,13 @@ class SqliteLedger(Ledger):
     ) -> JobRecord | None:
         now = time.time()
         with self._write() as db:
-            query = "SELECT lease_owner, lease_until, doc, version FROM jobs WHERE id = ?"
+            query = "SELECT lease_owner, lease_until, doc, version, unfinished FROM jobs WHERE id = ?"
             row = db.execute(query, (job_id,)).fetchone()
             if row is None:
                 raise self._missing(job_id)
-            holder, until, doc, version = row
+            holder, until, doc, version, unfinished = row
+            if not unfinished:
+                return _job(doc, version)
             if holder not in (None, owner) and until >= now and not dead(holder):
                 return None
             db.execute("UPDATE jobs SET lease_owner = ?, lease_until = ? WHERE id = ?", (owner, now + lease, job_id))
@@ -303,7 +328,38 @@ class SqliteLedger(Ledger):
 
     def close(self) -> None:
         with self._lock, self._errors("closed"):
-            self._db.close()
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = None
+
+    def before_fork(self) -> None:
+        """Let go of the file: a connection that crosses a fork holds no locks in the child, so it would lose writes."""
+        self._lock.acquire()
+        if self.location != "memory":
+            with suppress(LedgerError):
+                self.close()
+
+    def after_fork(self) -> None:
+        """Go on, in the parent and in the child."""
+        self._lock.release()
+
+
+_ledgers: weakref.WeakSet[SqliteLedger] = weakref.WeakSet()
+_forking: list[SqliteLedger] = []
+
+
+def _before_fork() -> None:
+    _forking[:] = list(_ledgers)
+    for ledger in _forking:
+        ledger.before_fork()
+
+
+def _after_fork() -> None:
+    while _forking:
+        _forking.pop().after_fork()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 
 def _make_private(path: Path) -> None:
@@ -313,7 +369,13 @@ def _make_private(path: Path) -> None:
 
 
 def _job(doc: bytes, version: int) -> JobRecord:
-    return msgspec.structs.replace(msgspec.json.decode(doc, type=JobRecord, dec_hook=_decode), version=version)
+    try:
+        job = msgspec.json.decode(doc, type=JobRecord, dec_hook=_decode)
+    except msgspec.MsgspecError as error:
+        raise LedgerError(
+            f"A job of the ledger cannot be read: {error}.", hint="A newer videogen may have written it; upgrade."
+        ) from error
+    return msgspec.structs.replace(job, version=version)
 
 
 def _decode(kind: type, value: Any) -> Any:
@@ -344,8 +406,16 @@ def _columns(job: JobRecord) -> dict[str, Any]:
         "unfinished": int(not job.done),
         "held_micro": held or 0,
         "cost_micro": _micro(job.cost),
-        "doc": msgspec.json.encode(job, enc_hook=str),
+        "doc": _json(job),
     }
+
+
+def _json(record: Record) -> bytes:
+    try:
+        return msgspec.json.encode(record, enc_hook=str)
+    except UnicodeEncodeError:  # half a character, as some vendors cut their messages
+        plain = msgspec.to_builtins(record, enc_hook=str)
+        return json.dumps(plain, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _marks(row: Mapping[str, Any]) -> str:
@@ -378,5 +448,5 @@ def _insert_events(db: apsw.Connection, events: tuple[Event, ...]) -> None:
     for event in events:
         db.execute(
             "INSERT INTO events (job_id, at, doc) VALUES (?, ?, ?)",
-            (event.job_id, event.at.timestamp(), msgspec.json.encode(event)),
+            (event.job_id, event.at.timestamp(), _json(event)),
         )

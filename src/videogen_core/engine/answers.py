@@ -1,0 +1,95 @@
+"""What plugins return, judged like network input: what can be kept is kept, and nothing of it can hurt the ledger."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import msgspec
+
+from ..errors import GenerationFailedError, ProviderError
+from ..provider import Output, Snapshot, Submission
+from ..retry import MAX_RETRY_AFTER
+from ..states import JobStatus
+from ..transport import redact
+
+__all__ = ["amount", "pause", "snapshot", "submission"]
+
+_VISIBLE = range(0x21, 0x7F)
+
+
+def submission(answer: object) -> Submission:
+    """An acceptance. Without a usable id nothing was promised; with one, no other mistake may lose it.
+
+    Raises:
+        TypeError: It is no `Submission`.
+        ValueError: It holds no usable id.
+    """
+    if not isinstance(answer, Submission):
+        raise TypeError(f"submit returned {type(answer).__name__}, not a Submission")
+    name = answer.provider_job_id
+    if not isinstance(name, str) or not 1 <= len(name) <= 512 or not all(ord(c) in _VISIBLE for c in name):
+        raise ValueError("the provider's answer holds no usable job id")
+    request_id = answer.request_id
+    return replace(
+        answer,
+        handle=_plain(answer.handle),
+        request_id=None if request_id is None else str(request_id),
+        poll_after=pause(answer.poll_after),
+    )
+
+
+def snapshot(answer: object) -> Snapshot:
+    """The news of a poll.
+
+    Raises:
+        TypeError: It is no `Snapshot`, or its outputs are none.
+        ValueError: Its status is none.
+    """
+    if not isinstance(answer, Snapshot):
+        raise TypeError(f"poll returned {type(answer).__name__}, not a Snapshot")
+    outputs = tuple(answer.outputs or ())
+    if not all(isinstance(output, Output) for output in outputs):
+        raise TypeError("poll returned outputs that are none")
+    error: Any = answer.error
+    if error is not None and not isinstance(error, ProviderError):
+        error = GenerationFailedError(redact(f"{type(error).__name__}: {error}"))
+    return replace(
+        answer,
+        status=JobStatus(answer.status),
+        progress=_number(answer.progress),
+        message=redact(str(answer.message or "")),
+        outputs=outputs,
+        cost=amount(answer.cost),
+        error=error,
+        poll_after=pause(answer.poll_after),
+    )
+
+
+def pause(seconds: object) -> float | None:
+    """Seconds that a provider asks to wait: never for ever, never back in time; None when it says nothing usable."""
+    number = _number(seconds)
+    return None if number is None else min(max(number, 0.0), MAX_RETRY_AFTER)
+
+
+def amount(cost: object) -> Decimal | None:
+    """USD that a provider says; None when it is no amount."""
+    try:
+        found = cost if isinstance(cost, Decimal) else Decimal(str(cost))
+    except InvalidOperation:
+        return None
+    return found if found.is_finite() and found >= 0 else None
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def _plain(handle: object) -> dict[str, Any]:
+    try:
+        plain = msgspec.json.decode(msgspec.json.encode(handle, enc_hook=str))
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
+        return {}
+    return plain if isinstance(plain, dict) else {}
