@@ -104,6 +104,11 @@ class Planner:
         self._lock = threading.Lock()
         self._observed: tuple[float, Observations] | None = None
 
+    def recent(self) -> Observations | None:
+        """What `observations` gave a few seconds ago, without a look at the ledger; None when that is longer ago."""
+        seen = self._observed
+        return seen[1] if seen is not None and time.monotonic() - seen[0] <= _OBSERVE_EVERY else None
+
     def observations(self) -> Observations:
         """Observed speed and health, at most a few seconds old."""
         with self._lock:

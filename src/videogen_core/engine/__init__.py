@@ -71,9 +71,11 @@ class Engine:
         self._units = Units()
         self._submitter = Submitter(settings, recorder, self._units)
         self._swept: set[Path] = set()
+        self._specs: dict[str, ModelSpec] = {}
 
     async def close(self) -> None:
         """Finish the creates that have been sent and close the connections; jobs under way stay in the ledger."""
+        self.sessions.refuse()
         await self._units.close()
         await self.sessions.close()
 
@@ -213,12 +215,21 @@ class Engine:
             raise PluginError(f"The plugin {plugin!r} no longer offers {offer}.")
         return catalog.offers[found[0]]
 
+    async def _known_spec(self, offer: str) -> ModelSpec:
+        """The same, in a thread the first time: it may load a plugin."""
+        if offer not in self._specs:
+            self._specs[offer] = await to_thread.run_sync(self._spec, offer)
+        return self._specs[offer]
+
     def _session(self, spec: ModelSpec) -> Session:
         return self.sessions.get(spec.provider)
 
     async def _watcher(self, job: JobRecord, log: Log) -> Watcher:
-        spec = await to_thread.run_sync(self._spec, job.offer)
-        observed = (await to_thread.run_sync(self.planner.observations)).latency.get(spec.id)
+        spec = await self._known_spec(job.offer)
+        seen = self.planner.recent()
+        if seen is None:
+            seen = await to_thread.run_sync(self.planner.observations)
+        observed = seen.latency.get(spec.id)
         typical = None if spec.latency is None else spec.latency.typical
         return Watcher(self._session(spec), spec, log, observed or typical, self._dice)
 
@@ -242,7 +253,7 @@ class Engine:
     async def _submit(self, job: JobRecord, log: Log) -> tuple[JobRecord, float | None]:
         """Ask an offer, waiting out what passes, until it accepts, the next one is due, or all is lost."""
         waited, delays = 0.0, Backoff().delays(self._dice)
-        spec = await to_thread.run_sync(self._spec, job.offer)
+        spec = await self._known_spec(job.offer)
         session = self._session(spec)
         while True:
             try:

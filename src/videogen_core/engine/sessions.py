@@ -68,9 +68,13 @@ class Sessions:
         async with self._slots[provider]:
             yield
 
+    def refuse(self) -> None:
+        """Give no session out any more; those in use stay open until `close`."""
+        self._closed = True
+
     async def close(self) -> None:
         """Close every session; one that fails to does not keep the others open."""
-        self._closed = True
+        self.refuse()
         while self._open:
             _, session = self._open.popitem()
             with suppress(Exception), anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSE_SECONDS):
