@@ -26,7 +26,7 @@ def models(incomplete: str) -> list[str]:
     try:
         with Client() as client:
             offers = client.models()
-    except Exception:
+    except Exception:  # whatever it is, nothing may be printed while the shell completes a word
         return []
     names = {spec.name for spec in offers} | {spec.id for spec in offers}
     return sorted(name for name in names if name.startswith(incomplete))
@@ -37,7 +37,7 @@ def providers(incomplete: str) -> list[str]:
     try:
         with Client() as client:
             names = client.workspace.registry.plugins.names()
-    except Exception:
+    except Exception:  # whatever it is, nothing may be printed while the shell completes a word
         return []
     return [name for name in names if name.startswith(incomplete)]
 
@@ -49,5 +49,5 @@ def job_ids(incomplete: str) -> list[str]:
             if not Path(client.settings.ledger_path).exists():  # looking must not create a ledger
                 return []
             return [job.id for job in client.jobs(limit=50) if job.id.startswith(incomplete)]
-    except Exception:
+    except Exception:  # whatever it is, nothing may be printed while the shell completes a word
         return []
