@@ -18,7 +18,8 @@ from videogen_core import Client, SubmissionUnknownError, VideogenError
 
 HERE = Path(__file__).parent
 PREAMBLE = f"""
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
 sys.path.insert(0, {str(HERE)!r})
 from pathlib import Path
 from vendor import Acme
