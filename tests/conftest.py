@@ -10,15 +10,20 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--live", action="store_true", help="run the tests that talk to vendors and cost money")
+    parser.addoption("--chaos", action="store_true", help="run the long tests: thousands of kills, faults and mutants")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--live"):
-        return
-    skip = pytest.mark.skip(reason="talks to a vendor and costs money; run with --live and a key")
-    for item in items:
-        if item.get_closest_marker("live"):
-            item.add_marker(skip)
+    reasons = {
+        "live": "talks to a vendor and costs money; run with --live and a key",
+        "chaos": "takes many minutes; run with --chaos, or nox -s chaos",
+    }
+    for marker, reason in reasons.items():
+        if config.getoption(f"--{marker}"):
+            continue
+        for item in items:
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,7 @@ from videogen_core import errors
 from videogen_core.provider import (
     Cancellation,
     Context,
+    Found,
     Output,
     Provider,
     ProviderJob,
@@ -152,11 +153,12 @@ class AcmeSession(Session):
             provider_job_id=job_id, handle={"n": 0}, request_id="req-1", poll_after=script.get("first", 0.01)
         )
 
-    async def find(self, call: SubmitCall, started_at: datetime) -> Submission | None:
-        for row in self.vendor.creates:
-            if row["ref"] == call.client_ref:
-                return Submission(provider_job_id=row["id"], handle={"n": 0})
-        return None
+    async def find(self, call: SubmitCall, started_at: datetime) -> tuple[Found, ...]:
+        return tuple(
+            Found(submission=Submission(provider_job_id=row["id"], handle={"n": 0}), ours=True)
+            for row in self.vendor.creates
+            if row["ref"] == call.client_ref
+        )
 
     async def poll(self, job: ProviderJob) -> Snapshot:
         script = json.loads((self.vendor.folder / f"{job.provider_job_id}.job").read_text())["script"]

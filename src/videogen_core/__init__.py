@@ -73,6 +73,7 @@ if TYPE_CHECKING:
         SubmissionUnknownError as SubmissionUnknownError,
         UnsupportedRequestError as UnsupportedRequestError,
         VideogenError as VideogenError,
+        WebhookError as WebhookError,
     )
     from .hookspecs import hookimpl as hookimpl
     from .images import prepare_image as prepare_image
@@ -83,6 +84,8 @@ if TYPE_CHECKING:
         PLUGIN_API as PLUGIN_API,
         Cancellation as Cancellation,
         Context as Context,
+        Found as Found,
+        Notice as Notice,
         Output as Output,
         Provider as Provider,
         ProviderJob as ProviderJob,
@@ -189,6 +192,7 @@ _HOME = {
     "SubmissionUnknownError": "errors",
     "UnsupportedRequestError": "errors",
     "VideogenError": "errors",
+    "WebhookError": "errors",
     "hookimpl": "hookspecs",
     "prepare_image": "images",
     "Violation": "limits",
@@ -197,6 +201,8 @@ _HOME = {
     "QuoteLine": "pricing",
     "Cancellation": "provider",
     "Context": "provider",
+    "Found": "provider",
+    "Notice": "provider",
     "Output": "provider",
     "PLUGIN_API": "provider",
     "Provider": "provider",

@@ -27,7 +27,8 @@
     ├── DownloadError                  .job_id
     │   ├── IntegrityError
     │   └── ResultExpiredError
-    └── LedgerError
+    ├── LedgerError
+    └── WebhookError                   .status_code
 
 No class has a foreign base, all can be pickled, and ``to_dict`` is the shape that ``--json`` prints.
 """
@@ -65,6 +66,7 @@ __all__ = [
     "SubmissionUnknownError",
     "UnsupportedRequestError",
     "VideogenError",
+    "WebhookError",
 ]
 
 
@@ -324,3 +326,20 @@ class ResultExpiredError(DownloadError):
 
 class LedgerError(VideogenError):
     """The job record cannot be read or written."""
+
+
+class WebhookError(VideogenError):
+    """A webhook delivery was refused; nothing was changed.
+
+    Attributes:
+        status_code: HTTP status to answer with: 400 (not genuine, unreadable, or seen before), 404 (about no job of
+            ours), 413 (too large). Answer with the status alone, so that nobody learns why.
+    """
+
+    _fields = ("job_id", "status_code")
+
+    def __init__(
+        self, message: str, *, status_code: int = 400, hint: str | None = None, job_id: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint, job_id=job_id)
+        self.status_code = status_code

@@ -20,7 +20,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from .catalog import parse_catalog
-from .errors import ProviderError
+from .errors import ProviderError, WebhookError
 from .request import Media, VideoRequest
 from .spec import ModelSpec
 from .states import JobStatus
@@ -32,6 +32,8 @@ __all__ = [
     "PLUGIN_API",
     "Cancellation",
     "Context",
+    "Found",
+    "Notice",
     "Output",
     "Provider",
     "ProviderJob",
@@ -56,6 +58,8 @@ class SubmitCall:
         timeout: Seconds that the create may take.
         read: Gives the bytes of an input, fetching a URL through the address guard if need be.
         prepared: What `Session.prepare` returned.
+        webhook_url: Where the vendor is to tell news of this attempt, where it takes an address per job; None = the
+            user has not set one up. It holds ``client_ref``, so nobody else can guess it.
     """
 
     spec: ModelSpec
@@ -64,6 +68,7 @@ class SubmitCall:
     timeout: float
     read: Callable[[Media], Awaitable[bytes]]
     prepared: dict[str, Any] = field(default_factory=dict)
+    webhook_url: str | None = None
 
     @property
     def options(self) -> dict[str, Any]:
@@ -81,12 +86,45 @@ class Submission:
         handle: Plain JSON that `Session.poll` gets back, in this process or another, today or tomorrow.
         request_id: The vendor's id of the HTTP request.
         poll_after: Seconds until the first poll is worth it, where the provider says.
+        reply: The vendor's answer as text, for support; it is redacted and cut to 64 KiB before it is stored.
     """
 
     provider_job_id: str
     handle: dict[str, Any] = field(default_factory=dict)
     request_id: str | None = None
     poll_after: float | None = None
+    reply: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A job at the provider that may be the one whose create got no answer.
+
+    Attributes:
+        submission: As if its create had been answered now.
+        ours: True when it carries our ``client_ref``, or echoes exactly our inputs; False when only the model and the
+            time speak for it. Such a one is shown to a person and never taken by itself.
+        age: Seconds since it was created, by the vendor's own clock (its ``Date`` header); None = it does not say.
+    """
+
+    submission: Submission
+    ours: bool
+    age: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """What a webhook delivery says, once its sender is known. It is a hint: the job is asked for all the same.
+
+    Attributes:
+        provider_job_id: The vendor's id of the job; None when the delivery does not say.
+        handle: What `Session.poll` needs, in case the create of this very job got no answer.
+        delivery_id: The vendor's id of the delivery; a second one with the same id is refused. None = it has none.
+    """
+
+    provider_job_id: str | None
+    handle: dict[str, Any] = field(default_factory=dict)
+    delivery_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,12 +251,19 @@ class Session(ABC):
         """Ask the provider to stop the job. The default: this provider cannot."""
         return Cancellation(accepted=False, message="this provider cannot cancel")
 
-    async def find(self, call: SubmitCall, started_at: datetime) -> Submission | None:
+    async def find(self, call: SubmitCall, started_at: datetime) -> tuple[Found, ...]:
         """Look for a job whose create got no answer, by ``call.client_ref`` or by listing.
 
-        Only called when `Provider.reconcile` is not ``none``. None means "not found", which authorises nothing.
+        Only called when `Provider.reconcile` is not ``none``. Return every job that it may be; the engine takes one
+        only when it is `Found.ours`, is the only such one, and belongs to no other job of the ledger. An empty answer
+        authorises nothing, except where the vendor can be asked for our own id (``by_ref``), and then only when it is
+        repeated after `Provider.list_lag`.
+
+        Args:
+            call: The create as it was sent; ``prepared`` is empty.
+            started_at: When it was about to be sent, aware UTC, on our clock.
         """
-        return None
+        return ()
 
     async def ping(self) -> str:
         """Check key and reachability at no cost, for ``videogen doctor --online``; returns one line to show."""
@@ -237,7 +282,13 @@ class Provider(ABC):
         title: For people.
         plugin_api: The `PLUGIN_API` it was written for.
         setup: One sentence: what a user must do to make it ready.
-        reconcile: How a lost create can be found again: ``by_ref`` (our id can be asked for), ``by_list``, ``none``.
+        idempotency: Seconds for which a create that is sent again with the same ``client_ref`` is documented to be the
+            same job; 0 = the vendor knows no such key. A lost create is then sent again by itself, with that key.
+        reconcile: How a lost create can be found again: ``by_ref`` (our id can be asked for), ``by_list`` (a list
+            whose entries tell their inputs), ``by_time`` (a list that tells only model and time), ``none``.
+        list_lag: Seconds until a new job shows where `Session.find` looks.
+        reconcile_window: Seconds after which `Session.find` no longer finds a job; None = no limit.
+        console: Where a person can look for a job, for when nothing else can: an address or a sentence.
         concurrency: Jobs at once, unless the user says otherwise.
         catalog: Catalogue file inside the plugin's package.
     """
@@ -246,7 +297,11 @@ class Provider(ABC):
     title: ClassVar[str] = ""
     plugin_api: ClassVar[int] = PLUGIN_API
     setup: ClassVar[str] = ""
-    reconcile: ClassVar[Literal["by_ref", "by_list", "none"]] = "none"
+    idempotency: ClassVar[float] = 0.0
+    reconcile: ClassVar[Literal["by_ref", "by_list", "by_time", "none"]] = "none"
+    list_lag: ClassVar[float] = 0.0
+    reconcile_window: ClassVar[float | None] = None
+    console: ClassVar[str] = ""
     concurrency: ClassVar[int] = 8
     catalog: ClassVar[str] = "catalog.toml"
 
@@ -267,6 +322,32 @@ class Provider(ABC):
             MissingCredentialsError: Naming the variable to set, never its value.
         """
         return
+
+    def account(self, environment: Mapping[str, str], settings: Mapping[str, Any]) -> str:
+        """What tells this user's account at the vendor from another one: a project, an organisation, or the key.
+
+        Only a hash of it is ever stored. Job ids are taken to be unique within an account, and a cached clip is
+        served to the account that made it. The default: all is one account.
+        """
+        return ""
+
+    def notice(
+        self, headers: Mapping[str, str], body: bytes, environment: Mapping[str, str], settings: Mapping[str, Any]
+    ) -> Notice:
+        """Verify a webhook delivery of this vendor and say which job it is about.
+
+        The body must be verified as it came, before it is parsed; `videogen_core.webhooks` has the usual scheme.
+
+        Args:
+            headers: Of the delivery, names in lower case.
+            body: As it came.
+            environment: Environment variables, with ``.env`` beneath them.
+            settings: This provider's table of the configuration.
+
+        Raises:
+            WebhookError: It is not genuine, or cannot be read.
+        """
+        raise WebhookError(f"The provider {self.name!r} takes no webhooks.", status_code=404)
 
     @abstractmethod
     def connect(self, context: Context) -> Session:

@@ -235,8 +235,8 @@ class Submitter:
         call = self._call(spec, attempt.request, attempt.client_ref)
         try:
             with anyio.fail_after(SUBMIT_TIMEOUT):
-                found = await session.find(call, attempt.started_at)
-            answer = None if found is None else answers.submission(found)
+                found = [item for item in await session.find(call, attempt.started_at) if item.ours]
+            answer = answers.submission(found[0].submission) if len(found) == 1 else None
         except VideogenError:
             raise
         except Exception as error:

@@ -23,6 +23,7 @@ from videogen_core import (
     Cancellation,
     ContentPolicyError,
     Context,
+    Found,
     GenerationFailedError,
     InsufficientCreditsError,
     JobStatus,
@@ -151,11 +152,11 @@ class SandboxSession(Session):
             return Cancellation(accepted=False, message="the job was already done")
         return Cancellation(accepted=True, gone=True, cost=Decimal(0), message="stopped before anything was made")
 
-    async def find(self, call: SubmitCall, started_at: datetime) -> Submission | None:
+    async def find(self, call: SubmitCall, started_at: datetime) -> tuple[Found, ...]:
         """The job whose answer was lost, unless the options say that it cannot be found or was never accepted."""
         if not call.options["findable"] or _fails_at_submit(call.options):
-            return None
-        return await self._submission(call, started_at.timestamp())
+            return ()
+        return (Found(submission=await self._submission(call, started_at.timestamp()), ours=True),)
 
     async def ping(self) -> str:
         """Always well: there is nothing to reach."""
