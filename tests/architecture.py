@@ -27,9 +27,12 @@ LAYERS: dict[str, dict[str, str]] = {
         "pricing": "errors request spec capabilities",
         "catalog": "errors spec matching pricing",
         "retry": "",
-        "states": "errors request pricing",
-        "routing": "errors request spec capabilities pricing catalog",
-        "delivery": "",
+        "budget": "errors",
+        "cost": "",
+        "states": "request pricing",
+        "transitions": "errors request pricing states",
+        "routing": "errors request spec capabilities pricing catalog budget",
+        "delivery": "states",
     },
     "what plugins implement": {
         "provider": "errors request spec catalog states",
@@ -41,7 +44,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "transport": "errors retry _guard",
         "plugins": "errors spec provider hookspecs",
         "registry": "errors catalog provider settings plugins",
-        "ledger": "errors request retry states",
+        "ledger": "errors request retry states budget cost",
         "containers": "",
         "probing": "errors states containers",
         "media": "errors request containers probing",
@@ -51,20 +54,21 @@ LAYERS: dict[str, dict[str, str]] = {
         "downloads": "errors retry states provider transport partials",
     },
     "orchestration": {
-        "planning": "errors request spec limits capabilities pricing catalog retry routing settings registry ledger "
+        "planning": "budget errors request spec limits capabilities pricing catalog retry routing settings registry ledger "
         "media",
-        "engine": "errors request spec capabilities pricing retry states routing delivery provider settings transport "
+        "engine": "errors request spec capabilities pricing retry states transitions routing delivery provider settings transport "
         "registry ledger media partials targets downloads planning",
-        "workspace": "provider settings registry ledger planning",
+        "workspace": "budget provider settings registry ledger planning",
         "_portal": "",
-        "arguments": "errors request capabilities routing delivery settings planning",
+        "arguments": "errors request capabilities routing delivery settings states planning",
         "handle": "states",
         "questions": "request spec limits pricing routing workspace arguments",
-        "async_client": "errors spec limits pricing states routing provider settings engine workspace arguments "
-        "handle questions",
-        "sync_client": "errors spec limits pricing states routing provider settings workspace _portal arguments "
-        "handle questions async_client",
-        "default": "errors spec pricing states routing async_client sync_client",
+        "accounting": "errors budget cost settings workspace",
+        "async_client": "errors spec limits pricing states budget cost ledger routing provider settings engine "
+        "workspace arguments handle questions accounting",
+        "sync_client": "errors spec limits pricing states budget cost ledger routing provider settings workspace "
+        "_portal arguments handle questions accounting async_client",
+        "default": "errors spec pricing states budget cost routing async_client sync_client",
     },
     # Written as an outsider would write them: against `videogen_core` itself and the modules of PUBLIC_MODULES.
     "edges": {
@@ -91,6 +95,8 @@ ONLY_IMPORTERS = {
     "httpx": {"transport", "_guard"},
     "stamina": {"transport"},
     "apsw": {"ledger"},
+    "psycopg": {"ledger"},
+    "tzlocal": {"accounting"},
     "pluggy": {"hookspecs", "plugins"},
     "platformdirs": {"settings"},
     "dotenv": {"settings"},

@@ -98,9 +98,9 @@ async def test_a_lost_reply_is_unknown_and_never_sent_again(tmp_path: Path, acme
 async def test_a_lost_reply_is_found_again_where_the_vendor_can_be_asked(tmp_path: Path) -> None:
     acme = Acme(tmp_path / "vendor", reconcile="by_ref")
     async with client(tmp_path, acme) as videogen:
-        with pytest.raises(SubmissionUnknownError):
-            await videogen.generate("boat", model="paper", options=script(submit=["lost"]))
-        result = await (await only_job(videogen)).wait()
+        result = await videogen.generate("boat", model="paper", options=script(submit=["lost"]))
+        types = [event.type for event in await videogen.events(result.job_id)]
+    assert types[:4] == ["created", "submitting", "unknown", "accepted"]
     assert result.path is not None
     assert result.path.exists()
     assert acme.asked == len(acme.creates) == 1

@@ -31,9 +31,10 @@ from videogen_core import (
     RequestError,
     SubmissionUnknownError,
     VideogenError,
-    states,
+    transitions,
 )
 from videogen_core.engine import answers
+from videogen_core.engine.record import Log
 from videogen_core.ledger import Observations
 from videogen_core.ledger.sqlite import SqliteLedger
 from videogen_core.provider import Output, Snapshot, Submission
@@ -192,11 +193,11 @@ def test_threads_that_come_at_once_get_one_async_client(tmp_path: Path) -> None:
 def failing(monkeypatch: pytest.MonkeyPatch, status: str, times: int) -> None:
     real, left = SqliteLedger.save, [times]
 
-    def save(self: SqliteLedger, job: JobRecord, *events: Event) -> JobRecord:
+    def save(self: SqliteLedger, job: JobRecord, *events: Event, fence: int | None = None) -> JobRecord:
         if job.status == status and left[0]:
             left[0] -= 1
             raise LedgerError("the disk is full")
-        return real(self, job, *events)
+        return real(self, job, *events, fence=fence)
 
     monkeypatch.setattr(SqliteLedger, "save", save)
     monkeypatch.setattr("videogen_core.engine.submission._SAVE_AGAIN", (0.01, 0.01))
@@ -290,8 +291,8 @@ async def test_a_late_acceptance_never_lands_on_another_try(tmp_path: Path) -> N
         with pytest.raises(SubmissionUnknownError):
             await videogen.generate("boat", model="paper", options=script(submit=["lost"]))
         job = (await only_job(videogen)).record
-    with pytest.raises(states.IllegalTransition):
-        states.accept(job, job.updated_at, provider_job_id="x", handle={}, client_ref="of another try")
+    with pytest.raises(transitions.IllegalTransition):
+        transitions.accept(job, job.updated_at, provider_job_id="x", handle={}, client_ref="of another try")
 
 
 async def test_what_is_to_be_cancelled_is_not_sent_elsewhere(tmp_path: Path) -> None:
@@ -299,7 +300,7 @@ async def test_what_is_to_be_cancelled_is_not_sent_elsewhere(tmp_path: Path) -> 
     async with client(tmp_path, acme, zenith) as videogen:
         engine = await videogen._ready()
         job = await videogen.submit("boat", model="paper", options=script(polls=99))
-        await engine.recorder.write(job.record, states.request_cancel, "cancel_requested", "")
+        await Log(engine.recorder).write(job.record, transitions.request_cancel, "cancel_requested", "")
         rewrite(acme, job.provider_job_id, polls=0, end="failed", error="ProviderUnavailableError")
         with pytest.raises(ProviderUnavailableError):
             await job.wait()

@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from videogen_core import LedgerError, RequestError, VideoRequest, states
-from videogen_core.ledger import ConflictError, open_ledger
+from videogen_core import LedgerError, RequestError, VideoRequest, transitions
+from videogen_core.ledger import Claim, ConflictError, open_ledger
 from videogen_core.ledger.sqlite import SqliteLedger
 from videogen_core.pricing import Quote
 from videogen_core.states import Event, JobRecord, JobStatus
@@ -38,7 +38,9 @@ def event(job: JobRecord, kind: str = "created") -> Event:
 
 def begun(job: JobRecord, now: datetime = NOW) -> JobRecord:
     quote = Quote(offer="acme/paper", amount=Decimal("0.1"), low=Decimal("0.1"), high=Decimal("0.1"))
-    return states.begin(job, now, offer="acme/paper", request=job.request, quote=quote, client_ref="ref")
+    return transitions.begin(
+        job, now, offer="acme/paper", request=job.request, quote=quote, client_ref=f"ref-{job.id}-{len(job.attempts)}"
+    )
 
 
 @pytest.fixture
@@ -69,7 +71,7 @@ def test_the_second_of_two_writers_is_told(ledger: SqliteLedger) -> None:
     one, two = ledger.get("vg-1"), ledger.get("vg-1")
     ledger.save(begun(one))
     with pytest.raises(ConflictError):
-        ledger.save(begun(two))
+        ledger.save(begun(two, NOW + timedelta(seconds=1)))
     assert len(ledger.get("vg-1").attempts) == 1
 
 
@@ -83,24 +85,26 @@ def test_an_idempotency_key_is_one_job(ledger: SqliteLedger) -> None:
 
 def test_one_lease_at_a_time(ledger: SqliteLedger) -> None:
     ledger.create(record(), event(record()))
-    assert ledger.claim("vg-1", "a", 60) == ledger.get("vg-1")
-    assert ledger.claim("vg-1", "b", 60) is None
-    assert ledger.claim("vg-1", "a", 60) is not None
-    assert ledger.claim("vg-1", "b", 60, dead=lambda owner: owner == "a") is not None
+    assert ledger.claim("vg-1", "w", "a", 60) == Claim(ledger.get("vg-1"), 1)
+    assert ledger.claim("vg-1", "v", "b", 60) is None
+    assert ledger.claim("vg-1", "w", "a", 60) == Claim(ledger.get("vg-1"), 1)
+    assert ledger.claim("vg-1", "v", "b", 60, dead=lambda worker: worker == "w") == Claim(ledger.get("vg-1"), 2)
     ledger.release("vg-1", "a")  # no longer its own: nothing happens
-    assert ledger.claim("vg-1", "a", 60) is None
+    assert ledger.claim("vg-1", "w", "a", 60) is None
     ledger.release("vg-1", "b")
-    assert ledger.claim("vg-1", "a", -1) is not None
-    assert ledger.claim("vg-1", "b", 60) is not None, "a lease that is over counts no more"
+    assert ledger.claim("vg-1", "x", "c", -1) is not None
+    assert ledger.claim("vg-1", "v", "b", 60) is not None, "a lease that is over counts no more"
+    ledger.retire("v")
+    assert ledger.claim("vg-1", "w", "a", 60) is not None, "a worker that has ended holds nothing"
     with pytest.raises(RequestError, match="no job"):
-        ledger.claim("vg-9", "a", 60)
+        ledger.claim("vg-9", "w", "a", 60)
 
 
 def test_a_finished_job_loses_its_lease(ledger: SqliteLedger) -> None:
     ledger.create(record(), event(record()))
-    ledger.claim("vg-1", "a", 60)
-    ledger.save(states.cancel(ledger.get("vg-1"), NOW, cost=Decimal(0), origin="computed"))
-    assert ledger.claim("vg-1", "b", 60) is not None
+    ledger.claim("vg-1", "w", "a", 60)
+    ledger.save(transitions.cancel(ledger.get("vg-1"), NOW, cost=Decimal(0), origin="computed"))
+    assert ledger.claim("vg-1", "v", "b", 60) is not None
 
 
 def test_jobs_are_found_by_status_tags_and_what_is_left_to_do(ledger: SqliteLedger) -> None:
@@ -108,7 +112,7 @@ def test_jobs_are_found_by_status_tags_and_what_is_left_to_do(ledger: SqliteLedg
         job = record(number, tags={"team": "ads" if number % 2 else "art", "n": str(number)})
         ledger.create(job, event(job))
     ledger.save(begun(ledger.get("vg-3")))
-    ledger.save(states.cancel(ledger.get("vg-5"), NOW, cost=Decimal(0), origin="computed"))
+    ledger.save(transitions.cancel(ledger.get("vg-5"), NOW, cost=Decimal(0), origin="computed"))
     assert [job.id for job in ledger.jobs()] == ["vg-5", "vg-4", "vg-3", "vg-2", "vg-1"]
     assert [job.id for job in ledger.jobs(status="submitting")] == ["vg-3"]
     assert [job.id for job in ledger.jobs(tags={"team": "art"})] == ["vg-4", "vg-2"]
@@ -124,9 +128,9 @@ def test_what_the_past_says(ledger: SqliteLedger) -> None:
         start = NOW - timedelta(minutes=5)
         job = begun(ledger.create(record(number), event(record(number))), start)
         job = ledger.save(job)
-        job = ledger.save(states.accept(job, start, provider_job_id=str(number), handle={}))
+        job = ledger.save(transitions.accept(job, start, provider_job_id=str(number), handle={}))
         end = start + timedelta(seconds=seconds)
-        ledger.save(states.succeed(job, end, cost=Decimal("0.1"), origin="computed"))
+        ledger.save(transitions.succeed(job, end, cost=Decimal("0.1"), origin="computed"))
     seen = ledger.observations(NOW)
     assert seen.latency == {"acme/paper": 20.0}
     assert seen.failure_rate == {"acme/paper": 0.0}

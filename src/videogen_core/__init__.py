@@ -16,9 +16,21 @@ if TYPE_CHECKING:
         RouteArgs as RouteArgs,
     )
     from .async_client import AsyncClient as AsyncClient, AsyncJob as AsyncJob
+    from .budget import (
+        Budget as Budget,
+        BudgetState as BudgetState,
+        Period as Period,
+    )
     from .capabilities import Change as Change, frame_size as frame_size
+    from .cost import (
+        CostLine as CostLine,
+    )
     from .default import (
+        aacknowledge_budget as aacknowledge_budget,
+        abudgets as abudgets,
         acheck as acheck,
+        acknowledge_budget as acknowledge_budget,
+        acosts as acosts,
         aestimate as aestimate,
         aevents as aevents,
         agenerate as agenerate,
@@ -27,11 +39,16 @@ if TYPE_CHECKING:
         amax_duration as amax_duration,
         amodels as amodels,
         aping as aping,
+        aremove_budget as aremove_budget,
         aresume as aresume,
         aroute as aroute,
+        aset_budget as aset_budget,
         asubmit as asubmit,
+        awebhook as awebhook,
+        budgets as budgets,
         check as check,
         configure as configure,
+        costs as costs,
         default_client as default_client,
         estimate as estimate,
         events as events,
@@ -41,9 +58,12 @@ if TYPE_CHECKING:
         max_duration as max_duration,
         models as models,
         ping as ping,
+        remove_budget as remove_budget,
         resume as resume,
         route as route,
+        set_budget as set_budget,
         submit as submit,
+        webhook as webhook,
     )
     from .errors import (
         AuthenticationError as AuthenticationError,
@@ -77,6 +97,9 @@ if TYPE_CHECKING:
     )
     from .hookspecs import hookimpl as hookimpl
     from .images import prepare_image as prepare_image
+    from .ledger import (
+        Ledger as Ledger,
+    )
     from .limits import Violation as Violation
     from .planning import price_per_second as price_per_second
     from .pricing import Quote as Quote, QuoteLine as QuoteLine
@@ -137,9 +160,17 @@ _HOME = {
     "RouteArgs": "arguments",
     "AsyncClient": "async_client",
     "AsyncJob": "async_client",
+    "Budget": "budget",
+    "BudgetState": "budget",
+    "Period": "budget",
     "Change": "capabilities",
     "frame_size": "capabilities",
+    "CostLine": "cost",
+    "aacknowledge_budget": "default",
+    "abudgets": "default",
     "acheck": "default",
+    "acknowledge_budget": "default",
+    "acosts": "default",
     "aestimate": "default",
     "aevents": "default",
     "agenerate": "default",
@@ -148,11 +179,16 @@ _HOME = {
     "amax_duration": "default",
     "amodels": "default",
     "aping": "default",
+    "aremove_budget": "default",
     "aresume": "default",
     "aroute": "default",
+    "aset_budget": "default",
     "asubmit": "default",
+    "awebhook": "default",
+    "budgets": "default",
     "check": "default",
     "configure": "default",
+    "costs": "default",
     "default_client": "default",
     "estimate": "default",
     "events": "default",
@@ -162,9 +198,12 @@ _HOME = {
     "max_duration": "default",
     "models": "default",
     "ping": "default",
+    "remove_budget": "default",
     "resume": "default",
     "route": "default",
+    "set_budget": "default",
     "submit": "default",
+    "webhook": "default",
     "AuthenticationError": "errors",
     "BudgetExceededError": "errors",
     "ConfigurationError": "errors",
@@ -195,6 +234,7 @@ _HOME = {
     "WebhookError": "errors",
     "hookimpl": "hookspecs",
     "prepare_image": "images",
+    "Ledger": "ledger",
     "Violation": "limits",
     "price_per_second": "planning",
     "Quote": "pricing",
@@ -218,10 +258,10 @@ _HOME = {
     "Policy": "routing",
     "Rejection": "routing",
     "Route": "routing",
-    "Settings": "settings",
     "load_settings": "settings",
-    "CAMERA_MOVES": "spec",
+    "Settings": "settings",
     "Camera": "spec",
+    "CAMERA_MOVES": "spec",
     "Defaults": "spec",
     "Latency": "spec",
     "License": "spec",
@@ -232,10 +272,10 @@ _HOME = {
     "OptionSpec": "spec",
     "Price": "spec",
     "PromptLimits": "spec",
+    "resolution_height": "spec",
     "Span": "spec",
     "Stage": "spec",
     "Tier": "spec",
-    "resolution_height": "spec",
     "Artifact": "states",
     "Attempt": "states",
     "Event": "states",

@@ -17,6 +17,7 @@ from .planning import make_policy
 from .request import VideoRequest
 from .routing import Policy, Prefer
 from .settings import Settings
+from .states import Unknown
 
 __all__ = [
     "FILTERS",
@@ -69,13 +70,20 @@ class ChoiceArgs(TypedDict, total=False):
 
 
 class DeliveryArgs(TypedDict, total=False):
-    """Where the clip goes, and what happens when an offer fails."""
+    """Where the clip goes, and what happens when an offer fails.
+
+    ``cache``: True = a clip that was made of the same request, with the same seed, is given again, and this one is kept
+    for the next time; ``"any"`` = requests without a seed as well. ``on_unknown``: ``"resubmit"`` = a create without an
+    answer is sent again when its provider cannot be asked, although both may be charged.
+    """
 
     output: str | os.PathLike[str] | None
     overwrite: bool
     fallback: bool
     fallback_on_policy: bool
+    cache: bool | Literal["any"]
     idempotency_key: str | None
+    on_unknown: Unknown
     tags: Mapping[str, str] | None
 
 
@@ -149,7 +157,9 @@ def _delivery(
     overwrite: Any = False,
     fallback: Any = True,
     fallback_on_policy: Any = False,
+    cache: Any = False,
     idempotency_key: Any = None,
+    on_unknown: Any = "keep",
     tags: Any = None,
 ) -> Delivery:
     for name, flag in (("overwrite", overwrite), ("fallback", fallback), ("fallback_on_policy", fallback_on_policy)):
@@ -157,6 +167,10 @@ def _delivery(
             raise RequestError(f"{name}: expected True or False, got {flag!r}.")
     if idempotency_key is not None and not (isinstance(idempotency_key, str) and 0 < len(idempotency_key) <= 255):
         raise RequestError("idempotency_key: expected 1 to 255 characters.")
+    if not isinstance(cache, bool) and cache != "any":
+        raise RequestError(f"cache: expected True, False or 'any', got {cache!r}.")
+    if on_unknown not in ("keep", "resubmit"):
+        raise RequestError(f"on_unknown: {on_unknown!r} is not possible.", hint="Allowed: keep, resubmit.")
     labels = {} if tags is None else tags
     if not isinstance(labels, Mapping) or not all(isinstance(x, str) for pair in labels.items() for x in pair):
         raise RequestError(f"tags: expected a dict of text to text, got {tags!r}.", hint="Write tags={'team': 'ads'}.")
@@ -167,6 +181,8 @@ def _delivery(
         fallback_on_policy=fallback_on_policy,
         idempotency_key=idempotency_key,
         tags=dict(labels),
+        cache="any" if cache == "any" else "seeded" if cache else "no",
+        on_unknown=on_unknown,
     )
 
 

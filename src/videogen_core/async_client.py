@@ -5,21 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Literal, Self, Unpack
 
 import anyio
 from anyio import to_thread
 
-from . import questions
+from . import accounting, questions
 from .arguments import ClipArgs, FilterArgs, GenerateArgs, RouteArgs, absolute_output, callback, seconds, sort_arguments
+from .budget import BudgetState
+from .cost import CostLine
 from .engine import Clock, Engine
 from .engine.record import Listener, Recorder
 from .engine.sessions import Sessions
 from .errors import PluginError, ProviderUnavailableError, RequestError, VideogenError
 from .handle import Handle
+from .ledger import Ledger
 from .limits import Violation
-from .pricing import Quote
+from .pricing import Quote, money
 from .provider import Provider
 from .routing import Route
 from .settings import Settings
@@ -71,6 +75,31 @@ class AsyncJob(Handle):
             RequestError: It is over, or its provider cannot cancel.
         """
         self._record = await self._client._cancel(self.id)
+        return self
+
+    async def settle(
+        self,
+        *,
+        attach: str | None = None,
+        abandon: bool = False,
+        resubmit: bool = False,
+        cost: Any = None,
+        attempt: int | None = None,
+    ) -> AsyncJob:
+        """Decide about a job that is ``unknown``, or correct what an attempt has cost; returns the handle, up to date.
+
+        Args:
+            attach: The vendor's id of the job, which you have found; the job goes on from there.
+            abandon: Give it up; ``cost`` USD are booked for it, nothing when that is left out.
+            resubmit: Ask for it again, although both may be charged. What was held for the first is booked.
+            cost: USD. Alone: what a finished attempt has cost in truth.
+            attempt: Which attempt that is, from 1; None = the last.
+
+        Raises:
+            RequestError: There is nothing to decide, or it was said in two ways at once.
+        """
+        decision = {"attach": attach, "abandon": abandon, "resubmit": resubmit, "cost": cost, "attempt": attempt}
+        self._record = await self._client._settle(self.id, decision)
         return self
 
     async def events(self) -> AsyncIterator[Event]:
@@ -276,6 +305,88 @@ class AsyncClient:
             with anyio.CancelScope(shield=True), anyio.move_on_after(1):
                 await sessions.close()
 
+    # --- money
+
+    async def costs(self, *, by: str = "model", since: Any = None, until: Any = None) -> list[CostLine]:
+        """What was spent, from the ledger; the dearest first, days in order.
+
+        Args:
+            by: ``model``, ``offer``, ``provider``, ``day``, ``tag:KEY`` or ``total``.
+            since: Only attempts that began then or later: a datetime, a date, ``2026-11-01``, or ``7d`` ago.
+            until: Only attempts that began before.
+
+        Raises:
+            RequestError: There is no such group, or a time is none.
+        """
+        return await to_thread.run_sync(accounting.costs, self.workspace, by, since, until)
+
+    async def budgets(self) -> list[BudgetState]:
+        """Every budget, and what is left of it in its present period, by name."""
+        return await to_thread.run_sync(accounting.budgets, self.workspace)
+
+    async def set_budget(
+        self,
+        name: str,
+        *,
+        limit: Any,
+        period: Literal["day", "week", "month", "total"] = "month",
+        timezone: str | None = None,
+        provider: str | None = None,
+        model: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        warn: Iterable[float] = (0.8,),
+    ) -> BudgetState:
+        """Add a budget or change the one of that name. What was spent in its present period counts at once.
+
+        Args:
+            name: What it is called.
+            limit: USD in each period.
+            period: When it starts over: at midnight, on Monday, on the first of the month, or never.
+            timezone: IANA name of the zone in which days begin; None = the setting ``timezone``, or the machine's.
+            provider: Only what this adapter id is asked for.
+            model: Only this model: a shared name or an offer id.
+            tags: Only jobs that carry all of these.
+            warn: Shares of the limit, above 0 and up to 1, at which a ``warning`` event is told.
+
+        Raises:
+            RequestError: An argument is wrong; the message names it.
+        """
+        return await to_thread.run_sync(
+            partial(
+                accounting.set_budget,
+                self.workspace,
+                name,
+                limit=limit,
+                period=period,
+                timezone=timezone,
+                provider=provider,
+                model=model,
+                tags=tags,
+                warn=warn,
+            )
+        )
+
+    async def remove_budget(self, name: str) -> None:
+        """Remove a budget.
+
+        Raises:
+            RequestError: There is none of that name.
+        """
+        await to_thread.run_sync(accounting.remove_budget, self.workspace, name)
+
+    async def acknowledge_budget(self, name: str) -> None:
+        """Unblock a budget after a provider has charged more than was held.
+
+        Raises:
+            RequestError: There is none of that name.
+        """
+        await to_thread.run_sync(accounting.acknowledge_budget, self.workspace, name)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger itself, for its care: check, export, purge, vacuum. Its methods block."""
+        return self.workspace.ledger()
+
     # --- jobs
 
     async def job(self, job_id: str) -> AsyncJob:
@@ -327,6 +438,32 @@ class AsyncClient:
         engine = await self._ready()
         return await engine.recorder.run(engine.recorder.ledger.events, job_id, after=after)
 
+    async def webhook(
+        self, provider: str, *, headers: Mapping[str, str], body: bytes, reference: str | None = None
+    ) -> AsyncJob:
+        """Take in a vendor's webhook delivery: verify it, find its job, and ask the provider how that is.
+
+        It downloads nothing; wait for the job to fetch the clip. A delivery that comes twice changes nothing.
+
+        Args:
+            provider: Adapter id, from the path of the address that was called.
+            headers: Of the request.
+            body: As it came, before any parsing.
+            reference: The last part of that path, for vendors that take an address for each job.
+
+        Raises:
+            WebhookError: It is not genuine, was seen before, or is about no job of ours. Answer with its
+                ``status_code`` alone.
+            ProviderError: The provider could not be asked; answer 503, and the delivery will come again.
+        """
+        return AsyncJob(await self._webhook(provider, headers, body, reference), self)
+
+    async def _webhook(
+        self, provider: str, headers: Mapping[str, str], body: bytes, reference: str | None
+    ) -> JobRecord:
+        engine = await self._ready()
+        return await engine.deliver(provider, headers, body, reference)
+
     async def resume(
         self, *, timeout: float | None = None, on_event: Listener | None = None
     ) -> list[Result | VideogenError]:
@@ -368,6 +505,11 @@ class AsyncClient:
     async def _refresh(self, job_id: str) -> JobRecord:
         engine = await self._ready()
         return await engine.refresh(await engine.recorder.get(job_id))
+
+    async def _settle(self, job_id: str, decision: Mapping[str, Any]) -> JobRecord:
+        engine = await self._ready()
+        known = {**decision, "cost": money(decision["cost"], field="cost")}
+        return await engine.settle(await engine.recorder.get(job_id), **known)
 
     async def _cancel(self, job_id: str) -> JobRecord:
         engine = await self._ready()

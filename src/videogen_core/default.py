@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Unpack
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
+from .budget import BudgetState
+from .cost import CostLine
 from .errors import VideogenError
 from .pricing import Quote
 from .routing import Route
@@ -23,7 +25,11 @@ if TYPE_CHECKING:
     from .limits import Violation
 
 __all__ = [
+    "aacknowledge_budget",
+    "abudgets",
     "acheck",
+    "acknowledge_budget",
+    "acosts",
     "aestimate",
     "aevents",
     "agenerate",
@@ -32,11 +38,16 @@ __all__ = [
     "amax_duration",
     "amodels",
     "aping",
+    "aremove_budget",
     "aresume",
     "aroute",
+    "aset_budget",
     "asubmit",
+    "awebhook",
+    "budgets",
     "check",
     "configure",
+    "costs",
     "default_client",
     "estimate",
     "events",
@@ -46,9 +57,12 @@ __all__ = [
     "max_duration",
     "models",
     "ping",
+    "remove_budget",
     "resume",
     "route",
+    "set_budget",
     "submit",
+    "webhook",
 ]
 
 _lock = threading.Lock()
@@ -156,6 +170,48 @@ def resume(*, timeout: float | None = None, on_event: Listener | None = None) ->
     return default_client().resume(timeout=timeout, on_event=on_event)
 
 
+def costs(*, by: str = "model", since: Any = None, until: Any = None) -> list[CostLine]:
+    """`Client.costs` of the default client."""
+    return default_client().costs(by=by, since=since, until=until)
+
+
+def budgets() -> list[BudgetState]:
+    """`Client.budgets` of the default client."""
+    return default_client().budgets()
+
+
+def set_budget(
+    name: str,
+    *,
+    limit: Any,
+    period: Literal["day", "week", "month", "total"] = "month",
+    timezone: str | None = None,
+    provider: str | None = None,
+    model: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    warn: Iterable[float] = (0.8,),
+) -> BudgetState:
+    """`Client.set_budget` of the default client."""
+    return default_client().set_budget(
+        name, limit=limit, period=period, timezone=timezone, provider=provider, model=model, tags=tags, warn=warn
+    )
+
+
+def remove_budget(name: str) -> None:
+    """`Client.remove_budget` of the default client."""
+    default_client().remove_budget(name)
+
+
+def acknowledge_budget(name: str) -> None:
+    """`Client.acknowledge_budget` of the default client."""
+    default_client().acknowledge_budget(name)
+
+
+def webhook(provider: str, *, headers: Mapping[str, str], body: bytes, reference: str | None = None) -> Job:
+    """`Client.webhook` of the default client."""
+    return default_client().webhook(provider, headers=headers, body=body, reference=reference)
+
+
 # An async client belongs to one event loop, so there is one for each loop that asks, and it goes with its loop.
 _async_clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncClient] = weakref.WeakKeyDictionary()
 
@@ -244,3 +300,45 @@ async def aevents(job_id: str, *, after: int = 0) -> list[Event]:
 async def aresume(*, timeout: float | None = None, on_event: Listener | None = None) -> list[Result | VideogenError]:
     """`AsyncClient.resume` of the default client."""
     return await _async().resume(timeout=timeout, on_event=on_event)
+
+
+async def acosts(*, by: str = "model", since: Any = None, until: Any = None) -> list[CostLine]:
+    """`AsyncClient.costs` of the default client."""
+    return await _async().costs(by=by, since=since, until=until)
+
+
+async def abudgets() -> list[BudgetState]:
+    """`AsyncClient.budgets` of the default client."""
+    return await _async().budgets()
+
+
+async def aset_budget(
+    name: str,
+    *,
+    limit: Any,
+    period: Literal["day", "week", "month", "total"] = "month",
+    timezone: str | None = None,
+    provider: str | None = None,
+    model: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    warn: Iterable[float] = (0.8,),
+) -> BudgetState:
+    """`AsyncClient.set_budget` of the default client."""
+    return await _async().set_budget(
+        name, limit=limit, period=period, timezone=timezone, provider=provider, model=model, tags=tags, warn=warn
+    )
+
+
+async def aremove_budget(name: str) -> None:
+    """`AsyncClient.remove_budget` of the default client."""
+    await _async().remove_budget(name)
+
+
+async def aacknowledge_budget(name: str) -> None:
+    """`AsyncClient.acknowledge_budget` of the default client."""
+    await _async().acknowledge_budget(name)
+
+
+async def awebhook(provider: str, *, headers: Mapping[str, str], body: bytes, reference: str | None = None) -> AsyncJob:
+    """`AsyncClient.webhook` of the default client."""
+    return await _async().webhook(provider, headers=headers, body=body, reference=reference)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .states import CacheUse, Unknown
+
 __all__ = ["Delivery"]
 
 
@@ -19,6 +21,8 @@ class Delivery:
         fallback_on_policy: Whether a content block counts as such a failure.
         idempotency_key: The caller's name for this request.
         tags: The caller's labels.
+        cache: Whether clips may come from the cache and go into it.
+        on_unknown: What is to become of a create without an answer.
     """
 
     output: str | None = None
@@ -27,3 +31,5 @@ class Delivery:
     fallback_on_policy: bool = False
     idempotency_key: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    cache: CacheUse = "no"
+    on_unknown: Unknown = "keep"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
+from .budget import BudgetState
 from .capabilities import check
 from .catalog import Catalog
 from .errors import ConfigurationError, RequestError
@@ -42,6 +43,7 @@ def make_policy(
     allow_unknown_price: bool = False,
     fit: Any = "exact",
     need_ready: bool = True,
+    tags: Mapping[str, str] | None = None,
 ) -> Policy:
     """Check and normalise the arguments that choose an offer; unset ones come from the settings.
 
@@ -61,6 +63,7 @@ def make_policy(
         commercial=settings.commercial,
         territory=settings.territory,
         need_ready=need_ready,
+        tags=dict(tags or {}),
     )
 
 
@@ -86,6 +89,7 @@ class Planner:
         settings: The configuration.
         registry: The offers.
         observe: Reads what the recent past says of speed and health; called at most every few seconds.
+        budgets: Reads what the budgets have left.
         today: The date, for tests.
     """
 
@@ -95,11 +99,13 @@ class Planner:
         registry: Registry,
         observe: Callable[[], Observations],
         *,
+        budgets: Callable[[], Sequence[BudgetState]] = tuple,
         today: Callable[[], date] = lambda: datetime.now(UTC).date(),
     ) -> None:
         self.settings = settings
         self.registry = registry
         self._observe = observe
+        self._budgets = budgets
         self._today = today
         self._lock = threading.Lock()
         self._observed: tuple[float, Observations] | None = None
@@ -131,6 +137,7 @@ class Planner:
             resting=resting,
             latency=seen.latency,
             failure_rate=seen.failure_rate,
+            budgets=self._budgets(),
         )
 
     def inspect(self, request: VideoRequest) -> VideoRequest:

@@ -265,6 +265,14 @@ class Session(ABC):
         """
         return ()
 
+    async def adopt(self, call: SubmitCall, provider_job_id: str) -> Submission:
+        """What `poll` needs for a job whose id a person has looked up at the vendor. The default: the id alone.
+
+        Raises:
+            ProviderError: There is no such job.
+        """
+        return Submission(provider_job_id=provider_job_id)
+
     async def ping(self) -> str:
         """Check key and reachability at no cost, for ``videogen doctor --online``; returns one line to show."""
         return "no free check is known for this provider"

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from .budget import BudgetState
 from .capabilities import Change, Fit, describe, resolve
 from .catalog import Catalog
 from .errors import BudgetExceededError, NoRouteError, RequestError, UnsupportedRequestError, VideogenError
@@ -52,6 +53,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         commercial: Only models whose licence allows commercial use.
         territory: ISO country code that the licence must not exclude.
         need_ready: Whether an offer whose provider has no credentials is refused.
+        tags: The job's labels, which decide what budgets cover it.
     """
 
     models: tuple[str, ...] = ()
@@ -65,6 +67,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     commercial: bool = False
     territory: str | None = None
     need_ready: bool = True
+    tags: dict[str, str] = {}
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +79,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         resting: Adapter id -> why its circuit is open.
         latency: Offer id -> observed median seconds.
         failure_rate: Offer id -> share of recent attempts that failed, 0 to 1.
+        budgets: Every budget and what it has left.
     """
 
     today: date
@@ -83,6 +87,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     resting: Mapping[str, str] = {}
     latency: Mapping[str, float] = {}
     failure_rate: Mapping[str, float] = {}
+    budgets: Sequence[BudgetState] = ()
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -241,6 +246,9 @@ class Route:
         if reasons == {"unsupported"} and (self.policy.models or len(serious) == 1):
             return self._unsupported({rejection.offer for rejection in serious})
         hint = "`videogen route` shows every refusal."
+        if "budget" in reasons and reasons <= {"budget", *_PRICED_OUT}:
+            over = next(r for r in serious if r.reason == "budget")
+            return BudgetExceededError(f"{over.offer}: {over.message}", hint="`videogen budgets` lists what is left.")
         if self.policy.max_cost is not None and reasons & {"cost", "unknown_price"} and reasons <= _PRICED_OUT:
             return self._over_budget(hint)
         if reasons <= {"not_ready", "placeholder"}:
@@ -367,6 +375,18 @@ def _cost_refusal(cost: tuple[Decimal, Decimal] | None, policy: Policy) -> tuple
     return "unknown_price", f"its price is unknown, so it cannot be {use}"
 
 
+def _over_budget(spec: ModelSpec, high: Decimal | None, policy: Policy, facts: Facts) -> str | None:
+    """Why a budget forbids an offer; what is reserved for an unknown price is the limit that the user has set."""
+    amount = policy.max_cost if high is None else high
+    for state in facts.budgets:
+        if state.budget.covers(offer=spec.id, model=spec.name, tags=policy.tags):
+            if amount is None:
+                return f"its price is unknown, so the budget {state.budget.name!r} cannot be kept; give a max_cost"
+            if (refusal := state.refusal(amount)) is not None:
+                return refusal
+    return None
+
+
 def _rejection(spec: ModelSpec, request: VideoRequest, policy: Policy, facts: Facts) -> Rejection:
     reason = _refusal(spec, policy, facts)
     if reason is None:
@@ -375,7 +395,10 @@ def _rejection(spec: ModelSpec, request: VideoRequest, policy: Policy, facts: Fa
         except UnsupportedRequestError as error:
             reason = "unsupported", " ".join(violation.message for violation in error.violations)
         else:
-            reason = _cost_refusal(bounds(spec, resolved.request), policy)
+            cost = bounds(spec, resolved.request)
+            high = None if cost is None else cost[1]
+            over = _over_budget(spec, high, policy, facts) if _affordable(high, policy) else None
+            reason = ("budget", over) if over else _cost_refusal(cost, policy)
     return Rejection(offer=spec.id, reason=reason[0], message=reason[1])
 
 
@@ -405,6 +428,8 @@ def route(request: VideoRequest, policy: Policy, catalog: Catalog, facts: Facts,
         survivors = _survivors_of_all(request, policy, catalog, facts)
     else:
         survivors = _survivors_among(scope, request, policy, facts)
+    if facts.budgets:
+        survivors = [s for s in survivors if _over_budget(s.spec, _exact(s.dollars), policy, facts) is None]
     return Route(
         survivors,
         rank=_ranking(policy, facts, wish, survivors),
@@ -518,6 +543,10 @@ def _survivors_of_all(request: VideoRequest, policy: Policy, catalog: Catalog, f
         standing = standings[group_of[position]]
         survivors.append(_Survivor(position, standing, dollars, seconds, spec, mode, filled, (), latency))
     return survivors
+
+
+def _exact(dollars: float) -> Decimal | None:
+    return None if dollars == math.inf else Decimal(round(dollars * 1_000_000)).scaleb(-6)
 
 
 def _standing(spec: ModelSpec) -> _Standing:

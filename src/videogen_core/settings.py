@@ -61,6 +61,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         patience: Seconds to wait out rate limits and outages of one provider before the next offer is tried.
             ``VIDEOGEN_PATIENCE``.
         concurrency: Jobs at once per provider; None = what each plugin says. ``VIDEOGEN_CONCURRENCY``.
+        submit_timeout: Seconds that a create may take before its answer counts as lost. ``VIDEOGEN_SUBMIT_TIMEOUT``.
+        webhook_url: Address of your application under which vendors tell news of jobs; each job gets
+            ``<webhook_url>/<provider>/<reference>``. ``VIDEOGEN_WEBHOOK_URL``.
+        timezone: IANA name of the zone in which days begin, for budgets and costs; None = the machine's.
+            ``VIDEOGEN_TIMEZONE``.
         sandbox: Whether the sandbox may be the last resort of every route. ``VIDEOGEN_SANDBOX``.
         plugins: Plugins to load, comma separated; ``-name`` blocks one. Empty = all. ``VIDEOGEN_PLUGINS``.
         territory: ISO country code that model licences must not exclude. ``VIDEOGEN_TERRITORY``.
@@ -78,6 +83,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     timeout: float = 900.0
     patience: float = 120.0
     concurrency: int | None = None
+    submit_timeout: float = 120.0
+    webhook_url: str | None = None
+    timezone: str | None = None
     sandbox: bool = False
     plugins: str = ""
     territory: str | None = None
@@ -90,7 +98,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     origin: dict[str, str] = {}
 
     def __post_init__(self) -> None:
-        for name in ("timeout", "patience"):
+        for name in ("timeout", "patience", "submit_timeout"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name}: expected a positive number of seconds")
         if self.concurrency is not None and self.concurrency < 1:

@@ -1,15 +1,14 @@
-"""The durable job: its states, the transitions that are legal, and what each one records.
+"""The durable job: what is on record of it, and its three facts.
 
-A `JobRecord` is immutable. Every function here takes one and returns the next, or raises; the ledger stores
-whatever they return and knows no rule of its own. Status, money and artifact are three separate facts, so that no
-one of them can hide another: the money is settled as soon as the provider is done, whatever the download does.
+A `JobRecord` is immutable; ``transitions`` has the moves from one to the next. Status, money and artifact are three
+separate facts, so that no one of them can hide another: the money is settled as soon as the provider is done,
+whatever the download does.
 """
 
 from __future__ import annotations
 
 import base64
 import html
-import math
 import secrets
 from collections.abc import Collection
 from datetime import datetime
@@ -20,7 +19,6 @@ from typing import Any, Literal
 
 import msgspec
 
-from .errors import VideogenError
 from .pricing import Quote
 from .request import VideoRequest
 
@@ -28,12 +26,13 @@ __all__ = [
     "TERMINAL",
     "Artifact",
     "Attempt",
+    "CacheUse",
     "Event",
-    "IllegalTransition",
     "JobRecord",
     "JobStatus",
     "Money",
     "Result",
+    "Unknown",
     "Video",
     "new_job_id",
 ]
@@ -71,26 +70,14 @@ class Artifact(StrEnum):
     SKIPPED = "skipped"
 
 
+Unknown = Literal["keep", "resubmit"]
+"""What is to become of a create without an answer when its provider cannot be asked: it is kept for a person to decide,
+or, with the second bill accepted in advance, sent again."""
+
+CacheUse = Literal["no", "seeded", "any"]
+"""Whether clips may come from the cache and go into it: never, requests with a seed, or those without one as well."""
+
 TERMINAL = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED})
-
-_S = JobStatus
-LEGAL: dict[JobStatus, frozenset[JobStatus]] = {
-    _S.CREATED: frozenset({_S.SUBMITTING, _S.FAILED, _S.CANCELLED}),
-    # back to created: plainly refused, so it may be tried again or elsewhere
-    _S.SUBMITTING: frozenset({_S.QUEUED, _S.CREATED, _S.FAILED, _S.UNKNOWN}),
-    # back to created: this attempt failed and the next offer is tried
-    _S.QUEUED: frozenset({_S.QUEUED, _S.RUNNING, _S.SUCCEEDED, _S.FAILED, _S.CANCELLED, _S.CREATED}),
-    _S.RUNNING: frozenset({_S.RUNNING, _S.SUCCEEDED, _S.FAILED, _S.CANCELLED, _S.CREATED}),
-    # only evidence or a person leads out of unknown, and never to another submit
-    _S.UNKNOWN: frozenset({_S.QUEUED, _S.FAILED, _S.CANCELLED}),
-    _S.SUCCEEDED: frozenset(),
-    _S.FAILED: frozenset(),
-    _S.CANCELLED: frozenset(),
-}
-
-
-class IllegalTransition(VideogenError):  # noqa: N818 - named for what it is; never shown to a user
-    """A transition that the state machine does not have; a bug in whoever asked for it."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -158,8 +145,15 @@ class Attempt(Record, frozen=True, kw_only=True):
         provider_job_id: The vendor's id.
         handle: What the plugin needs to ask for it from another process; plain JSON.
         request_id: The vendor's id of the HTTP request, for its support.
+        reply: The vendor's answer to the create, redacted and cut to 64 KiB.
+        account: Hash of the account at the vendor.
+        hold: USD held while it is open: the most it can cost. None = the price is unknown and nobody set a limit.
+        deadline: Until when the create may have been under way.
+        absent_at: When the vendor first said that it knows no job of our id.
+        orphans: More ids that came for this one create; each may be a job that is paid for.
         cost: USD charged; None when nobody knows.
-        cost_origin: ``provider`` (it said so), ``computed`` (from what was delivered), ``assumed`` (the full hold).
+        cost_origin: ``provider`` (it said so), ``computed`` (from what was delivered), ``assumed`` (the full hold),
+            ``person`` (somebody looked it up).
         error: Why it failed, as `VideogenError.to_dict` gives it.
     """
 
@@ -177,14 +171,39 @@ class Attempt(Record, frozen=True, kw_only=True):
     provider_job_id: str | None = None
     handle: dict[str, Any] = {}
     request_id: str | None = None
+    reply: str = ""
+    account: str = ""
+    hold: Decimal | None = None
+    deadline: datetime | None = None
+    absent_at: datetime | None = None
+    orphans: tuple[str, ...] = ()
     cost: Decimal | None = None
-    cost_origin: Literal["provider", "computed", "assumed"] | None = None
+    cost_origin: Literal["provider", "computed", "assumed", "person"] | None = None
     error: dict[str, Any] | None = None
 
     @property
     def provider(self) -> str:
         """The adapter id."""
         return self.offer.partition("/")[0]
+
+    @property
+    def open(self) -> bool:
+        """Whether it may still cost something that is not booked yet."""
+        return self.finished_at is None
+
+    @property
+    def money(self) -> Money:
+        """Where its money is: held while it is open, then settled at its cost or released."""
+        if self.open:
+            return Money.HELD
+        free = self.cost == 0 and self.status is not JobStatus.SUCCEEDED
+        return Money.RELEASED if free else Money.SETTLED
+
+    @property
+    def booked(self) -> Decimal:
+        """USD that it takes from a budget now: its hold, then its cost; a cost that nobody knows is its whole hold."""
+        amount = self.hold if self.open or self.cost is None else self.cost
+        return Decimal(0) if amount is None else amount
 
 
 class JobRecord(Record, frozen=True, kw_only=True):
@@ -205,6 +224,10 @@ class JobRecord(Record, frozen=True, kw_only=True):
         overwrite: Whether an existing file may be replaced.
         tags: The user's labels.
         idempotency_key: The user's name for this request.
+        cache: Whether clips may come from the cache and go into it.
+        cached: Shared name of the model whose clips came from there; empty = a provider was asked.
+        on_unknown: What is to become of a create without an answer.
+        revived: Whether the provider has called it succeeded after it had called it failed.
         version: Counts writes; the ledger compares and sets it.
         status, money, artifact: The three facts.
         progress: 0 to 1.
@@ -229,6 +252,10 @@ class JobRecord(Record, frozen=True, kw_only=True):
     overwrite: bool = False
     tags: dict[str, str] = {}
     idempotency_key: str | None = None
+    cache: CacheUse = "no"
+    cached: str = ""
+    on_unknown: Unknown = "keep"
+    revived: bool = False
     version: int = 0
     status: JobStatus = JobStatus.CREATED
     money: Money = Money.NONE
@@ -267,6 +294,11 @@ class JobRecord(Record, frozen=True, kw_only=True):
         return None if any(c is None for c in costs) else sum((c for c in costs if c is not None), Decimal(0))
 
     @property
+    def at_risk(self) -> Decimal:
+        """USD of all tries together, at most: what they cost, and what is held for one that is open."""
+        return sum((attempt.booked for attempt in self.attempts), Decimal(0))
+
+    @property
     def done(self) -> bool:
         """Nothing is left to do: ended, paid or released, and the video dealt with."""
         if self.status is not JobStatus.SUCCEEDED:
@@ -276,7 +308,7 @@ class JobRecord(Record, frozen=True, kw_only=True):
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON data."""
         attempts = [
-            {**_plain(attempt, leave_out=("handle", "request")), "request": attempt.request.given()}
+            {**_plain(attempt, leave_out=("handle", "request", "reply")), "request": attempt.request.given()}
             for attempt in self.attempts
         ]
         return {
@@ -297,10 +329,10 @@ class Event(Record, frozen=True, kw_only=True):
     Attributes:
         job_id: Which job.
         at: When, aware UTC.
-        type: ``created submitting accepted rejected unknown progress fallback retrying warning settled downloading
-            stored expired cancel_requested succeeded failed cancelled resumed``.
+        type: What kind of thing; the reference of jobs lists them.
         status: The job's status after it.
-        message: One sentence for people.
+        message: One sentence for people: what happened and why.
+        actor: Who recorded it: host, process and driver, as they hold the lease.
         progress: 0 to 1.
         data: More, by type.
         seq: Order in the ledger.
@@ -311,6 +343,7 @@ class Event(Record, frozen=True, kw_only=True):
     type: str
     status: JobStatus
     message: str = ""
+    actor: str = ""
     progress: float | None = None
     data: dict[str, Any] = {}
     seq: int = 0
@@ -381,171 +414,3 @@ class Result(Record, frozen=True, kw_only=True):
 def new_job_id(now: datetime) -> str:
     """A sortable, unguessable id: ``vg-20261120-153000-7f3ac…``."""
     return f"vg-{now:%Y%m%d-%H%M%S}-{secrets.token_hex(5)}"
-
-
-# --- transitions ------------------------------------------------------------------------------------------------
-
-
-_AT_PROVIDER = (_S.QUEUED, _S.RUNNING)
-
-
-def _need(job: JobRecord, sources: Collection[JobStatus], status: JobStatus) -> None:
-    """Refuse a move that its function, or the state machine, does not make."""
-    if job.status not in sources or status not in LEGAL[job.status]:
-        raise IllegalTransition(f"Job {job.id} cannot go from {job.status} to {status}.", job_id=job.id)
-
-
-def _move(job: JobRecord, status: JobStatus, now: datetime, **changes: Any) -> JobRecord:
-    return msgspec.structs.replace(job, status=status, updated_at=now, **changes)
-
-
-def _with_attempt(job: JobRecord, **changes: Any) -> tuple[Attempt, ...]:
-    return (*job.attempts[:-1], msgspec.structs.replace(job.attempt, **changes))
-
-
-def begin(
-    job: JobRecord,
-    now: datetime,
-    *,
-    offer: str,
-    request: VideoRequest,
-    quote: Quote,
-    client_ref: str,
-    model: str = "",
-    placeholder: bool = False,
-) -> JobRecord:
-    """About to ask the provider: the try is on record, and its money held, before the first byte leaves."""
-    _need(job, (_S.CREATED,), _S.SUBMITTING)
-    attempt = Attempt(
-        number=len(job.attempts) + 1,
-        offer=offer,
-        client_ref=client_ref,
-        request=request,
-        quote=quote,
-        started_at=now,
-        model=model,
-        placeholder=placeholder,
-    )
-    return _move(job, _S.SUBMITTING, now, attempts=(*job.attempts, attempt), money=Money.HELD, progress=None)
-
-
-def accept(
-    job: JobRecord,
-    now: datetime,
-    *,
-    provider_job_id: str,
-    handle: dict[str, Any],
-    request_id: str | None = None,
-    client_ref: str | None = None,
-) -> JobRecord:
-    """The provider accepted it, or was found to have: the last try, which is the one of ``client_ref`` if given."""
-    _need(job, (_S.SUBMITTING, _S.UNKNOWN), _S.QUEUED)
-    if client_ref not in (None, job.attempt.client_ref):
-        raise IllegalTransition(f"Job {job.id} is at another try by now.", job_id=job.id)
-    attempts = _with_attempt(
-        job,
-        status=_S.QUEUED,
-        accepted_at=now,
-        provider_job_id=provider_job_id,
-        handle=handle,
-        request_id=request_id,
-        error=None,
-    )
-    return _move(job, _S.QUEUED, now, attempts=attempts, error=None)
-
-
-def reject(job: JobRecord, now: datetime, error: VideogenError) -> JobRecord:
-    """The provider plainly refused, or was never reached: nothing was made and nothing is owed."""
-    _need(job, (_S.SUBMITTING,), _S.CREATED)
-    attempts = _with_attempt(
-        job,
-        status=_S.FAILED,
-        finished_at=now,
-        cost=Decimal(0),
-        cost_origin="computed",
-        error=error.to_dict(),
-        request_id=getattr(error, "request_id", None),
-    )
-    return _move(job, _S.CREATED, now, attempts=attempts)
-
-
-def lose(job: JobRecord, now: datetime, error: VideogenError) -> JobRecord:
-    """No answer came: it may have been accepted. The money stays held and nothing is sent again."""
-    _need(job, (_S.SUBMITTING,), _S.UNKNOWN)
-    data = error.to_dict()
-    return _move(job, _S.UNKNOWN, now, attempts=_with_attempt(job, status=_S.UNKNOWN, error=data), error=data)
-
-
-def advance(job: JobRecord, now: datetime, status: JobStatus, progress: float | None) -> JobRecord:
-    """News from a poll: queued or running. Within one try neither status nor progress runs backwards."""
-    _need(job, _AT_PROVIDER, status)
-    if status not in _AT_PROVIDER:
-        raise IllegalTransition(f"Job {job.id} ends as {status} only with its cost on record.", job_id=job.id)
-    known = (p for p in (job.progress, progress) if p is not None and math.isfinite(p))
-    shown = max((min(max(p, 0.0), 1.0) for p in known), default=None)
-    return _move(job, status, now, progress=shown, attempts=_with_attempt(job, status=status))
-
-
-def succeed(
-    job: JobRecord, now: datetime, *, cost: Decimal | None, origin: Any, money: Money = Money.SETTLED
-) -> JobRecord:
-    """The provider is done: settle, whatever the download does."""
-    _need(job, _AT_PROVIDER, _S.SUCCEEDED)
-    attempts = _with_attempt(job, status=_S.SUCCEEDED, finished_at=now, cost=cost, cost_origin=origin)
-    return _move(job, _S.SUCCEEDED, now, attempts=attempts, money=money, progress=1.0, error=None)
-
-
-def fail_attempt(
-    job: JobRecord, now: datetime, error: VideogenError, *, cost: Decimal | None, origin: Any
-) -> JobRecord:
-    """This try failed after it was accepted, and another offer is to be tried."""
-    _need(job, _AT_PROVIDER, _S.CREATED)
-    attempts = _with_attempt(
-        job, status=_S.FAILED, finished_at=now, cost=cost, cost_origin=origin, error=error.to_dict()
-    )
-    return fall_back(_move(job, _S.CREATED, now, attempts=attempts), now)
-
-
-def fall_back(job: JobRecord, now: datetime) -> JobRecord:
-    """The next offer of the chain is to be asked."""
-    return msgspec.structs.replace(job, place=min(job.place + 1, len(job.chain) - 1), updated_at=now)
-
-
-def fail(
-    job: JobRecord, now: datetime, error: VideogenError, *, cost: Decimal | None = None, origin: Any = None
-) -> JobRecord:
-    """The job is over without a video. An open attempt ends with it at ``cost``."""
-    _need(job, tuple(_S), _S.FAILED)
-    data = error.to_dict()
-    attempts = job.attempts
-    if attempts and job.attempt.finished_at is None:
-        attempts = _with_attempt(job, status=_S.FAILED, finished_at=now, cost=cost, cost_origin=origin, error=data)
-    ended = _move(job, _S.FAILED, now, attempts=attempts, error=data)
-    return msgspec.structs.replace(ended, money=_ended_money(ended))
-
-
-def cancel(job: JobRecord, now: datetime, *, cost: Decimal | None, origin: Any) -> JobRecord:
-    """The job was cancelled. "Cancel accepted" is not "not billed": ``cost`` says what is known."""
-    _need(job, tuple(_S), _S.CANCELLED)
-    attempts = job.attempts
-    if attempts and job.attempt.finished_at is None:
-        attempts = _with_attempt(job, status=_S.CANCELLED, finished_at=now, cost=cost, cost_origin=origin)
-    ended = _move(job, _S.CANCELLED, now, attempts=attempts)
-    return msgspec.structs.replace(ended, money=_ended_money(ended))
-
-
-def _ended_money(job: JobRecord) -> Money:
-    """Settled when something was or may have been charged, else released."""
-    if not job.attempts:
-        return Money.NONE
-    return Money.RELEASED if job.cost == 0 else Money.SETTLED
-
-
-def request_cancel(job: JobRecord, now: datetime) -> JobRecord:
-    """Record the wish to cancel; what becomes of it is the provider's word."""
-    return msgspec.structs.replace(job, cancel_requested_at=job.cancel_requested_at or now, updated_at=now)
-
-
-def store(job: JobRecord, now: datetime, artifact: Artifact, videos: tuple[Video, ...] = ()) -> JobRecord:
-    """What became of the video."""
-    return msgspec.structs.replace(job, artifact=artifact, videos=videos or job.videos, updated_at=now)

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from queue import SimpleQueue
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
-from . import questions
+from . import accounting, questions
 from ._portal import Portal
 from .arguments import ClipArgs, FilterArgs, GenerateArgs, RouteArgs
+from .budget import BudgetState
+from .cost import CostLine
 from .errors import VideogenError
 from .handle import Handle
+from .ledger import Ledger
 from .limits import Violation
 from .pricing import Quote
 from .provider import Provider
@@ -76,6 +79,31 @@ class Job(Handle):
             RequestError: It is over, or its provider cannot cancel.
         """
         self._record = self._client._run("_cancel", self.id)
+        return self
+
+    def settle(
+        self,
+        *,
+        attach: str | None = None,
+        abandon: bool = False,
+        resubmit: bool = False,
+        cost: Any = None,
+        attempt: int | None = None,
+    ) -> Job:
+        """Decide about a job that is ``unknown``, or correct what an attempt has cost; returns the handle, up to date.
+
+        Args:
+            attach: The vendor's id of the job, which you have found; the job goes on from there.
+            abandon: Give it up; ``cost`` USD are booked for it, nothing when that is left out.
+            resubmit: Ask for it again, although both may be charged. What was held for the first is booked.
+            cost: USD. Alone: what a finished attempt has cost in truth.
+            attempt: Which attempt that is, from 1; None = the last.
+
+        Raises:
+            RequestError: There is nothing to decide, or it was said in two ways at once.
+        """
+        decision = {"attach": attach, "abandon": abandon, "resubmit": resubmit, "cost": cost, "attempt": attempt}
+        self._record = self._client._run("_settle", self.id, decision)
         return self
 
     def events(self) -> Iterator[Event]:
@@ -242,6 +270,85 @@ class Client:
         answer: str = self._run("ping", provider, timeout=timeout)
         return answer
 
+    # --- money
+
+    def costs(self, *, by: str = "model", since: Any = None, until: Any = None) -> list[CostLine]:
+        """What was spent, from the ledger; the dearest first, days in order.
+
+        Args:
+            by: ``model``, ``offer``, ``provider``, ``day``, ``tag:KEY`` or ``total``.
+            since: Only attempts that began then or later: a datetime, a date, ``2026-11-01``, or ``7d`` ago.
+            until: Only attempts that began before.
+
+        Raises:
+            RequestError: There is no such group, or a time is none.
+        """
+        return accounting.costs(self.workspace, by, since, until)
+
+    def budgets(self) -> list[BudgetState]:
+        """Every budget, and what is left of it in its present period, by name."""
+        return accounting.budgets(self.workspace)
+
+    def set_budget(
+        self,
+        name: str,
+        *,
+        limit: Any,
+        period: Literal["day", "week", "month", "total"] = "month",
+        timezone: str | None = None,
+        provider: str | None = None,
+        model: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        warn: Iterable[float] = (0.8,),
+    ) -> BudgetState:
+        """Add a budget or change the one of that name. What was spent in its present period counts at once.
+
+        Args:
+            name: What it is called.
+            limit: USD in each period.
+            period: When it starts over: at midnight, on Monday, on the first of the month, or never.
+            timezone: IANA name of the zone in which days begin; None = the setting ``timezone``, or the machine's.
+            provider: Only what this adapter id is asked for.
+            model: Only this model: a shared name or an offer id.
+            tags: Only jobs that carry all of these.
+            warn: Shares of the limit, above 0 and up to 1, at which a ``warning`` event is told.
+
+        Raises:
+            RequestError: An argument is wrong; the message names it.
+        """
+        return accounting.set_budget(
+            self.workspace,
+            name,
+            limit=limit,
+            period=period,
+            timezone=timezone,
+            provider=provider,
+            model=model,
+            tags=tags,
+            warn=warn,
+        )
+
+    def remove_budget(self, name: str) -> None:
+        """Remove a budget.
+
+        Raises:
+            RequestError: There is none of that name.
+        """
+        accounting.remove_budget(self.workspace, name)
+
+    def acknowledge_budget(self, name: str) -> None:
+        """Unblock a budget after a provider has charged more than was held.
+
+        Raises:
+            RequestError: There is none of that name.
+        """
+        accounting.acknowledge_budget(self.workspace, name)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger itself, for its care: check, export, purge, vacuum. Its methods block."""
+        return self.workspace.ledger()
+
     # --- jobs
 
     def job(self, job_id: str) -> Job:
@@ -279,6 +386,24 @@ class Client:
         """
         events: list[Event] = self._run("events", job_id, after=after)
         return events
+
+    def webhook(self, provider: str, *, headers: Mapping[str, str], body: bytes, reference: str | None = None) -> Job:
+        """Take in a vendor's webhook delivery: verify it, find its job, and ask the provider how that is.
+
+        It downloads nothing; wait for the job to fetch the clip. A delivery that comes twice changes nothing.
+
+        Args:
+            provider: Adapter id, from the path of the address that was called.
+            headers: Of the request.
+            body: As it came, before any parsing.
+            reference: The last part of that path, for vendors that take an address for each job.
+
+        Raises:
+            WebhookError: It is not genuine, was seen before, or is about no job of ours. Answer with its
+                ``status_code`` alone.
+            ProviderError: The provider could not be asked; answer 503, and the delivery will come again.
+        """
+        return Job(self._run("_webhook", provider, headers, body, reference), self)
 
     def resume(self, *, timeout: float | None = None, on_event: Listener | None = None) -> list[Result | VideogenError]:
         """Pick up every job that something is left to do for; a result or an error for each, oldest first."""

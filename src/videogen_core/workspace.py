@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from .budget import BudgetState
 from .ledger import Ledger, Observations, open_ledger
 from .planning import Planner
 from .provider import Provider
@@ -33,7 +34,7 @@ class Workspace:
     def __init__(self, settings: Settings | None = None, *, plugins: Iterable[Provider] = (), **overrides: Any) -> None:
         self.settings = settings or load_settings(**overrides)
         self.registry = Registry(self.settings, extra=plugins)
-        self.planner = Planner(self.settings, self.registry, self._observe)
+        self.planner = Planner(self.settings, self.registry, self._observe, budgets=self._budgets)
         self._lock = threading.Lock()
         self._ledger: Ledger | None = None
         self._pid = os.getpid()
@@ -52,10 +53,18 @@ class Workspace:
 
     def _observe(self) -> Observations:
         """The recent past, where there is one: looking must not create a ledger."""
+        return self.ledger().observations(datetime.now(UTC)) if self.has_ledger else Observations()
+
+    def _budgets(self) -> list[BudgetState]:
+        return self.ledger().budgets() if self.has_ledger else []
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether there is something to look at."""
         location = self.settings.ledger_path
-        if self._ledger is None and (location == "memory" or not Path(location).exists()):
-            return Observations()
-        return self.ledger().observations(datetime.now(UTC))
+        if self._ledger is not None:
+            return True
+        return "://" in location or (location != "memory" and Path(location).exists())
 
     def close(self) -> None:
         """Close the ledger."""

@@ -6,9 +6,11 @@ job. Any process that shares the ledger can take over.
 
 from __future__ import annotations
 
-from contextlib import suppress
-from datetime import datetime
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import assert_never
@@ -17,7 +19,7 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from .. import states
+from .. import states, transitions
 from ..delivery import Delivery
 from ..errors import (
     BudgetExceededError,
@@ -29,20 +31,23 @@ from ..errors import (
     VideogenError,
 )
 from ..planning import Planner
-from ..provider import Session
+from ..provider import Provider, Session
 from ..request import VideoRequest
 from ..retry import Backoff
 from ..routing import Policy, Route
 from ..settings import Settings
 from ..spec import ModelSpec
 from ..states import TERMINAL, Artifact, JobRecord, JobStatus, Result
-from .chain import cost_of_failure, following
+from .cancelling import cancel
+from .chain import following
 from .clock import Clock
 from .fetching import Fetcher, check_target
 from .inputs import keep_inputs
+from .receiving import Receiver
+from .reconciling import Reconciler
 from .record import LeaseLostError, Listener, Log, Recorder
 from .sessions import Sessions
-from .submission import SUBMIT_TIMEOUT, Submitter, unknown
+from .submission import Submitter, unknown
 from .units import Units
 from .watching import Watcher
 
@@ -50,6 +55,8 @@ __all__ = ["Clock", "Engine"]
 
 _LONGEST_CHAIN = 5
 _WATCH_EVERY = 0.5  # seconds between looks at a job that another process drives
+
+logger = logging.getLogger("videogen")
 
 
 class Engine:
@@ -78,6 +85,7 @@ class Engine:
         self.sessions.refuse()
         await self._units.close()
         await self.sessions.close()
+        await to_thread.run_sync(self.recorder.worker.close)
 
     # --- before anything is spent
 
@@ -99,7 +107,7 @@ class Engine:
             known = self.recorder.ledger.find(delivery.idempotency_key, request)
             if known is not None:  # before anything is asked that may have changed since, such as a free file name
                 return known
-        route = self.planner.route(request, policy)
+        route = self.planner.route(request, msgspec.structs.replace(policy, tags=dict(delivery.tags)))
         chosen = route.chosen
         now = self.recorder.clock.now()
         job = JobRecord(
@@ -116,6 +124,8 @@ class Engine:
             overwrite=delivery.overwrite,
             tags=dict(delivery.tags),
             idempotency_key=delivery.idempotency_key,
+            cache=delivery.cache,
+            on_unknown=delivery.on_unknown,
             changes=tuple(msgspec.to_builtins(chosen.changes)),
         )
         self._check_target(job)
@@ -151,7 +161,7 @@ class Engine:
         if job.version == 0:
             log.note(job, "created", f"for {job.offer}")
             await log.tell()
-        with anyio.move_on_after(timeout) as scope:
+        with _left_behind(job), anyio.move_on_after(timeout) as scope:
             try:
                 job = await self._drive(job, log, until_accepted=until_accepted)
             finally:
@@ -215,7 +225,7 @@ class Engine:
             raise PluginError(f"The plugin {plugin!r} no longer offers {offer}.")
         return catalog.offers[found[0]]
 
-    async def _known_spec(self, offer: str) -> ModelSpec:
+    async def known_spec(self, offer: str) -> ModelSpec:
         """The same, in a thread the first time: it may load a plugin."""
         if offer not in self._specs:
             self._specs[offer] = await to_thread.run_sync(self._spec, offer)
@@ -225,7 +235,7 @@ class Engine:
         return self.sessions.get(spec.provider)
 
     async def _watcher(self, job: JobRecord, log: Log) -> Watcher:
-        spec = await self._known_spec(job.offer)
+        spec = await self.known_spec(job.offer)
         seen = self.planner.recent()
         if seen is None:
             seen = await to_thread.run_sync(self.planner.observations)
@@ -253,13 +263,12 @@ class Engine:
     async def _submit(self, job: JobRecord, log: Log) -> tuple[JobRecord, float | None]:
         """Ask an offer, waiting out what passes, until it accepts, the next one is due, or all is lost."""
         waited, delays = 0.0, Backoff().delays(self._dice)
-        spec = await self._known_spec(job.offer)
+        spec = await self.known_spec(job.offer)
         session = self._session(spec)
         while True:
             try:
-                quote, call = self._submitter.plan(job, spec)
-                await log.keep(job, SUBMIT_TIMEOUT + 30)
-                answer = await self._submitter.attempt(job, session, quote, call, log)
+                plan = self._submitter.plan(job, spec, self._provider(spec))
+                answer = await self._submitter.attempt(job, session, plan, log)
             except (RequestError, BudgetExceededError) as error:
                 return await self._give_up(job, error, log), None
             job, refusal = answer.job, answer.error
@@ -267,7 +276,7 @@ class Engine:
                 return job, answer.poll_after
             if job.status is JobStatus.UNKNOWN:
                 await log.tell()
-                raise refusal
+                return await self._reconciler(job, spec, log).resolve(job), None
             pause = _pause(refusal, next(delays, None))
             if pause is None or waited + pause > self.settings.patience:
                 return await self._next_or_give_up(job, refusal, log), None
@@ -281,11 +290,11 @@ class Engine:
         if offer is None:
             return await self._give_up(job, error, log)
         said = f"{error.message} Trying {offer} instead."
-        return await log.write(job, states.fall_back, "fallback", said, offer=offer)
+        return await log.write(job, transitions.fall_back, "fallback", said, offer=offer)
 
     async def _give_up(self, job: JobRecord, error: VideogenError, log: Log) -> JobRecord:
         error.job_id = job.id
-        return await log.write(job, lambda j, now: states.fail(j, now, error), "failed", error.message)
+        return await log.write(job, lambda j, now: transitions.fail(j, now, error), "failed", error.message)
 
     # --- what a dead process left behind
 
@@ -297,18 +306,22 @@ class Engine:
             del self._submitter.unsaved[job.id]
             return job
         error = unknown(job, self._spec(job.offer), None)
-        return await log.write(job, lambda j, now: states.lose(j, now, error), "unknown", error.message)
+        return await log.write(job, lambda j, now: transitions.lose(j, now, error), "unknown", error.message)
+
+    def _reconciler(self, job: JobRecord, spec: ModelSpec, log: Log) -> Reconciler:
+        return Reconciler(self._submitter, self._provider(spec), self._session(spec), spec, log)
+
+    def _provider(self, spec: ModelSpec) -> Provider:
+        return self.planner.registry.plugins.provider(spec.provider)
 
     async def _reconciled(self, job: JobRecord, log: Log) -> JobRecord:
-        spec = self._spec(job.offer)
-        provider = self.planner.registry.plugins.provider(spec.provider)
-        found = await self._submitter.reconcile(job, provider, self._session(spec), spec, log)
-        await log.tell()
-        if found.status is JobStatus.UNKNOWN:
-            raise unknown(job, spec, None)
-        return found
+        spec = await self.known_spec(job.offer)
+        try:
+            return await self._reconciler(job, spec, log).resolve(job)
+        finally:
+            await log.tell()
 
-    # --- one step, cancel, result
+    # --- one step
 
     async def redirect(self, job: JobRecord, output: str | None, overwrite: bool | None) -> JobRecord:
         """Send clips that are not stored yet to another place.
@@ -319,19 +332,24 @@ class Engine:
         changes = {} if output is None else {"output": output}
         changed = msgspec.structs.replace(job, **changes, overwrite=job.overwrite if overwrite is None else overwrite)
         await to_thread.run_sync(self._check_target, changed)
-        saved, _ = await self.recorder.write(
+        return await Log(self.recorder).write(
             job,
             lambda j, now: msgspec.structs.replace(
                 j, output=changed.output, overwrite=changed.overwrite, updated_at=now
             ),
             "redirected",
             f"to {output}",
+            late=True,
         )
-        return saved
 
     async def refresh(self, job: JobRecord) -> JobRecord:
-        """Ask the provider once and record the answer; downloads nothing."""
+        """Ask the provider once and record the answer; downloads nothing.
+
+        A job that the provider had called failed is asked for, too: it may have taken its word back.
+        """
         log = Log(self.recorder)
+        if job.status is JobStatus.FAILED:
+            return await self._revived(job, log)
         taken = await log.claim(job.id) if job.status in (JobStatus.QUEUED, JobStatus.RUNNING) else None
         if taken is None:
             return await self.recorder.get(job.id)
@@ -344,6 +362,15 @@ class Engine:
             with anyio.CancelScope(shield=True), suppress(VideogenError):
                 await log.release(taken)
 
+    async def _revived(self, job: JobRecord, log: Log) -> JobRecord:
+        if job.revived or not job.attempts or job.attempt.accepted_at is None:
+            return job
+        watcher = await self._watcher(job, log)
+        snapshot = await watcher.ask(job)
+        if snapshot.status is not JobStatus.SUCCEEDED or not snapshot.outputs:
+            return job
+        return await watcher.revive(job, snapshot)
+
     async def cancel(self, job: JobRecord) -> JobRecord:
         """Ask for a job to be stopped.
 
@@ -354,7 +381,7 @@ class Engine:
         while True:
             try:
                 return await self._cancel(job)
-            except (LeaseLostError, states.IllegalTransition):  # it has gone on meanwhile
+            except (LeaseLostError, transitions.IllegalTransition):  # it has gone on meanwhile
                 job = await self.recorder.get(job.id)
 
     async def _cancel(self, job: JobRecord) -> JobRecord:
@@ -362,31 +389,69 @@ class Engine:
         if job.status in TERMINAL:
             raise RequestError(f"Job {job.id} has ended already ({job.status}).", job_id=job.id)
         if job.status in (JobStatus.UNKNOWN, JobStatus.SUBMITTING):
-            raise unknown(job, self._spec(job.offer), None)
+            raise unknown(job, await self.known_spec(job.offer), None)
         if job.status is JobStatus.CREATED:
-            return await log.write(
-                job, lambda j, now: states.cancel(j, now, cost=Decimal(0), origin="computed"), "cancelled", "never sent"
-            )
-        job = await log.write(job, states.request_cancel, "cancel_requested", f"asking {job.provider} to stop it")
-        answer = await (await self._watcher(job, log)).stop(job)
-        if not answer.accepted:
+            never_sent = partial(transitions.cancel, cost=Decimal(0), origin="computed")
+            return await log.write(job, never_sent, "cancelled", "never sent")
+        stopped, gone = await cancel(job, await self._watcher(job, log), log)
+        return stopped if gone else await self.refresh(stopped)
+
+    # --- from outside
+
+    async def settle(
+        self,
+        job: JobRecord,
+        *,
+        attach: str | None = None,
+        abandon: bool = False,
+        resubmit: bool = False,
+        cost: Decimal | None = None,
+        attempt: int | None = None,
+    ) -> JobRecord:
+        """Do what a person decides about a create without an answer, or about a cost that nobody has confirmed.
+
+        Raises:
+            RequestError: There is nothing to decide, or more than one thing was said.
+        """
+        if sum((attach is not None, abandon, resubmit)) > 1:
+            raise RequestError("settle: attach, abandon and resubmit exclude each other.", job_id=job.id)
+        if attach is None and not abandon and not resubmit:
+            return await self._correct(job, cost, attempt)
+        log = Log(self.recorder)
+        taken = await log.claim(job.id)
+        if taken is None:
+            raise RequestError(f"Another process works on job {job.id} at the moment.", job_id=job.id)
+        try:
+            if taken.status is not JobStatus.UNKNOWN:
+                raise RequestError(f"Job {job.id} is {taken.status}, so there is nothing to decide.", job_id=job.id)
+            reconciler = self._reconciler(taken, await self.known_spec(taken.offer), log)
+            if attach is not None:
+                return await reconciler.attach(taken, attach)
+            return await (reconciler.resubmit(taken) if resubmit else reconciler.abandon(taken, cost or Decimal(0)))
+        finally:
+            with anyio.CancelScope(shield=True), suppress(VideogenError):
+                await log.release(taken)
+
+    async def _correct(self, job: JobRecord, cost: Decimal | None, attempt: int | None) -> JobRecord:
+        if cost is None:
             raise RequestError(
-                f"{job.provider} did not stop job {job.id}: {answer.message or 'it cannot cancel'}.",
-                hint=f"It goes on; `videogen resume {job.id}` fetches it.",
-                job_id=job.id,
+                "settle: say what is to be settled.", hint="attach, abandon or resubmit; or a cost.", job_id=job.id
             )
-        if not answer.gone:
-            return await self.refresh(job)
-        cost, origin = cost_of_failure(job, answer.cost, None)
-        said = answer.message or f"cancelled at {job.provider}"
-        tries = len(job.attempts)
+        number = attempt or len(job.attempts)
+        change = partial(transitions.correct, number=number, cost=cost)
+        said = f"attempt {number} cost ${cost:f}, as a person says"
+        try:
+            return await Log(self.recorder).write(job, change, "corrected", said, late=True, cost=str(cost))
+        except transitions.IllegalTransition as error:
+            raise RequestError(error.message, job_id=job.id) from error
 
-        def gone(newer: JobRecord, now: datetime) -> JobRecord:
-            if len(newer.attempts) != tries:
-                raise LeaseLostError(f"Job {newer.id} is at another try by now.", job_id=newer.id)
-            return states.cancel(newer, now, cost=cost, origin=origin)
+    async def deliver(self, provider: str, headers: Mapping[str, str], body: bytes, reference: str | None) -> JobRecord:
+        """Take in a webhook delivery: verify it, find its job, and ask the provider how that is.
 
-        return await log.write(job, gone, "cancelled", said, late=True)
+        Raises:
+            WebhookError: It is not genuine, was seen before, or is about no job of ours.
+        """
+        return await Receiver(self, self._submitter).receive(provider, headers, body, reference)
 
     def result(self, job: JobRecord) -> Result:
         """What a finished job gave.
@@ -395,17 +460,31 @@ class Engine:
             VideogenError: It failed, was cancelled or is not known; the error says why and what it cost.
         """
         if job.status is JobStatus.SUCCEEDED:
+            last = job.attempts[-1] if job.attempts and not job.cached else None
             return Result(
                 job_id=job.id,
-                model=job.attempt.model,
+                model=job.cached if last is None else last.model,
                 provider=job.provider,
                 videos=job.videos,
                 cost=job.cost,
                 attempts=job.attempts,
                 changes=job.changes,
-                placeholder=job.attempt.placeholder,
+                placeholder=last is not None and last.placeholder,
+                cached=last is None,
             )
         raise failure(job)
+
+
+@contextmanager
+def _left_behind(job: JobRecord) -> Iterator[None]:
+    """Say how to go on with a job that its driver leaves, for Ctrl-C, a cancellation or an error of the user's code."""
+    try:
+        yield
+    except VideogenError:
+        raise
+    except BaseException:
+        logger.warning("Job %s is not finished; `videogen resume %s` picks it up.", job.id, job.id)
+        raise
 
 
 def _chain(route: Route) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from ..transport import redact
 __all__ = ["amount", "pause", "snapshot", "submission"]
 
 _VISIBLE = range(0x21, 0x7F)
+_MAX_REPLY = 64 * 1024
 
 
 def submission(answer: object) -> Submission:
@@ -38,6 +39,7 @@ def submission(answer: object) -> Submission:
         handle=_plain(answer.handle),
         request_id=None if request_id is None else str(request_id),
         poll_after=pause(answer.poll_after),
+        reply=redact(str(answer.reply or ""))[:_MAX_REPLY],
     )
 
 

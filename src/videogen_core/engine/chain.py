@@ -8,7 +8,7 @@ from ..errors import ContentPolicyError, ProviderError, VideogenError
 from ..provider import Snapshot
 from ..states import JobRecord
 
-__all__ = ["cost_of_failure", "cost_of_success", "following", "spent"]
+__all__ = ["cost_of_failure", "cost_of_success", "following"]
 
 
 def following(job: JobRecord, error: VideogenError) -> str | None:
@@ -20,14 +20,6 @@ def following(job: JobRecord, error: VideogenError) -> str | None:
         curable = job.fallback_on_policy
     left = job.chain[job.place + 1 :]
     return left[0] if curable and left else None
-
-
-def spent(job: JobRecord) -> Decimal:
-    """USD that the attempts so far have cost at most: an unknown cost counts as its whole estimate."""
-    total = Decimal(0)
-    for attempt in job.attempts:
-        total += (attempt.quote.high or Decimal(0)) if attempt.cost is None else attempt.cost
-    return total
 
 
 def cost_of_success(job: JobRecord, snapshot: Snapshot) -> tuple[Decimal | None, str | None]:
@@ -47,5 +39,5 @@ def cost_of_failure(job: JobRecord, said: Decimal | None, charged: bool | None) 
         return said, "provider"
     if charged is False:
         return Decimal(0), "computed"
-    high = job.attempt.quote.high
-    return (None, None) if high is None else (high, "computed" if charged else "assumed")
+    hold = job.attempt.hold
+    return (None, None) if hold is None else (hold, "computed" if charged else "assumed")

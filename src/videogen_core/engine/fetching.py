@@ -10,7 +10,7 @@ from typing import Any
 
 from anyio import to_thread
 
-from .. import downloads, states, targets
+from .. import downloads, targets, transitions
 from ..errors import DownloadError, ResultExpiredError
 from ..partials import sweep
 from ..provider import Output, Snapshot
@@ -80,7 +80,7 @@ class Fetcher:
         index = len(job.videos)
         if index >= len(outputs):  # the provider gives out fewer now; all that there is has been stored
             return await self.log.write(
-                job, lambda j, now: states.store(j, now, Artifact.STORED), "stored", "the other clips are gone"
+                job, lambda j, now: transitions.store(j, now, Artifact.STORED), "stored", "the other clips are gone"
             )
         while index < len(outputs):
             try:
@@ -119,8 +119,6 @@ class Fetcher:
             await to_thread.run_sync(sweep, path.parent)
         self.log.note(job, "downloading", f"storing {path.name}")
         await self.log.tell()
-        if output.data is None:
-            await self.log.keep(job, DOWNLOAD_TIMEOUT)
         return await downloads.save(
             output,
             path,
@@ -136,7 +134,7 @@ class Fetcher:
 
     async def _expired(self, job: JobRecord, cause: ResultExpiredError | None) -> ResultExpiredError:
         message = f"{job.provider} no longer has the result of job {job.id}."
-        await self.log.write(job, lambda j, now: states.store(j, now, Artifact.EXPIRED), "expired", message)
+        await self.log.write(job, lambda j, now: transitions.store(j, now, Artifact.EXPIRED), "expired", message)
         return ResultExpiredError(
             message if cause is None else f"{message} {cause.message}",
             hint="It was made and paid for, but not fetched in time; generate it again.",
@@ -145,4 +143,4 @@ class Fetcher:
 
 
 def _add(job: JobRecord, now: datetime, *, video: Video, artifact: Artifact) -> JobRecord:
-    return states.store(job, now, artifact, (*job.videos, video))
+    return transitions.store(job, now, artifact, (*job.videos, video))

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
-import secrets
-import socket
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
@@ -14,18 +11,17 @@ from typing import Any, TypeVar
 from anyio import CapacityLimiter, to_thread
 
 from ..errors import LedgerError
-from ..ledger import ConflictError, Ledger
+from ..ledger import ConflictError, FencedError, Ledger
 from ..states import Event, JobRecord
 from .clock import Clock
+from .worker import LEASE, Worker, is_dead
 
-__all__ = ["LEASE", "LeaseLostError", "Listener", "Log", "Recorder"]
+__all__ = ["LeaseLostError", "Listener", "Log", "Recorder"]
 
 T = TypeVar("T")
 Listener = Callable[[Event], Awaitable[None] | None]
 Change = Callable[[JobRecord, datetime], JobRecord]
 
-LEASE = 180.0
-"""Seconds for which a driver holds a job between two signs of life: more than a submit may take."""
 _RETRIES = 20
 
 
@@ -44,6 +40,7 @@ class Recorder:
     def __init__(self, ledger: Ledger, clock: Clock) -> None:
         self.ledger = ledger
         self.clock = clock
+        self.worker = Worker(ledger)
         self._one_at_a_time = CapacityLimiter(1)
 
     async def run(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
@@ -56,31 +53,10 @@ class Recorder:
 
     async def create(self, job: JobRecord) -> JobRecord:
         """Store a new job; an existing one with the same idempotency key comes back instead."""
-        event = self.event(job, "created", f"for {job.chain[0]}")
+        event = self.event(job, "created", f"for {job.chain[0]}", actor=self.worker.id)
         return await self.run(self.ledger.create, job, event)
 
-    async def write(
-        self, job: JobRecord, change: Change, kind: str, message: str, **data: Any
-    ) -> tuple[JobRecord, Event]:
-        """Apply a change and store it with its event; when another process wrote meanwhile, apply it to that.
-
-        Args:
-            job: The version in hand.
-            change: Gives the next version; may be called again with a newer one.
-            kind: Type of the event.
-            message: What happened, for people.
-            **data: More about it.
-        """
-        for _ in range(_RETRIES):
-            new = change(job, self.clock.now())
-            event = self.event(new, kind, message, **data)
-            try:
-                return await self.run(self.ledger.save, new, event), event
-            except ConflictError:
-                job = await self.get(job.id)
-        raise ConflictError(f"Job {job.id} is being changed by other processes all the time.", job_id=job.id)
-
-    def event(self, job: JobRecord, kind: str, message: str = "", **data: Any) -> Event:
+    def event(self, job: JobRecord, kind: str, message: str = "", *, actor: str = "", **data: Any) -> Event:
         """An event of now."""
         return Event(
             job_id=job.id,
@@ -88,6 +64,7 @@ class Recorder:
             type=kind,
             status=job.status,
             message=message,
+            actor=actor,
             progress=job.progress,
             data=data,
         )
@@ -102,70 +79,102 @@ class Log:
 
     def __init__(self, recorder: Recorder, listener: Listener | None = None) -> None:
         self.recorder = recorder
-        # One owner for each driver, not for each process: two tasks of one process must not drive a job together.
-        self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._driver = recorder.worker.driver()
+        self._fence: int | None = None
         self._listener = listener
-        self._leased_until = 0.0
         self._untold: list[Event] = []
 
-    async def claim(self, job_id: str, lease: float = LEASE) -> JobRecord | None:
-        """Take or renew the lease on a job, and read it; None while somebody else drives it.
+    @property
+    def actor(self) -> str:
+        """Who writes: host, process, driver, and the fence of its lease."""
+        return self._driver if self._fence is None else f"{self._driver}#{self._fence}"
+
+    async def claim(self, job_id: str) -> JobRecord | None:
+        """Take the lease on a job, and read it; None while somebody else drives it.
 
         A holder on this machine that is dead counts no more.
         """
         recorder = self.recorder
-        now = recorder.clock.monotonic()
-        job = await recorder.run(recorder.ledger.claim, job_id, self._owner, lease, dead=_is_dead)
-        if job is not None:
-            self._leased_until = now + lease
-        return job
-
-    async def keep(self, job: JobRecord, seconds: float) -> None:
-        """Make sure that the lease lasts ``seconds`` more, writing only when it does not.
-
-        Raises:
-            LeaseLostError: Another process has taken over (this one slept too long, say).
-        """
-        if self._leased_until - self.recorder.clock.monotonic() >= seconds:
-            return
-        found = await self.claim(job.id, max(seconds, LEASE))
-        if found is None or _course(found) != _course(job):
-            raise LeaseLostError(f"Another process has taken over job {job.id}.", job_id=job.id)
+        found = await recorder.run(recorder.ledger.claim, job_id, recorder.worker.id, self._driver, LEASE, dead=is_dead)
+        if found is None:
+            return None
+        if found.fence is not None and self._fence is None:
+            recorder.worker.hold()
+        self._fence = found.fence if found.fence is not None else self._fence
+        return found.job
 
     async def release(self, job: JobRecord) -> None:
         """Give the lease back; a job that is done has lost it already."""
+        if self._fence is None:
+            return
+        self._fence = None
+        self.recorder.worker.leave()
         if not job.done:
-            await self.recorder.run(self.recorder.ledger.release, job.id, self._owner)
+            await self.recorder.run(self.recorder.ledger.release, job.id, self._driver)
 
     async def write(
         self, job: JobRecord, change: Change, kind: str, message: str, *, late: bool = False, **data: Any
     ) -> JobRecord:
         """Store a change of a job; the listener hears of it at the next `tell`.
 
+        When something else of the job was changed meanwhile, the change is applied to that.
+
         Args:
             job: The version in hand, which the change was decided on.
-            change: Gives the next version.
+            change: Gives the next version; may be called again with a newer one.
             kind: Type of the event.
-            message: What happened, for people.
-            late: Whether it is true whatever has happened to the job meanwhile.
+            message: What happened and why, for people.
+            late: Whether it is true whatever has happened to the job meanwhile, and whoever drives it.
             **data: More about it.
 
         Raises:
-            LeaseLostError: The job has taken another course meanwhile.
+            LeaseLostError: The job has taken another course meanwhile, or has another driver.
         """
-
-        def unless_overtaken(newer: JobRecord, now: datetime) -> JobRecord:
-            if not late and _course(newer) != _course(job):
+        recorder, decided = self.recorder, job
+        for _ in range(_RETRIES):
+            if not late and _course(job) != _course(decided):
                 raise LeaseLostError(f"Job {job.id} was changed by another process.", job_id=job.id)
-            return change(newer, now)
+            new = change(job, recorder.clock.now())
+            event = recorder.event(new, kind, message, actor=self.actor, **data)
+            fence = None if late else self._fence
+            try:
+                saved = await recorder.run(recorder.ledger.save, new, event, fence=fence)
+            except ConflictError:
+                job = await recorder.get(job.id)
+            except FencedError as error:
+                raise LeaseLostError(error.message, job_id=job.id) from error
+            else:
+                self._untold.append(event)
+                return saved
+        raise ConflictError(f"Job {job.id} is being changed by other processes all the time.", job_id=job.id)
 
-        saved, event = await self.recorder.write(job, unless_overtaken, kind, message, **data)
-        self._untold.append(event)
+    async def begin(self, job: JobRecord, change: Change, message: str, *, flight: str | None) -> JobRecord:
+        """Put a try on record and reserve its money, in one transaction.
+
+        Args:
+            job: The version in hand.
+            change: Gives the next version.
+            message: What is about to be asked.
+            flight: Cache key of the clip, when no two jobs are to make it at once.
+
+        Raises:
+            BudgetExceededError: A budget has too little left; nothing was written.
+            FlightTakenError: Another job is making the same clip.
+            LeaseLostError: The job has another driver, or has changed.
+        """
+        new = change(job, self.recorder.clock.now())
+        event = self.recorder.event(new, "submitting", message, actor=self.actor)
+        begin = self.recorder.ledger.begin
+        try:
+            saved, warnings = await self.recorder.run(begin, new, event, fence=self._fence, flight=flight)
+        except (ConflictError, FencedError) as error:
+            raise LeaseLostError(error.message, job_id=job.id) from error
+        self._untold += [event, *warnings]
         return saved
 
     def note(self, job: JobRecord, kind: str, message: str, **data: Any) -> None:
         """Something worth telling but not worth a write."""
-        self._untold.append(self.recorder.event(job, kind, message, **data))
+        self._untold.append(self.recorder.event(job, kind, message, actor=self.actor, **data))
 
     async def tell(self) -> None:
         """Call the listener with what happened since the last time."""
@@ -181,18 +190,3 @@ def _course(job: JobRecord) -> tuple[object, ...]:
     """What a driver's decisions rest on; another output path, say, is no reason to decide anew."""
     tries = tuple((attempt.client_ref, attempt.provider_job_id) for attempt in job.attempts)
     return job.status, job.place, tries, job.artifact, len(job.videos), job.cancel_requested_at is None
-
-
-def _is_dead(owner: str) -> bool:
-    """Whether a lease holder is a process of this machine that no longer runs."""
-    host, _, rest = owner.partition(":")
-    pid = rest.partition(":")[0]
-    if host != socket.gethostname() or not pid.isdigit():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False

@@ -6,14 +6,18 @@ its own deadline. Inside it nothing is retried and no code of the user runs.
 
 from __future__ import annotations
 
+import hashlib
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from decimal import Decimal
 from functools import partial
 
 import anyio
 from anyio import to_thread
 
-from .. import pricing, states, transport
+from .. import pricing, transitions, transport
 from ..capabilities import resolve
 from ..errors import (
     BudgetExceededError,
@@ -24,24 +28,41 @@ from ..errors import (
     SubmissionUnknownError,
     VideogenError,
 )
+from ..ledger import ClaimedError
 from ..provider import Provider, Session, Submission, SubmitCall
 from ..request import Media, VideoRequest
 from ..settings import Settings
 from ..spec import ModelSpec
-from ..states import JobRecord
+from ..states import JobRecord, JobStatus
 from . import answers
-from .chain import spent
 from .record import LeaseLostError, Log, Recorder
 from .units import Units
 
-__all__ = ["SUBMIT_TIMEOUT", "Answer", "Submitter", "unknown"]
+__all__ = ["Answer", "Plan", "Submitter", "unknown"]
 
-SUBMIT_TIMEOUT = 120.0
-"""Seconds for a create; generous, since a create given up on is a job that nobody knows of."""
 PREPARE_TIMEOUT = 600.0
 """Seconds for the uploads before it."""
 _SAVE_AGAIN = (0.1, 0.4, 1.0, 3.0, 8.0)  # seconds between tries to write down an id that is paid for
 _MAX_INPUT_BYTES = 256 * 1024**2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is about to be asked: the call, what it is expected to cost, and what is held for it.
+
+    Attributes:
+        call: What the plugin is given.
+        quote: The estimate.
+        hold: USD held while the attempt is open; None = the price is unknown and nobody has set a limit.
+        account: Hash of the user's account at the vendor.
+        flight: Cache key of the clip, when it is made for the cache.
+    """
+
+    call: SubmitCall
+    quote: pricing.Quote
+    hold: Decimal | None
+    account: str
+    flight: str | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +90,7 @@ class Submitter:
     units: Units
     unsaved: dict[str, Submission] = field(default_factory=dict)
 
-    def plan(self, job: JobRecord, spec: ModelSpec) -> tuple[pricing.Quote, SubmitCall]:
+    def plan(self, job: JobRecord, spec: ModelSpec, provider: Provider) -> Plan:
         """Resolve and price a job for an offer.
 
         Raises:
@@ -83,17 +104,35 @@ class Submitter:
                 raise BudgetExceededError(
                     f"The price of {spec.id} is unknown, so max_cost cannot be kept.", job_id=job.id
                 )
-            already = spent(job)
+            already = job.at_risk
             if already + (quote.high or 0) > job.max_cost:
                 raise BudgetExceededError(
                     f"{spec.id} is estimated at {quote}, earlier attempts cost ${already}, "
                     f"max_cost is ${job.max_cost}.",
                     job_id=job.id,
                 )
-        return quote, self._call(spec, resolved.request, uuid.uuid4().hex)
+        hold = quote.high
+        if hold is None and job.max_cost is not None:
+            hold = job.max_cost - job.at_risk
+        call = self.call(spec, resolved.request, uuid.uuid4().hex)
+        return Plan(call=call, quote=quote, hold=hold, account=self.account(provider))
 
-    def _call(self, spec: ModelSpec, request: VideoRequest, client_ref: str) -> SubmitCall:
-        return SubmitCall(spec=spec, request=request, client_ref=client_ref, timeout=SUBMIT_TIMEOUT, read=self._read)
+    def account(self, provider: Provider) -> str:
+        """A hash of what tells the user's account at a vendor from others; empty where there is nothing to tell."""
+        name = str(provider.account(self.settings.environment, self.settings.provider(provider.name)) or "")
+        return hashlib.sha256(f"{provider.name}\n{name}".encode()).hexdigest()[:16] if name else ""
+
+    def call(self, spec: ModelSpec, request: VideoRequest, client_ref: str) -> SubmitCall:
+        """A create as the plugin sees it."""
+        base = self.settings.webhook_url
+        return SubmitCall(
+            spec=spec,
+            request=request,
+            client_ref=client_ref,
+            timeout=self.settings.submit_timeout,
+            read=self._read,
+            webhook_url=None if base is None else f"{base.rstrip('/')}/{spec.provider}/{client_ref}",
+        )
 
     async def _read(self, media: Media) -> bytes:
         """The bytes of an input, for a plugin that sends them along."""
@@ -104,17 +143,19 @@ class Submitter:
         from ..transport import fetch_public
 
         private = self.settings.allow_private_addresses
-        return await fetch_public(media.url, max_bytes=_MAX_INPUT_BYTES, timeout=SUBMIT_TIMEOUT, allow_private=private)
+        timeout = self.settings.submit_timeout
+        return await fetch_public(media.url, max_bytes=_MAX_INPUT_BYTES, timeout=timeout, allow_private=private)
 
-    async def attempt(
-        self, job: JobRecord, session: Session, quote: pricing.Quote, call: SubmitCall, log: Log
-    ) -> Answer:
+    async def attempt(self, job: JobRecord, session: Session, plan: Plan, log: Log) -> Answer:
         """Try once: afterwards the job is queued, created again (refused), or unknown.
 
         Raises:
+            BudgetExceededError: A budget has too little left; nothing was asked.
+            FlightTakenError: Another job is making the same clip for the cache; nothing was asked.
             InvalidMediaError: An input cannot be read any more; nothing was asked.
             PluginError: The plugin broke before anything was asked.
         """
+        call = plan.call
         try:
             with anyio.fail_after(PREPARE_TIMEOUT):
                 call = replace(call, prepared=await session.prepare(call))
@@ -131,48 +172,77 @@ class Submitter:
                 hint=f"Nothing was asked for. `videogen resume {job.id}` tries again.",
                 job_id=job.id,
             ) from error
-        await log.keep(job, SUBMIT_TIMEOUT + 30)
-        return await self.units.run(partial(self._ask, job, session, quote, call, log))
+        return await self.units.run(partial(self._ask, job, session, replace(plan, call=call), log))
 
-    async def _ask(self, job: JobRecord, session: Session, quote: pricing.Quote, call: SubmitCall, log: Log) -> Answer:
-        spec, request, client_ref = call.spec, call.request, call.client_ref
-        job = await log.write(
+    async def _ask(self, job: JobRecord, session: Session, plan: Plan, log: Log) -> Answer:
+        spec = plan.call.spec
+        job = await log.begin(
             job,
-            lambda j, now: states.begin(
+            lambda j, now: transitions.begin(
                 j,
                 now,
                 offer=spec.id,
-                request=request,
-                quote=quote,
-                client_ref=client_ref,
+                request=plan.call.request,
+                quote=plan.quote,
+                client_ref=plan.call.client_ref,
+                hold=plan.hold,
+                deadline=now + timedelta(seconds=plan.call.timeout),
+                account=plan.account,
                 model=spec.name,
                 placeholder=spec.placeholder,
             ),
-            "submitting",
-            f"asking {spec.id}, estimate {quote}",
+            f"asking {spec.id}, estimate {plan.quote}",
+            flight=plan.flight,
         )
+        return await self._send(job, session, plan.call, log)
+
+    async def again(self, job: JobRecord, session: Session, call: SubmitCall, log: Log) -> Answer:
+        """Send a create without an answer once more, to a vendor that documents the same key to be the same job."""
+        call = replace(call, prepared=await session.prepare(call))
+        return await self.units.run(partial(self._ask_again, job, session, call, log))
+
+    async def _ask_again(self, job: JobRecord, session: Session, call: SubmitCall, log: Log) -> Answer:
+        job = await log.write(
+            job,
+            lambda j, now: transitions.resend(j, now, deadline=now + timedelta(seconds=call.timeout)),
+            "submitting",
+            f"asking {call.spec.id} again under the same key",
+        )
+        # A refusal of the second proves nothing of the first, so it is no better than no answer.
+        return await self._send(job, session, call, log, refusable=False)
+
+    async def _send(
+        self, job: JobRecord, session: Session, call: SubmitCall, log: Log, *, refusable: bool = True
+    ) -> Answer:
+        spec = call.spec
         try:
-            with anyio.fail_after(SUBMIT_TIMEOUT):
+            with anyio.fail_after(call.timeout):
                 answer = answers.submission(await session.submit(call))
         except ProviderError as refusal:
             refusal.provider, refusal.model = refusal.provider or spec.provider, refusal.model or spec.id
             refusal.job_id = job.id
-            if refusal.accepted is False:
+            if refusable and refusal.accepted is False:
                 return Answer(await self._refused(job, refusal, log), refusal)
             return await self._lost(job, spec, refusal, log)
         except Exception as cause:
             return await self._lost(job, spec, cause, log)
-        return Answer(await self._accepted(job, answer, log), poll_after=answer.poll_after)
+        return Answer(await self._accepted(job, spec, answer, log), poll_after=answer.poll_after)
 
     async def _refused(self, job: JobRecord, error: ProviderError, log: Log) -> JobRecord:
-        return await log.write(job, lambda j, now: states.reject(j, now, error), "rejected", error.message)
+        return await log.write(job, lambda j, now: transitions.reject(j, now, error), "rejected", error.message)
 
     async def _lost(self, job: JobRecord, spec: ModelSpec, cause: Exception, log: Log) -> Answer:
         error = unknown(job, spec, cause)
-        job = await log.write(job, lambda j, now: states.lose(j, now, error), "unknown", error.message)
+        if job.status is JobStatus.UNKNOWN:
+            return Answer(job, error)
+        job = await log.write(job, lambda j, now: transitions.lose(j, now, error), "unknown", error.message)
         return Answer(job, error)
 
-    async def _accepted(self, job: JobRecord, answer: Submission, log: Log) -> JobRecord:
+    async def record(self, job: JobRecord, spec: ModelSpec, answer: Submission, log: Log) -> JobRecord:
+        """Write down a job that was found; finished once it has begun."""
+        return await self.units.run(partial(self._accepted, job, spec, answer, log))
+
+    async def _accepted(self, job: JobRecord, spec: ModelSpec, answer: Submission, log: Log) -> JobRecord:
         """Write down what is paid for, again and again if need be.
 
         Raises:
@@ -183,8 +253,10 @@ class Submitter:
                 return await self.attach(job, answer, log)
             except LeaseLostError:
                 raise
-            except (LedgerError, states.IllegalTransition) as error:
-                if pause is not None and isinstance(error, LedgerError):
+            except ClaimedError as error:  # the vendor gave one id twice: only one of the two can have it
+                return (await self._lost(job, spec, error, log)).job
+            except LedgerError as error:
+                if pause is not None:
                     await anyio.sleep(pause)
                     continue
                 self.unsaved[job.id] = answer
@@ -197,21 +269,22 @@ class Submitter:
         raise AssertionError("the last pause is None")
 
     async def attach(self, job: JobRecord, answer: Submission, log: Log) -> JobRecord:
-        """Record an acceptance, whoever drives the job by now.
+        """Record an acceptance, whoever drives the job by now, and whatever has become of it.
 
         Raises:
-            LeaseLostError: Another driver has found it already.
-            IllegalTransition: The job has gone another way meanwhile.
+            LeaseLostError: The job has taken another course meanwhile; the id is on record all the same.
+            ClaimedError: The vendor's job belongs to another job of ours.
         """
         try:
             return await log.write(
                 job,
-                lambda j, now: states.accept(
+                lambda j, now: transitions.accept(
                     j,
                     now,
                     provider_job_id=answer.provider_job_id,
                     handle=answer.handle,
                     request_id=answer.request_id,
+                    reply=answer.reply,
                     client_ref=job.attempt.client_ref,
                 ),
                 "accepted",
@@ -219,31 +292,23 @@ class Submitter:
                 late=True,
                 offer=job.offer,
             )
-        except states.IllegalTransition:
-            newer = await self.recorder.get(job.id)
-            if any(attempt.provider_job_id == answer.provider_job_id for attempt in newer.attempts):
-                raise LeaseLostError(f"Job {job.id} was found already.", job_id=job.id) from None
-            raise
+        except transitions.IllegalTransition:
+            await self.keep_late(job, answer, log)
+        raise LeaseLostError(f"Job {job.id} has gone another way meanwhile.", job_id=job.id)
 
-    async def reconcile(
-        self, job: JobRecord, provider: Provider, session: Session, spec: ModelSpec, log: Log
-    ) -> JobRecord:
-        """Look for a job whose create got no answer; unchanged when the provider has no way, or finds none."""
-        if provider.reconcile == "none":
-            return job
-        attempt = job.attempt
-        call = self._call(spec, attempt.request, attempt.client_ref)
-        try:
-            with anyio.fail_after(SUBMIT_TIMEOUT):
-                found = [item for item in await session.find(call, attempt.started_at) if item.ours]
-            answer = answers.submission(found[0].submission) if len(found) == 1 else None
-        except VideogenError:
-            raise
-        except Exception as error:
-            raise unknown(job, spec, error) from error
-        if answer is None:
-            return job
-        return await self.units.run(partial(self._accepted, job, answer, log))
+    async def keep_late(self, job: JobRecord, answer: Submission, log: Log) -> None:
+        """An id came too late to be followed; it may be one that is paid for, so it is kept and told loudly."""
+        client_ref, theirs = job.attempt.client_ref, answer.provider_job_id
+        with suppress(transitions.IllegalTransition):  # it is on record already
+            await log.write(
+                job,
+                lambda j, now: transitions.accept_late(j, now, client_ref=client_ref, provider_job_id=theirs),
+                "orphan",
+                f"{job.attempt.provider} has taken it as {theirs} as well, which nobody follows; check whether it is "
+                "charged",
+                late=True,
+                provider_job_id=theirs,
+            )
 
 
 def _said(error: BaseException) -> str:
@@ -251,14 +316,27 @@ def _said(error: BaseException) -> str:
     return transport.redact(f"{type(error).__name__}: {error}")
 
 
-def unknown(job: JobRecord, spec: ModelSpec, cause: BaseException | None) -> SubmissionUnknownError:
-    """The error of a create without an answer."""
+def unknown(
+    job: JobRecord, spec: ModelSpec, cause: BaseException | None, *, check: str = "", candidates: tuple[str, ...] = ()
+) -> SubmissionUnknownError:
+    """The error of a create without an answer.
+
+    Args:
+        job: The job.
+        spec: What was asked.
+        cause: What went wrong.
+        check: Where a person can look.
+        candidates: Ids of jobs at the vendor that it may be.
+    """
     why = f" ({_said(cause)})" if cause is not None else ""
+    seen = f"It may be {', '.join(candidates)}. " if candidates else ""
+    where = f" ({check})" if check else ""
     error = SubmissionUnknownError(
         f"{spec.provider} was asked for {spec.id} and no usable answer came{why}. It may have accepted the job and may "
         "charge for it, so it is not sent again.",
-        hint=f"`videogen resume {job.id}` looks for it where the provider allows that; otherwise check the provider's "
-        "console before asking again.",
+        hint=f"`videogen resume {job.id}` looks for it where the provider allows that. {seen}Otherwise look at the "
+        f"provider's console{where} and say what you found: `videogen jobs settle {job.id}` with --attach ID, "
+        "--abandon or --resubmit.",
         job_id=job.id,
     )
     error.__cause__ = cause

@@ -9,7 +9,7 @@ from typing import assert_never
 
 import anyio
 
-from .. import states
+from .. import transitions
 from ..errors import GenerationFailedError, ProviderError, ProviderProtocolError, VideogenError
 from ..provider import Cancellation, ProviderJob, Session, Snapshot
 from ..retry import poll_interval
@@ -18,7 +18,7 @@ from ..states import Artifact, JobRecord, JobStatus
 from ..transport import redact
 from . import answers
 from .chain import cost_of_failure, cost_of_success, following
-from .record import LEASE, Log
+from .record import Log
 
 __all__ = ["Watcher", "provider_job"]
 
@@ -128,7 +128,6 @@ class Watcher:
         wait = first if first is not None else poll_interval(0.0, self.expected) if already < 1 else 0.0
         while True:
             await clock.sleep(wait)
-            await self.log.keep(job, LEASE / 2)
             try:
                 snapshot = await self.ask(job)
             except ProviderError as error:
@@ -170,7 +169,7 @@ class Watcher:
                 cost, origin = cost_of_failure(job, snapshot.cost, None)
                 return await self.log.write(
                     job,
-                    lambda j, now: states.cancel(j, now, cost=cost, origin=origin),
+                    lambda j, now: transitions.cancel(j, now, cost=cost, origin=origin),
                     "cancelled",
                     snapshot.message or f"cancelled at {job.provider}",
                 )
@@ -187,7 +186,7 @@ class Watcher:
         status = JobStatus.RUNNING if started else JobStatus.QUEUED  # states only move forward
         if status is not job.status or (progress or 0.0) - (job.progress or 0.0) >= _STEP:
             return await self.log.write(
-                job, lambda j, now: states.advance(j, now, status, progress), "progress", snapshot.message
+                job, lambda j, now: transitions.advance(j, now, status, progress), "progress", snapshot.message
             )
         self.log.note(job, "progress", snapshot.message)
         return job
@@ -199,9 +198,24 @@ class Watcher:
         message = f"{missing} of {wanted} clips were withheld. {snapshot.message}".strip() if missing > 0 else ""
         return await self.log.write(
             job,
-            lambda j, now: states.store(states.succeed(j, now, cost=cost, origin=origin), now, Artifact.PARTIAL),
+            lambda j, now: transitions.store(
+                transitions.succeed(j, now, cost=cost, origin=origin), now, Artifact.PARTIAL
+            ),
             "settled",
             message or _said(cost),
+            cost=None if cost is None else str(cost),
+        )
+
+    async def revive(self, job: JobRecord, snapshot: Snapshot) -> JobRecord:
+        """Record that a job that had failed has succeeded after all."""
+        cost, origin = cost_of_success(job, snapshot)
+        return await self.log.write(
+            job,
+            lambda j, now: transitions.store(
+                transitions.revive(j, now, cost=cost, origin=origin), now, Artifact.PARTIAL
+            ),
+            "revived",
+            f"{job.provider} says that it has succeeded after all; {_said(cost)}",
             cost=None if cost is None else str(cost),
         )
 
@@ -209,7 +223,7 @@ class Watcher:
         error.provider, error.model, error.job_id = error.provider or job.provider, error.model or job.offer, job.id
         cost, origin = cost_of_failure(job, snapshot.cost, error.charged)
         over = following(job, error) is None
-        change = states.fail if over else states.fail_attempt
+        change = transitions.fail if over else transitions.fail_attempt
         return await self.log.write(
             job,
             lambda j, now: change(j, now, error, cost=cost, origin=origin),

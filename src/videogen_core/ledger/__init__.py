@@ -1,26 +1,59 @@
-"""The durable record of jobs, attempts and events.
+"""The durable record of jobs, attempts, money and events.
 
-`Ledger` is the contract that every store keeps; ``sqlite`` is the default. A ledger knows no rule: the state machine
-in ``jobs`` says what the next record is, and the ledger stores it if nobody else has stored another one meanwhile.
+`Ledger` is the contract that every store keeps; ``sql`` keeps it once for SQLite and PostgreSQL. A ledger knows no rule
+of a job: ``transitions`` says what the next record is, and the ledger stores it if nobody else has stored another one
+meanwhile. It does keep the counters of money, because only it can do so for many processes at once.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
+from ..budget import Budget, BudgetState
+from ..cost import CostLine
 from ..errors import LedgerError
 from ..request import VideoRequest
 from ..retry import Outcome
 from ..states import Event, JobRecord
 
-__all__ = ["ConflictError", "Ledger", "Observations", "open_ledger"]
+__all__ = [
+    "Claim",
+    "ClaimedError",
+    "ConflictError",
+    "FencedError",
+    "FlightTakenError",
+    "Ledger",
+    "Observations",
+    "open_ledger",
+]
 
 
 class ConflictError(LedgerError):
     """Another process stored a newer version of the job first; read it again and decide anew."""
+
+
+class FencedError(LedgerError):
+    """Another driver has taken the lease since; nothing was stored."""
+
+
+class ClaimedError(LedgerError):
+    """The vendor's job belongs to another attempt already; nothing was stored."""
+
+
+class FlightTakenError(LedgerError):
+    """Another job is making the same clip for the cache; nothing was stored."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job that was claimed: as it stands, and the fence that its writes must carry; None = nothing is left to do."""
+
+    job: JobRecord
+    fence: int | None
 
 
 @dataclass(frozen=True)
@@ -41,9 +74,14 @@ class Observations:
 class Ledger(ABC):
     """A store of jobs. Every method is one transaction: durable when it returns, or without effect.
 
-    Methods block and are called from one thread at a time. All raise `LedgerError` when the store cannot be read or
-    written; the message names it.
+    Methods block and may be called from any thread. All raise `LedgerError` when the store cannot be read or written;
+    the message names it.
     """
+
+    location: str
+    """Where it is, without a password."""
+
+    # --- jobs
 
     @abstractmethod
     def create(self, job: JobRecord, event: Event) -> JobRecord:
@@ -64,13 +102,43 @@ class Ledger(ABC):
         """
 
     @abstractmethod
-    def save(self, job: JobRecord, *events: Event) -> JobRecord:
+    def begin(
+        self, job: JobRecord, *events: Event, fence: int | None, flight: str | None = None
+    ) -> tuple[JobRecord, tuple[Event, ...]]:
+        """Store a job whose last attempt is about to be sent, and reserve its hold in every budget that covers it.
+
+        Intent and reservation are one transaction. The second value are warnings of budgets that have passed a share
+        of their limit; they are on record, too.
+
+        Args:
+            job: The next version.
+            *events: What happened.
+            fence: Of the lease that it is driven under.
+            flight: Cache key of the clip, when no two jobs are to make it at the same time.
+
+        Raises:
+            BudgetExceededError: A budget has too little left; nothing was stored.
+            FlightTakenError: Another unfinished job has the cache key.
+            ConflictError: As for `save`.
+            FencedError: As for `save`.
+        """
+
+    @abstractmethod
+    def save(self, job: JobRecord, *events: Event, fence: int | None = None) -> JobRecord:
         """Store the next version of a job with what happened; returns it with its new version number.
 
-        A job that nothing is left to do for loses its lease with it.
+        What its attempts hold or have cost is settled or released in the budgets in the same transaction. A job that
+        nothing is left to do for loses its lease with it.
+
+        Args:
+            job: The next version.
+            *events: What happened.
+            fence: Of the lease that it is driven under; None = it is true whoever drives the job.
 
         Raises:
             ConflictError: The stored version is not the one that ``job`` was made from.
+            FencedError: Another driver has taken the lease.
+            ClaimedError: The vendor's id belongs to another attempt.
         """
 
     @abstractmethod
@@ -103,31 +171,110 @@ class Ledger(ABC):
     def events(self, job_id: str, *, after: int = 0) -> list[Event]:
         """What happened to a job, in order, from sequence number ``after`` on (exclusive)."""
 
+    # --- who drives a job
+
     @abstractmethod
     def claim(
-        self, job_id: str, owner: str, lease: float, *, dead: Callable[[str], bool] = lambda _: False
-    ) -> JobRecord | None:
-        """Lease a job for ``lease`` seconds and read it; None while another owner's lease runs. Renews one's own.
+        self, job_id: str, worker: str, driver: str, lease: float, *, dead: Callable[[str], bool] = lambda _: False
+    ) -> Claim | None:
+        """Lease a job and read it; None while another driver holds it whose worker is alive.
 
         A job that nothing is left to do for is read and not leased.
 
         Args:
             job_id: Which job.
-            owner: Who wants it.
-            lease: Seconds.
-            dead: Tells whether the present holder is known to be gone, so that its lease counts no more.
+            worker: Who keeps the lease alive with `beat`.
+            driver: Which task of the worker wants it.
+            lease: Seconds for which the worker counts as alive from now.
+            dead: Tells whether a worker is known to be gone, so that its leases count no more.
 
         Raises:
             RequestError: There is no such job.
         """
 
     @abstractmethod
-    def release(self, job_id: str, owner: str) -> None:
+    def release(self, job_id: str, driver: str) -> None:
         """Give up a lease; nothing happens when it is not held."""
+
+    @abstractmethod
+    def beat(self, worker: str, lease: float) -> None:
+        """Keep every lease of a worker for ``lease`` seconds from now."""
+
+    @abstractmethod
+    def retire(self, worker: str) -> None:
+        """A worker has ended in good order; its leases count no more."""
+
+    # --- finding a job from outside
+
+    @abstractmethod
+    def by_ref(self, client_ref: str) -> JobRecord | None:
+        """The job with an attempt of this reference."""
+
+    @abstractmethod
+    def by_provider_job(self, provider: str, account: str, provider_job_id: str) -> JobRecord | None:
+        """The job with an attempt that the vendor knows under this id."""
+
+    @abstractmethod
+    def seen(self, delivery: str) -> bool:
+        """Remember a webhook delivery for a day; True when it had been seen already."""
+
+    @abstractmethod
+    def unsee(self, delivery: str) -> None:
+        """Take that back: the delivery could not be dealt with, and is to come again."""
+
+    # --- money
+
+    @abstractmethod
+    def budgets(self) -> list[BudgetState]:
+        """Every budget in its present period, by name."""
+
+    @abstractmethod
+    def set_budget(self, budget: Budget) -> BudgetState:
+        """Add a budget or change it. What has been spent and held in its present period counts at once."""
+
+    @abstractmethod
+    def remove_budget(self, name: str) -> bool:
+        """Remove a budget; False when there is none of that name."""
+
+    @abstractmethod
+    def acknowledge(self, name: str) -> bool:
+        """Unblock a budget that was charged more than had been held; False when there is none of that name."""
+
+    @abstractmethod
+    def costs(
+        self, *, by: str, since: datetime | None = None, until: datetime | None = None, timezone: str = "UTC"
+    ) -> list[CostLine]:
+        """What was spent, by ``model``, ``offer``, ``provider``, ``day``, ``tag:KEY`` or ``total``."""
 
     @abstractmethod
     def observations(self, now: datetime) -> Observations:
         """What the attempts of the last days say of speed and health."""
+
+    # --- care
+
+    @abstractmethod
+    def check(self) -> list[str]:
+        """Every fault found in the store and in its counters, a sentence each; empty when all is well."""
+
+    @abstractmethod
+    def schema(self) -> tuple[int, int]:
+        """The schema version of the store, and the newest that this library knows."""
+
+    @abstractmethod
+    def export(self) -> Iterator[dict[str, Any]]:
+        """Everything in it, as plain JSON data: jobs with their events, oldest first, then budgets."""
+
+    @abstractmethod
+    def purge(self, before: datetime) -> int:
+        """Delete jobs that ended before a time; returns how many. What is held or unknown is never deleted.
+
+        Raises:
+            RequestError: The time is less than 30 days ago, for which idempotency keys are kept.
+        """
+
+    @abstractmethod
+    def vacuum(self) -> None:
+        """Give the space of what was deleted back to the disk."""
 
     @abstractmethod
     def close(self) -> None:
@@ -135,19 +282,29 @@ class Ledger(ABC):
 
 
 def open_ledger(location: str) -> Ledger:
-    """Open the ledger at a path, or in memory.
+    """Open a ledger; it is created, or brought to the present schema, when need be.
 
     Args:
-        location: Path of an SQLite file, which is created when missing; or ``memory``.
+        location: Path of an SQLite file; ``memory``; or an address, ``postgresql+psycopg://user@host/database``.
 
     Raises:
         LedgerError: It cannot be opened, is no ledger, or was written by a newer version.
     """
-    scheme, separator, _ = location.partition("://")
-    if separator:
-        raise LedgerError(
-            f"No ledger store is known for {scheme}:// addresses.", hint="Set VIDEOGEN_LEDGER to a path or to 'memory'."
-        )
-    from .sqlite import SqliteLedger
+    scheme, separator, rest = location.partition("://")
+    if not separator:
+        from .sqlite import SqliteLedger
 
-    return SqliteLedger(location)
+        return SqliteLedger(location)
+    if scheme in ("postgresql", "postgres", "postgresql+psycopg"):
+        try:
+            from .postgres import PostgresLedger
+        except ImportError as error:
+            raise LedgerError(
+                f"PostgreSQL needs the package psycopg, which cannot be used here: {error}.",
+                hint="pip install 'videogen-core[postgres]'",
+            ) from error
+        return PostgresLedger(f"postgresql://{rest}")
+    raise LedgerError(
+        f"No ledger store is known for {scheme}:// addresses.",
+        hint="Set VIDEOGEN_LEDGER to a path, to 'memory', or to a postgresql+psycopg:// address.",
+    )

@@ -1,0 +1,117 @@
+"""What lies beside an SQLite ledger: a mark that it exists, and space set aside for a full disk."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from ..errors import LedgerError
+
+__all__ = ["Marker", "Reserve", "make_private", "network_filesystem"]
+
+_RESERVE_BYTES = 128 * 1024
+_NETWORK = ("nfs", "cifs", "smb", "sshfs", "lustre", "gpfs", "beegfs", "ceph", "gluster", "afs")
+_WITH_WAL = "wal"
+
+
+def make_private(path: Path) -> None:
+    """Create folder and file for their owner alone; the file exists before SQLite would make it world-readable."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+class Marker:
+    """A small file that says: there is a ledger here.
+
+    An empty file is a valid, empty database, and so is a file whose write-ahead log was removed. Without the mark,
+    both would pass for a new ledger, and all that was paid for would be forgotten.
+    """
+
+    def __init__(self, location: str) -> None:
+        self._ledger = Path(location)
+        self._wal = Path(f"{location}-wal")
+        self.path = Path(f"{location}.marker")
+
+    def verify(self) -> None:
+        """Refuse to make a new ledger where there was one.
+
+        Raises:
+            LedgerError: The file, or its write-ahead log, is gone or empty.
+        """
+        try:
+            said = self.path.read_text(encoding="ascii").split()
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except (OSError, UnicodeDecodeError):
+            said = []
+        if not self._ledger.exists() or self._ledger.stat().st_size == 0:
+            raise self._gone(self._ledger, "There was a ledger here, and with it the record of jobs and their costs")
+        if _WITH_WAL in said and not self._wal.exists():
+            raise self._gone(self._wal, "It holds the last transactions of the ledger")
+
+    def _gone(self, path: Path, why: str) -> LedgerError:
+        return LedgerError(
+            f"{path} is missing or empty. {why}.",
+            hint=f"Restore it from a copy. To go on without it, remove {self.path}.",
+        )
+
+    def leave(self, *, wal: bool) -> None:
+        """Say that there is a ledger, and whether a write-ahead log belongs to it."""
+        text = _WITH_WAL if wal else "file"
+        with suppress(OSError):
+            if self.path.exists() and self.path.read_text(encoding="ascii").strip() == text:
+                return
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            os.write(descriptor, f"{text}\n".encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class Reserve:
+    """Space that is given up when the disk is full, so that what is already paid for can still be written down."""
+
+    def __init__(self, location: str) -> None:
+        self.path = Path(f"{location}.reserve")
+
+    def fill(self) -> None:
+        """Take the space, where there is some; a ledger works without."""
+        with suppress(OSError):
+            if self.path.stat().st_size >= _RESERVE_BYTES:
+                return
+        with suppress(OSError):
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            try:
+                os.write(descriptor, bytes(_RESERVE_BYTES))  # real zeros: a hole would take no space
+            finally:
+                os.close(descriptor)
+
+    def free(self) -> bool:
+        """Give it up; False when there is none."""
+        try:
+            self.path.unlink()
+        except OSError:
+            return False
+        return True
+
+
+def network_filesystem(path: Path, mounts: str = "/proc/self/mountinfo") -> str | None:
+    """The kind of network file system that a path is on; None for a local one, or where that cannot be told."""
+    try:
+        lines = Path(mounts).read_text(encoding="utf-8", errors="replace").splitlines()
+        where = str(path.expanduser().absolute().parent.resolve())
+    except OSError:
+        return None
+    best, kind = "", ""
+    for line in lines:
+        before, _, after = line.partition(" - ")
+        fields = before.split()
+        if len(fields) < 5 or not after:
+            continue
+        point = fields[4].replace("\\040", " ")
+        inside = where == point or where.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= len(best):
+            best, kind = point, after.split()[0]
+    return kind if any(word in kind for word in _NETWORK) else None

@@ -1,0 +1,216 @@
+"""The ledger in PostgreSQL, for fleets: the same statements, row locks, and the server's clock.
+
+One connection for each client, behind any pooler: no session state, no prepared statements. When the connection breaks,
+the transaction is run again on a new one; each can tell whether its first run had been committed.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+from psycopg import errors as pg
+
+from ..errors import LedgerError
+from . import schema
+from .sql import SqlLedger
+from .transaction import Row, Transaction
+
+__all__ = ["PostgresLedger"]
+
+T = TypeVar("T")
+
+RECONNECT_SECONDS = 20.0
+"""For how long a server that is gone (restarted, say) is tried again."""
+_CONTENDED_TRIES = 20
+_LOCK_KEY = 0x56474C31
+_WORDS = {
+    " STRICT, WITHOUT ROWID": "",
+    " STRICT": "",
+    "INTEGER PRIMARY KEY AUTOINCREMENT": "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+    "INTEGER": "BIGINT",
+    "REAL": "DOUBLE PRECISION",
+    "BLOB": "BYTEA",
+}
+_CONNECTION_LOST = (psycopg.OperationalError, psycopg.InterfaceError)
+# Nothing was committed, and the same may succeed now.
+_CONTENDED = (pg.SerializationFailure, pg.DeadlockDetected, pg.UniqueViolation, pg.LockNotAvailable)
+
+
+@lru_cache(maxsize=256)
+def _placed(query: str) -> str:
+    return re.sub(r"(?<![:\w]):([a-z_]\w*)", r"%(\1)s", query)
+
+
+class _Postgres(Transaction):
+    for_update = " FOR UPDATE OF jobs"
+
+    def __init__(self, connection: psycopg.Connection[Row]) -> None:
+        self._connection = connection
+
+    def rows(self, query: str, **values: Any) -> list[Row]:
+        return self._connection.execute(_placed(query), values).fetchall()
+
+    def change(self, query: str, **values: Any) -> int:
+        return self._connection.execute(_placed(query), values).rowcount
+
+    def now(self) -> float:
+        ((now,),) = self.rows("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)")
+        return float(now)
+
+    def lock_budgets(self, *, alone: bool) -> None:
+        # taken for the transaction, so that it also holds behind a pooler
+        function = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
+        self.rows(f"SELECT {function}(:key)", key=_LOCK_KEY)
+
+
+class PostgresLedger(SqlLedger):
+    """A ledger in a PostgreSQL database, shared by any number of machines.
+
+    Args:
+        address: ``postgresql://user@host/database``; the tables are made in the connection's schema.
+
+    Raises:
+        LedgerError: It cannot be reached, or was written by a newer version.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self.location = _without_password(address)
+        self._lock = threading.RLock()
+        self._connection: psycopg.Connection[Row] | None = None
+        self._pid = os.getpid()
+        self._write(self._migrate)
+
+    def _connected(self) -> psycopg.Connection[Row]:
+        if self._pid != os.getpid():  # the socket belongs to the parent, which goes on with it
+            self._connection, self._pid, self._lock = None, os.getpid(), threading.RLock()
+        if self._connection is None or self._connection.closed:
+            self._connection = psycopg.connect(
+                self._address,
+                autocommit=True,
+                prepare_threshold=None,
+                connect_timeout=10,
+                tcp_user_timeout=30_000,
+                application_name="videogen",
+            )
+        return self._connection
+
+    def _read(self, work: Callable[[Transaction], T]) -> T:
+        return self._run("read", work)
+
+    def _write(self, work: Callable[[Transaction], T]) -> T:
+        return self._run("written", work)
+
+    def _run(self, verb: str, work: Callable[[Transaction], T]) -> T:
+        deadline, contended = time.monotonic() + RECONNECT_SECONDS, 0
+        pause = 0.05
+        with self._errors(verb):
+            while True:
+                try:
+                    return self._once(work)
+                except _CONTENDED:
+                    contended += 1
+                    if contended == _CONTENDED_TRIES:
+                        raise
+                except _CONNECTION_LOST as error:
+                    self._drop()
+                    if time.monotonic() >= deadline or not _passes(error):
+                        raise
+                time.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(pause * 2, 1.0)
+
+    def _once(self, work: Callable[[Transaction], T]) -> T:
+        with self._lock:
+            connection = self._connected()
+            with connection.transaction():
+                return work(_Postgres(connection))
+
+    def _drop(self) -> None:
+        with self._lock:
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(psycopg.Error):
+                connection.close()
+
+    @contextmanager
+    def _errors(self, verb: str) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.Error as error:
+            said = self._redacted(str(error)).strip().split("\n")[0]
+            raise LedgerError(
+                f"The ledger {self.location} could not be {verb}: {said or type(error).__name__}.",
+                hint="Check that the server runs, that it has room, and that VIDEOGEN_LEDGER names it rightly.",
+            ) from None
+
+    def _redacted(self, text: str) -> str:
+        secret = _password(self._address)
+        return text.replace(secret, "***") if secret else text
+
+    # --- schema
+
+    def _migrate(self, tx: Transaction) -> None:
+        tx.rows("SELECT pg_advisory_xact_lock(:key)", key=_LOCK_KEY + 1)
+        tx.change("CREATE TABLE IF NOT EXISTS videogen_schema (version BIGINT NOT NULL)")
+        found = tx.rows("SELECT version FROM videogen_schema")
+        version = int(found[0][0]) if found else 0
+        if version > schema.LATEST:
+            raise schema.newer(self.location, version)
+        if not found:
+            tx.change("INSERT INTO videogen_schema (version) VALUES (0)")
+        for number in range(version, schema.LATEST):
+            for statement in schema.translated(number + 1, _WORDS):
+                tx.change(statement)
+        if version < schema.LATEST:
+            tx.change("UPDATE videogen_schema SET version = :version", version=schema.LATEST)
+
+    def _version(self) -> int:
+        return int(self._read(lambda tx: tx.rows("SELECT version FROM videogen_schema"))[0][0])
+
+    # --- care
+
+    def vacuum(self) -> None:
+        with self._errors("written"), self._lock:
+            self._connected().execute("VACUUM (ANALYZE) jobs, attempts, tags, events, holds, periods, deliveries")
+
+    def close(self) -> None:
+        if self._pid == os.getpid():
+            self._drop()
+
+
+def _passes(error: Exception) -> bool:
+    """Whether a failed connection may work a moment later: a wrong password or a missing database stays wrong."""
+    state = getattr(error, "sqlstate", None)
+    if state is not None:
+        # 08: connection; 57: shut down, restarted, terminated; 53: too many connections
+        return state[:2] in ("08", "57", "53")
+    text = str(error).lower()
+    return not any(word in text for word in ("authentication", "does not exist", "could not translate host", "invalid"))
+
+
+def _password(address: str) -> str | None:
+    try:
+        return urlsplit(address).password
+    except ValueError:
+        return None
+
+
+def _without_password(address: str) -> str:
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return "postgresql://…"
+    if parts.password is None:
+        return address.partition("?")[0]
+    where = f"{parts.username}:***@{parts.netloc.rpartition('@')[2]}"
+    return urlunsplit((parts.scheme, where, parts.path, "", ""))

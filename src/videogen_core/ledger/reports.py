@@ -1,0 +1,148 @@
+"""What the ledger tells when it is asked: costs, speed and health, faults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from statistics import median
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from ..budget import dollars
+from ..cost import GROUPS, CostLine
+from ..errors import LedgerError, RequestError
+from ..retry import Outcome
+from ..states import JobStatus
+from . import Observations, postings
+from .documents import attempt_columns, job_columns, read_job
+from .transaction import Row, Transaction
+
+__all__ = ["costs", "faults", "observations"]
+
+_OBSERVED_SECONDS = 7 * 86_400
+_OBSERVED_ROWS = 2_000
+_OUTCOMES = 20
+_QUARTER_HOUR = 900  # no time zone is off by less
+
+_SUMS = (
+    "COUNT(*), SUM(CASE WHEN a.status = 'succeeded' THEN 1 ELSE 0 END), "
+    "SUM(CASE WHEN a.status IN ('failed', 'cancelled') THEN 1 ELSE 0 END), "
+    "SUM(CASE WHEN a.status = 'unknown' THEN 1 ELSE 0 END), "
+    "SUM(CASE WHEN a.money = 'settled' THEN a.booked_micro ELSE 0 END), "
+    "SUM(CASE WHEN a.money = 'settled' AND a.status <> 'succeeded' THEN a.booked_micro ELSE 0 END), "
+    "SUM(CASE WHEN a.money = 'settled' AND a.cost_origin = 'assumed' THEN a.booked_micro ELSE 0 END), "
+    "SUM(CASE WHEN a.money = 'held' THEN a.booked_micro ELSE 0 END), "
+    "SUM(CASE WHEN a.money = 'settled' AND a.cost_micro IS NULL AND a.booked_micro = 0 THEN 1 ELSE 0 END)"
+)
+
+
+def costs(tx: Transaction, by: str, since: datetime | None, until: datetime | None, timezone: str) -> list[CostLine]:
+    """Attempts that started within a time, summed by a group; the dearest first, days in order.
+
+    Raises:
+        RequestError: There is no such group.
+    """
+    kind, _, tag = by.partition(":")
+    columns = {"model": "a.model", "offer": "a.offer", "provider": "a.provider", "total": "''", "tag": "t.value"}
+    if kind == "day":
+        column = f"CAST(FLOOR(a.started_at / {_QUARTER_HOUR}) AS BIGINT)"
+    elif kind in columns and bool(tag) == (kind == "tag"):
+        column = columns[kind]
+    else:
+        raise RequestError(f"by: {by!r} is no group.", hint=f"Allowed: {', '.join(GROUPS)}.")
+    join = "LEFT JOIN tags AS t ON t.job_id = a.job_id AND t.key = :tag" if tag else ""
+    rows = tx.rows(
+        f"SELECT {column}, {_SUMS} FROM attempts AS a {join} "
+        f"WHERE a.started_at >= :since AND a.started_at < :until GROUP BY 1",
+        since=-1.0e12 if since is None else since.timestamp(),
+        until=1.0e12 if until is None else until.timestamp(),
+        **({"tag": tag} if tag else {}),
+    )
+    if kind == "day":
+        return _by_day(rows, ZoneInfo(timezone))
+    return sorted((_line(str(row[0] or ""), row[1:]) for row in rows), key=lambda line: (-line.spent, line.key))
+
+
+def _by_day(rows: Iterable[Row], zone: ZoneInfo) -> list[CostLine]:
+    """Quarters of an hour gathered into local days."""
+    days: dict[str, list[int]] = {}
+    for quarter, *sums in rows:
+        day = datetime.fromtimestamp(int(quarter) * _QUARTER_HOUR, UTC).astimezone(zone).date().isoformat()
+        before = days.setdefault(day, [0] * len(sums))
+        days[day] = [a + int(b) for a, b in zip(before, sums, strict=True)]
+    return [_line(day, sums) for day, sums in sorted(days.items())]
+
+
+def _line(key: str, sums: Iterable[Any]) -> CostLine:
+    attempts, succeeded, failed, unknown, spent, wasted, assumed, held, unpriced = map(int, sums)
+    return CostLine(
+        key=key,
+        attempts=attempts,
+        succeeded=succeeded,
+        failed=failed,
+        unknown=unknown,
+        spent=dollars(spent),
+        spent_on_failures=dollars(wasted),
+        assumed=dollars(assumed),
+        held=dollars(held),
+        unpriced=unpriced,
+    )
+
+
+def observations(tx: Transaction, now: datetime) -> Observations:
+    """Speed and health, from the attempts of the last days."""
+    rows = tx.rows(
+        "SELECT offer, provider, status, started_at, finished_at, provider_failed FROM attempts "
+        "WHERE finished_at > :since ORDER BY finished_at DESC LIMIT :most",
+        since=now.timestamp() - _OBSERVED_SECONDS,
+        most=_OBSERVED_ROWS,
+    )
+    seconds: dict[str, list[float]] = {}
+    failures: dict[str, list[bool]] = {}
+    outcomes: dict[str, list[Outcome]] = {}
+    for offer, provider, status, started, finished, provider_failed in reversed(rows):
+        succeeded = status == JobStatus.SUCCEEDED
+        if succeeded:
+            seconds.setdefault(offer, []).append(finished - started)
+        if succeeded or provider_failed:  # a refused prompt says nothing of the provider's health
+            failures.setdefault(offer, []).append(bool(provider_failed))
+            outcomes.setdefault(provider, []).append(Outcome(finished, bool(provider_failed)))
+    return Observations(
+        latency={offer: median(values[-50:]) for offer, values in seconds.items()},
+        failure_rate={offer: sum(flags[-50:]) / len(flags[-50:]) for offer, flags in failures.items()},
+        outcomes={provider: tuple(found[-_OUTCOMES:]) for provider, found in outcomes.items()},
+    )
+
+
+def faults(tx: Transaction) -> list[str]:
+    """What is wrong with the jobs, and with the counters of money."""
+    found = []
+    attempts: dict[str, dict[int, Row]] = {}
+    columns = ("status", "provider_job_id", "money", "booked_micro", "client_ref")
+    for job_id, number, *row in tx.rows(f"SELECT job_id, number, {', '.join(columns)} FROM attempts"):
+        attempts.setdefault(job_id, {})[number] = tuple(row)
+    for job_id, version, status, money, unfinished, doc in tx.rows(
+        "SELECT id, version, status, money, unfinished, doc FROM jobs"
+    ):
+        try:
+            job = read_job(bytes(doc), version)
+        except LedgerError as error:
+            found.append(f"Job {job_id}: {error.message}")
+            continue
+        kept = job_columns(job)
+        if (status, money, unfinished) != (kept["status"], kept["money"], kept["unfinished"]):
+            found.append(
+                f"Job {job_id}: its columns say {status} and {money}, its record {job.status} and {job.money}."
+            )
+        if job.done and kept["held_micro"]:
+            found.append(f"Job {job_id} is done and still holds ${dollars(kept['held_micro']):f}.")
+        wanted = {a.number: tuple(attempt_columns(a)[name] for name in columns) for a in job.attempts}
+        before = {number: _known(row, wanted.get(number)) for number, row in attempts.get(job_id, {}).items()}
+        if before != wanted:
+            found.append(f"Job {job_id}: its attempts are not those of its record.")
+    return found + postings.faults(tx)
+
+
+def _known(row: Row, wanted: Row | None) -> Row:
+    """A row of the first schema, which has no reference, is compared without it."""
+    return row if row[-1] is not None or wanted is None else (*row[:-1], wanted[-1])
