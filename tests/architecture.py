@@ -54,10 +54,10 @@ LAYERS: dict[str, dict[str, str]] = {
         "downloads": "errors retry states provider transport partials",
     },
     "orchestration": {
-        "planning": "budget errors request spec limits capabilities pricing catalog retry routing settings registry ledger "
-        "media",
-        "engine": "errors request spec capabilities pricing retry states transitions routing delivery provider settings transport "
-        "registry ledger media partials targets downloads planning",
+        "planning": "errors request spec limits capabilities pricing catalog retry budget routing settings registry "
+        "ledger media",
+        "engine": "errors request spec capabilities pricing retry states transitions routing delivery provider settings "
+        "transport registry ledger media partials targets downloads planning",
         "workspace": "budget provider settings registry ledger planning",
         "_portal": "",
         "arguments": "errors request capabilities routing delivery settings states planning",
