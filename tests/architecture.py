@@ -30,6 +30,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "states": "errors request pricing",
         "routing": "errors request spec capabilities pricing catalog",
         "delivery": "",
+        "cachekey": "request spec",
     },
     "what plugins implement": {
         "provider": "errors request spec catalog states",

@@ -61,6 +61,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         patience: Seconds to wait out rate limits and outages of one provider before the next offer is tried.
             ``VIDEOGEN_PATIENCE``.
         concurrency: Jobs at once per provider; None = what each plugin says. ``VIDEOGEN_CONCURRENCY``.
+        cache_days: Days that a clip is served from the cache after it was made. ``VIDEOGEN_CACHE_DAYS``.
+        cache_bytes: Most bytes that the cache may hold; the clips used least recently go first. 0 = keep none.
+            ``VIDEOGEN_CACHE_BYTES``.
         sandbox: Whether the sandbox may be the last resort of every route. ``VIDEOGEN_SANDBOX``.
         plugins: Plugins to load, comma separated; ``-name`` blocks one. Empty = all. ``VIDEOGEN_PLUGINS``.
         territory: ISO country code that model licences must not exclude. ``VIDEOGEN_TERRITORY``.
@@ -78,6 +81,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     timeout: float = 900.0
     patience: float = 120.0
     concurrency: int | None = None
+    cache_days: float = 30.0
+    cache_bytes: int = 10 * 1024**3
     sandbox: bool = False
     plugins: str = ""
     territory: str | None = None
@@ -90,9 +95,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     origin: dict[str, str] = {}
 
     def __post_init__(self) -> None:
-        for name in ("timeout", "patience"):
+        for name, unit in (("timeout", "seconds"), ("patience", "seconds"), ("cache_days", "days")):
             if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"{name}: expected a positive number of seconds")
+                raise ValueError(f"{name}: expected a positive number of {unit}")
+        if self.cache_bytes < 0:
+            raise ValueError("cache_bytes: expected a number of bytes, zero or more")
         if self.concurrency is not None and self.concurrency < 1:
             raise ValueError("concurrency: at least 1")
         if self.max_cost is not None and not (self.max_cost.is_finite() and self.max_cost >= 0):
@@ -109,6 +116,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def ledger_path(self) -> str:
         """Where the ledger is: a path, ``memory``, or a URL."""
         return self.ledger or str(self.home / "ledger.db")
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where clips are kept for requests that are made again with ``cache=``."""
+        return self.home / "cache"
 
     def shown(self) -> list[tuple[str, str, str]]:
         """Name, value and source of every setting, for ``videogen config``; provider values are not shown."""
