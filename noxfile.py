@@ -72,6 +72,14 @@ def tests_all(session: nox.Session) -> None:
 
 
 @nox.session
+def chaos(session: nox.Session) -> None:
+    """The long tests alone: thousands of kills, faults and mutants, in many minutes."""
+    session.install(".", *_group("tests"))
+    hour = "-o", "faulthandler_timeout=3600"  # a test that takes minutes does not hang here
+    session.run("pytest", "--chaos", "-m", "chaos", "-n", "2", *hour, *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Style and formatting."""
     session.install(*_group("lint"))

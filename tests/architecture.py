@@ -33,6 +33,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "transitions": "errors request pricing states",
         "routing": "errors request spec capabilities pricing catalog budget",
         "delivery": "states",
+        "cachekey": "request spec",
     },
     "what plugins implement": {
         "provider": "errors request spec catalog states",

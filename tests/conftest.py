@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
+
+if TYPE_CHECKING:
+    from postgres import PgBouncer, Server
+
+# "required": it is a failure when there is no PostgreSQL; a URL: that server; nothing: one of our own, where there is
+# one. Read now, since no test sees the VIDEOGEN_ variables of the machine.
+POSTGRES = os.environ.get("VIDEOGEN_TEST_POSTGRES", "")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,3 +47,51 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     backend: str = request.param
     return backend
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server, started by the first test that wants it.
+
+    Each xdist worker has its own, so that a test may restart it or cut its connections.
+    """
+    try:
+        import postgres
+    except ImportError as error:
+        _without_postgres(str(error))
+    try:
+        with postgres.server(POSTGRES) as server:
+            yield server
+    except postgres.UnavailableError as error:
+        _without_postgres(str(error))
+
+
+@pytest.fixture
+def postgres_url(postgres: Server) -> Iterator[str]:
+    """A fresh database: ``postgresql+psycopg://…``, as `VIDEOGEN_LEDGER` takes it."""
+    with postgres.database() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(postgres: Server) -> Iterator[PgBouncer]:
+    """A pooler in transaction mode before `postgres`."""
+    from postgres import PgBouncer, UnavailableError
+
+    try:
+        with PgBouncer(postgres) as pooler:
+            yield pooler
+    except UnavailableError as error:
+        _without_postgres(str(error))
+
+
+@pytest.fixture
+def pooled_postgres_url(pgbouncer: PgBouncer, postgres_url: str) -> str:
+    """A fresh database behind a pooler in transaction mode."""
+    return pgbouncer.url(postgres_url)
+
+
+def _without_postgres(reason: str) -> NoReturn:
+    if POSTGRES:
+        pytest.fail(f"VIDEOGEN_TEST_POSTGRES={POSTGRES.partition('@')[0]}, but {reason}", pytrace=False)
+    pytest.skip(reason)

@@ -41,6 +41,13 @@ def test_every_value_says_where_it_came_from(tmp_path: Path) -> None:
     assert shown["patience"] == ("120.0", "default")
 
 
+def test_the_cache_has_a_place_an_age_and_a_size(tmp_path: Path) -> None:
+    settings = load(tmp_path, {"VIDEOGEN_HOME": str(tmp_path / "home"), "VIDEOGEN_CACHE_BYTES": "0"})
+    assert settings.cache_folder == tmp_path / "home" / "cache"
+    assert (settings.cache_days, settings.cache_bytes) == (30, 0)
+    assert load(tmp_path, {"VIDEOGEN_CACHE_DAYS": "0.5"}).cache_bytes == 10 * 1024**3
+
+
 def test_provider_tables_are_laid_over_each_other_and_their_values_not_shown(tmp_path: Path) -> None:
     (tmp_path / "user").mkdir()
     (tmp_path / "work").mkdir()
@@ -65,6 +72,10 @@ def test_provider_tables_are_laid_over_each_other_and_their_values_not_shown(tmp
         ({"VIDEOGEN_MAX_COST": "NaN"}, "max_cost"),
         ({"VIDEOGEN_MAX_COST": "-5"}, "max_cost"),
         ({"VIDEOGEN_CONCURRENCY": "0"}, "concurrency"),
+        ({"VIDEOGEN_CACHE_DAYS": "0"}, "cache_days: expected a positive number of days"),
+        ({"VIDEOGEN_CACHE_DAYS": "inf"}, "cache_days"),
+        ({"VIDEOGEN_CACHE_BYTES": "-1"}, "cache_bytes"),
+        ({"VIDEOGEN_CACHE_BYTES": "1.5"}, "cache_bytes"),
     ],
 )
 def test_a_bad_value_is_refused_with_its_source(tmp_path: Path, environ: dict[str, str], says: str) -> None:

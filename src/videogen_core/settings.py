@@ -48,6 +48,9 @@ class Environment(Mapping[str, str]):
         return f"<Environment of {len(self)} variables>"
 
 
+_POSITIVE = {"timeout": "seconds", "patience": "seconds", "submit_timeout": "seconds", "cache_days": "days"}
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that can be configured.
 
@@ -66,6 +69,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             ``<webhook_url>/<provider>/<reference>``. ``VIDEOGEN_WEBHOOK_URL``.
         timezone: IANA name of the zone in which days begin, for budgets and costs; None = the machine's.
             ``VIDEOGEN_TIMEZONE``.
+        cache_days: Days that a clip is served from the cache after it was made. ``VIDEOGEN_CACHE_DAYS``.
+        cache_bytes: Most bytes that the cache may hold; the clips used least recently go first. 0 = keep none.
+            ``VIDEOGEN_CACHE_BYTES``.
         sandbox: Whether the sandbox may be the last resort of every route. ``VIDEOGEN_SANDBOX``.
         plugins: Plugins to load, comma separated; ``-name`` blocks one. Empty = all. ``VIDEOGEN_PLUGINS``.
         territory: ISO country code that model licences must not exclude. ``VIDEOGEN_TERRITORY``.
@@ -86,6 +92,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     submit_timeout: float = 120.0
     webhook_url: str | None = None
     timezone: str | None = None
+    cache_days: float = 30.0
+    cache_bytes: int = 10 * 1024**3
     sandbox: bool = False
     plugins: str = ""
     territory: str | None = None
@@ -98,9 +106,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     origin: dict[str, str] = {}
 
     def __post_init__(self) -> None:
-        for name in ("timeout", "patience", "submit_timeout"):
+        for name, unit in _POSITIVE.items():
             if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"{name}: expected a positive number of seconds")
+                raise ValueError(f"{name}: expected a positive number of {unit}")
+        if self.cache_bytes < 0:
+            raise ValueError("cache_bytes: expected a number of bytes, zero or more")
         if self.concurrency is not None and self.concurrency < 1:
             raise ValueError("concurrency: at least 1")
         if self.max_cost is not None and not (self.max_cost.is_finite() and self.max_cost >= 0):
@@ -117,6 +127,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def ledger_path(self) -> str:
         """Where the ledger is: a path, ``memory``, or a URL."""
         return self.ledger or str(self.home / "ledger.db")
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where clips are kept for requests that are made again with ``cache=``."""
+        return self.home / "cache"
 
     def shown(self) -> list[tuple[str, str, str]]:
         """Name, value and source of every setting, for ``videogen config``; provider values are not shown."""
