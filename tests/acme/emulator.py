@@ -36,7 +36,7 @@ class Create(msgspec.Struct, forbid_unknown_fields=True):
 
     model: Literal["paper", "stone"]
     prompt: str
-    seconds: Literal[1, 2, 4] | float
+    seconds: float
     size: str
     fps: float
     audio: bool
@@ -142,7 +142,7 @@ class AcmeEmulator(Emulator):
         if self.traits.kind in ("B", "C"):
             shown["input"] = job.body
         if state in ("succeeded", "empty", "failed", "blocked", "cancelled"):
-            shown["charge"] = str(self.vendor.charged(job))
+            shown["charge"] = f"{self.vendor.charged(job):.2f}"
         if state == "succeeded" and links:
             shown["videos"] = [{"url": url, "mime_type": "video/mp4"} for url in self.links(job)]
         if state in ("failed", "blocked"):

@@ -20,7 +20,7 @@ _DAMAGE = 4096  # bytes
 
 def sign_path(path: str, secret: bytes, expires: float | None) -> str:
     """A path with a signature, and the vendor's time at which it expires."""
-    until = "never" if expires is None else f"{expires:.3f}"
+    until = "never" if expires is None else repr(expires)
     return f"{path}?expires={until}&signature={_signature(path, until, secret)}"
 
 

@@ -32,9 +32,9 @@ What = Literal[
     "lost", "duplicate", "bad_signature", "unsigned", "stale", "garbage",
 ]  # fmt: skip
 
-OF_DOWNLOADS = frozenset({"range_ignored", "range_wrong", "etag_changed", "unsatisfiable", "corrupt"})
+OF_DOWNLOADS: frozenset[What] = frozenset({"range_ignored", "range_wrong", "etag_changed", "unsatisfiable", "corrupt"})
 """Faults that the file server itself commits, see `videogen_core.testing.delivery`."""
-OF_WEBHOOKS = frozenset({"lost", "duplicate", "bad_signature", "unsigned", "stale", "garbage"})
+OF_WEBHOOKS: frozenset[What] = frozenset({"lost", "duplicate", "bad_signature", "unsigned", "stale", "garbage"})
 """Faults of what the vendor sends, see `videogen_core.testing.webhooks`."""
 
 
@@ -114,7 +114,8 @@ class Fault(_Named, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return kind == own if own is not None else kind != "webhook"
 
     def __str__(self) -> str:
-        return f"{self.what} {self.status or ''}".strip() + f" {self.at} {self.on}"
+        part = "" if self.part == "nothing" else f" ({self.part})"
+        return f"{self.what} {self.status or ''}".strip() + f" {self.at} {self.on}{part}"
 
 
 class _Armed:

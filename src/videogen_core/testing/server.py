@@ -28,7 +28,20 @@ _BACKLOG = 4096
 
 def bound(host: str, ports: tuple[int, ...]) -> list[socket.socket]:
     """Listening sockets; port 0 = any that is free."""
-    return [socket.create_server((host, port), backlog=_BACKLOG) for port in ports]
+    return [_bound(host, port) for port in ports]
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    # asyncio sends without delay only where the protocol is said outright; otherwise each answer takes 40 ms
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(_BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    return listening
 
 
 def configured(emulator: Emulator, sockets: list[socket.socket]) -> uvicorn.Server:
@@ -148,7 +161,8 @@ class ServerProcess(EmulatorClient):
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise EmulatorError(f"{target} does not start; it ended with status {self._process.wait()}")
+            self.stop()
+            raise EmulatorError(f"{target} does not start; it ended with status {self._process.returncode}")
         told = json.loads(line)
         super().__init__(told["api_url"], told["delivery_url"])
 
