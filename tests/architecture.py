@@ -79,6 +79,11 @@ LAYERS: dict[str, dict[str, str]] = {
     },
 }
 
+# What an edge may import besides, and why.
+EDGES_MAY_ALSO = {
+    "testing": {"sandbox": "the emulators deliver real clips, and the sandbox's renderer makes them"},
+}
+
 # Documented as modules, besides the names that `videogen_core` exports.
 PUBLIC_MODULES = {"capabilities", "catalog", "errors", "hookspecs", "provider", "request", "spec", "states"}
 

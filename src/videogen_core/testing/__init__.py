@@ -1,0 +1,42 @@
+"""For plugin authors: a vendor on loopback that can be told how its jobs go and what goes wrong.
+
+Subclass `Emulator` to describe a vendor's HTTP API, `serve` it from a thread or `serve_process` it on its own, tell it
+how jobs go with a `Script` and what breaks with a `Fault`, and count requests in its journal. Needs
+``pip install 'videogen-core[testing]'``.
+"""
+
+from __future__ import annotations
+
+from .clips import Clip, make_clip, owner
+from .clock import Clock
+from .emulator import Emulator
+from .faults import PROFILES, Fault
+from .journal import Entry
+from .lifecycle import Script
+from .remote import EmulatorClient, EmulatorError
+from .server import ServerProcess, ServerThread, serve, serve_process
+from .vendor import Refusal, Traits, Vendor, VendorJob
+from .webhooks import sign_webhook
+
+__all__ = [
+    "PROFILES",
+    "Clip",
+    "Clock",
+    "Emulator",
+    "EmulatorClient",
+    "EmulatorError",
+    "Entry",
+    "Fault",
+    "Refusal",
+    "Script",
+    "ServerProcess",
+    "ServerThread",
+    "Traits",
+    "Vendor",
+    "VendorJob",
+    "make_clip",
+    "owner",
+    "serve",
+    "serve_process",
+    "sign_webhook",
+]

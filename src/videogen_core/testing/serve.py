@@ -1,0 +1,66 @@
+"""``python -m videogen_core.testing.serve module:name``: serve an emulator until it is told to stop.
+
+The first line on standard output is a JSON object with its addresses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+import threading
+from typing import Any
+
+from .emulator import Emulator
+from .server import bound, configured
+
+__all__ = ["load_emulator", "main"]
+
+
+def load_emulator(target: str, options: dict[str, Any]) -> Emulator:
+    """Make the emulator that ``module:name`` names, an `Emulator` class or a function.
+
+    Raises:
+        ValueError: There is none of that name.
+    """
+    module, colon, name = target.partition(":")
+    factory = getattr(importlib.import_module(module), name, None) if colon else None
+    if not callable(factory):
+        raise ValueError(f"{target!r}: expected module:name of an Emulator class or of a function that makes one")
+    emulator = factory(**options)
+    if not isinstance(emulator, Emulator):
+        raise ValueError(f"{target!r} made {type(emulator).__name__}, not an Emulator")
+    return emulator
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    parser = argparse.ArgumentParser(prog="python -m videogen_core.testing.serve", description=__doc__)
+    parser.add_argument("target", help="module:name of an Emulator class, or of a function that makes one")
+    parser.add_argument("--options", default="{}", help="its keyword arguments, as a JSON object")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=0, help="of the API; 0 = any that is free")
+    parser.add_argument("--delivery-port", type=int, default=0, help="of the files; 0 = any that is free")
+    parser.add_argument("--with-parent", action="store_true", help="stop when standard input is closed")
+    given = parser.parse_args(arguments)
+    emulator = load_emulator(given.target, json.loads(given.options))
+    sockets = bound(given.host, (given.port, given.delivery_port))
+    server = configured(emulator, sockets)
+    told = {"name": emulator.name, "seed": emulator.seed, "pid": os.getpid()}
+    told |= {"api_url": emulator.api_url, "delivery_url": emulator.delivery_url}
+    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.flush()
+    if given.with_parent:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    server.run(sockets=sockets)
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
