@@ -28,7 +28,7 @@ from videogen_core.errors import (
     RequestError,
     ResultExpiredError,
 )
-from videogen_core.partials import sweep, temporary_name
+from videogen_core.partials import Partial, sweep, temporary_name
 from videogen_core.provider import Output
 from videogen_core.retry import Backoff
 from videogen_core.targets import check_target, target_path
@@ -293,7 +293,7 @@ async def test_outputs_pass_the_address_guard(tmp_path: Path) -> None:
         await save(
             Output(url=f"{server.url}/clip"),
             tmp_path / "a.mp4",
-            http=partial(public_client, ports={server.port}),
+            http=partial(public_client, ports={server.port}, allow_http=True),
         )
     assert server.requests == []
     assert left_behind(tmp_path) == []
@@ -348,8 +348,12 @@ def test_sweep_removes_what_dead_processes_left(tmp_path: Path) -> None:
     for name in (dead, own, old, "a.mp4", ".videogen-x.part"):
         (tmp_path / name).write_bytes(b"")
     os.utime(tmp_path / old, (0, 0))
-    assert sweep(tmp_path) == 2
-    assert left_behind(tmp_path) == sorted([own, "a.mp4", ".videogen-x.part"])
+    transfer = Partial(tmp_path / "b.mp4", False, 100)
+    transfer.open(None)
+    # one with our own pid that is not ours: of a container that has been started again
+    assert sweep(tmp_path) == 3
+    assert left_behind(tmp_path) == sorted([str(transfer.path and transfer.path.name), "a.mp4", ".videogen-x.part"])
+    transfer.discard()
     assert sweep(tmp_path / "none") == 0
 
 

@@ -73,11 +73,11 @@ def test_the_corpus_is_large_enough() -> None:
 @pytest.mark.parametrize("host", PRIVATE_HOSTS)
 async def test_no_spelling_of_a_private_address_is_reached(host: str) -> None:
     with serving(canary=whole(b"secret")) as server:
-        async with public_client(ports={server.port}) as http:
+        async with public_client(ports={server.port}, allow_http=True) as http:
             with pytest.raises(transport.network_errors()) as caught:
                 await http.get(f"http://{host}:{server.port}/canary")
         with pytest.raises(InvalidMediaError):
-            await fetch_public(f"http://{host}/canary?sig=1", max_bytes=10, timeout=5)
+            await fetch_public(f"http://{host}/canary?sig=1", max_bytes=10, timeout=5, allow_http=True)
     assert server.requests == []
     assert transport.never_sent(caught.value)
 
@@ -86,7 +86,7 @@ async def test_no_spelling_of_a_private_address_is_reached(host: str) -> None:
 @pytest.mark.parametrize("url", WITH_TRAPS)
 async def test_odd_urls_are_refused(url: str) -> None:
     with pytest.raises(InvalidMediaError):
-        await fetch_public(url, max_bytes=10, timeout=5, resolver=resolving(["93.184.216.34"]))
+        await fetch_public(url, max_bytes=10, timeout=5, allow_http=True, resolver=resolving(["93.184.216.34"]))
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "93.184.216.34", "2606:4700::1111", "2a00:1450:4001::8a"])

@@ -63,7 +63,8 @@ class PublicTransport(httpx.AsyncBaseTransport):
 
     Args:
         inner: Makes the connections.
-        allow_private: Skip the checks of address and port, for emulators on this machine.
+        allow_private: Skip the checks of scheme, address and port, for emulators on this machine.
+        allow_http: Take http addresses, too: what is fetched can be read and changed on the way.
         ports: Ports that may be connected to.
         resolver: Resolves names; None = the system.
     """
@@ -73,11 +74,13 @@ class PublicTransport(httpx.AsyncBaseTransport):
         inner: httpx.AsyncBaseTransport,
         *,
         allow_private: bool = False,
+        allow_http: bool = False,
         ports: Collection[int] = PUBLIC_PORTS,
         resolver: Resolver | None = None,
     ) -> None:
         self._inner = inner
         self._allow_private = allow_private
+        self._allow_http = allow_http or allow_private
         self._ports = ports
         self._resolver = resolver or resolve
 
@@ -100,6 +103,8 @@ class PublicTransport(httpx.AsyncBaseTransport):
             raise RefusedAddress(f"only http and https addresses are fetched, not {url.scheme or 'a relative one'}")
         if url.userinfo:
             raise RefusedAddress("the address holds a user name or password")
+        if url.scheme == "http" and not self._allow_http:
+            raise RefusedAddress("only https addresses are fetched, not http ones, which anybody on the way can change")
         host = url.raw_host.decode("ascii", "replace")
         port = url.port or (443 if url.scheme == "https" else 80)
         if not host:

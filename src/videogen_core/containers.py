@@ -5,10 +5,11 @@ A cut MP4 still opens and tells its full length; walking its boxes finds the cut
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-__all__ = ["VIDEO_FORMATS", "complete_container", "container_problem", "describe_head", "sniff"]
+__all__ = ["VIDEO_FORMATS", "Walk", "complete_container", "container_problem", "describe_head", "sniff", "walk"]
 
 VIDEO_FORMATS = {
     "video/mp4": "mp4",
@@ -54,8 +55,32 @@ def complete_container(path: Path) -> bool:
         return container_problem(file, path.stat().st_size) is None
 
 
+@dataclass(frozen=True)
+class Walk:
+    """What a walk through a container found.
+
+    Attributes:
+        problem: What is wrong, in words that follow "the file"; None when it reaches the end of the file.
+        open_ended: Whether it would do so, too, if it had been cut at the right place: a recording that does not say
+            how long it is.
+    """
+
+    problem: str | None = None
+    open_ended: bool = False
+
+
 def container_problem(file: IO[bytes], size: int) -> str | None:
     """What is wrong with the container, in words that follow "the file", or None. Reads only the headers.
+
+    Args:
+        file: Open for reading.
+        size: Its bytes.
+    """
+    return walk(file, size).problem
+
+
+def walk(file: IO[bytes], size: int) -> Walk:
+    """Go from header to header to the end of the file.
 
     Args:
         file: Open for reading.
@@ -66,22 +91,27 @@ def container_problem(file: IO[bytes], size: int) -> str | None:
     mime = sniff(head)
     if mime == "image/gif":
         file.seek(size - 1)
-        return None if file.read(1) == b";" else "has no end mark"
+        return Walk(None if file.read(1) == b";" else "has no end mark")
     if mime in ("video/webm", "video/x-matroska"):
         return _walk_elements(file, size)
     if mime in VIDEO_FORMATS:
         return _walk_boxes(file, size)
-    return f"is {mime or describe_head(head)}, not a video"
+    return Walk(f"is {mime or describe_head(head)}, not a video")
 
 
-def _walk_boxes(file: IO[bytes], size: int) -> str | None:
-    """MP4 and MOV: each box says how long it is, and the last must end where the file does."""
+def _walk_boxes(file: IO[bytes], size: int) -> Walk:
+    """MP4 and MOV: each box says how long it is, and the last must end where the file does.
+
+    In a fragmented file any fragment may be the last, unless the index of fragments (``mfra``) follows.
+    """
     seen: set[bytes] = set()
     offset = 0
     for _ in range(_MAX_BOXES):
         if offset == size:
             missing = {b"ftyp", b"moov", b"mdat"} - seen
-            return f"has no {min(missing).decode()} box" if missing else None
+            if missing:
+                return Walk(f"has no {min(missing).decode()} box")
+            return Walk(open_ended=b"moof" in seen and b"mfra" not in seen)
         file.seek(offset)
         header = file.read(16)
         length, kind, smallest = int.from_bytes(header[:4]), header[4:8], 8
@@ -90,37 +120,44 @@ def _walk_boxes(file: IO[bytes], size: int) -> str | None:
         elif length == 0 and kind in (b"mdat", b"moov"):  # "up to the end of the file"
             length = size - offset
         if len(header) < smallest or length < smallest:
-            return f"has garbage at byte {offset:,}"
+            return Walk(f"has garbage at byte {offset:,}")
         if length > size - offset:
-            return f"is cut off: {size - offset:,} of {length:,} bytes of its {kind.decode('latin-1')!r} box are there"
+            there = f"{size - offset:,} of {length:,} bytes of its {kind.decode('latin-1')!r} box"
+            return Walk(f"is cut off: {there} are there")
         seen.add(kind)
         offset += length
-    return "has too many boxes"
+    return Walk("has too many boxes")
 
 
-_EBML_HEADER, _SEGMENT = 0x1A45DFA3, 0x18538067
+_EBML_HEADER, _SEGMENT, _CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
 
 
-def _walk_elements(file: IO[bytes], size: int) -> str | None:
-    """WebM and MKV: the same on the top level, with a segment; a live recording does not say how long that is."""
+def _walk_elements(file: IO[bytes], size: int) -> Walk:
+    """WebM and MKV: the same on the top level, with a segment.
+
+    A live recording does not say how long its segment is, nor perhaps its clusters; the walk then goes through them.
+    """
     seen: set[int] = set()
-    offset = 0
+    offset, open_ended = 0, False
     for _ in range(_MAX_BOXES):
         if offset == size:
-            return None if {_EBML_HEADER, _SEGMENT} <= seen else "has no segment"
+            complete = {_EBML_HEADER, _SEGMENT} <= seen and not (open_ended and _CLUSTER not in seen)
+            return Walk(open_ended=open_ended) if complete else Walk("has no segment")
         file.seek(offset)
         header = file.read(16)
         kind, used = _vint(header, 0, keep_marker=True)
         length, more = _vint(header, used)
-        if not used or not more:
-            return f"has garbage at byte {offset:,}"
+        if not used or not more or (not seen and kind != _EBML_HEADER) or (kind == _SEGMENT and kind in seen):
+            return Walk(f"has garbage at byte {offset:,}")
         seen.add(kind)
-        if length == (1 << 7 * more) - 1:  # unknown length
-            return None if kind == _SEGMENT else f"has garbage at byte {offset:,}"
-        offset += used + more + length
+        offset += used + more
+        if length == (1 << 7 * more) - 1 and kind in (_SEGMENT, _CLUSTER):  # unknown: what follows is inside
+            open_ended = True
+            continue
+        offset += length
         if offset > size:
-            return f"is cut off: {offset - size:,} bytes are missing"
-    return "has too many elements"
+            return Walk(f"is cut off: {offset - size:,} bytes are missing")
+    return Walk("has too many elements")
 
 
 def _vint(data: bytes, start: int, *, keep_marker: bool = False) -> tuple[int, int]:

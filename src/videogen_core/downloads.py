@@ -6,7 +6,10 @@ gets its name. Of an address, which may be secret, only the host is told.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import base64
+import binascii
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,7 +22,7 @@ import anyio.to_thread
 import msgspec
 
 from . import transport
-from .errors import DownloadError, ResultExpiredError
+from .errors import DownloadError, IntegrityError, ResultExpiredError
 from .partials import Expected, Partial
 from .provider import Output
 from .retry import MAX_RETRY_AFTER, Backoff
@@ -52,10 +55,13 @@ async def save(
     backoff: Backoff = _BACKOFF,
     on_progress: Progress | None = None,
     allow_private: bool = False,
+    allow_http: bool = False,
+    probe_in_process: bool = False,
 ) -> Video:
     """Store one output under its final name, whole and verified, or leave nothing behind.
 
-    A broken transfer goes on where it stopped, where the server lets it, until several tries bring nothing new.
+    A broken transfer goes on where it stopped, where the server lets it, until several tries bring nothing new. What
+    arrived and turns out not to be whole is fetched once more from its start.
 
     Args:
         output: What the provider made.
@@ -69,34 +75,54 @@ async def save(
         rate_window: Seconds over which the rate is taken, and that a read may block.
         backoff: Waits between tries that bring nothing new, and how many of those there are.
         on_progress: Told how many bytes have arrived.
-        allow_private: Without ``http``: skip the check of the address, for emulators on this machine.
+        allow_private: Without ``http``: skip the checks of scheme and address, for emulators on this machine.
+        allow_http: Without ``http``: take an http address as it is. Else https is tried in its stead.
+        probe_in_process: Decode the clip here instead of in a child process.
 
     Raises:
         ResultExpiredError: The address no longer gives the file; a fresh one may.
         IntegrityError: What arrived is not the whole clip.
         DownloadError: The transfer or the disk failed.
     """
-    temporary = Partial(target, overwrite, max_bytes)
+    temporary = Partial(target, overwrite, max_bytes, probe_in_process)
     try:
         if output.data is not None:
             video = await anyio.to_thread.run_sync(_store, temporary, output, expected_duration)
         else:
-            transfer = _Transfer(output, temporary, min_rate, rate_window, backoff, on_progress)
-            factory = http or partial(transport.public_client, allow_private=allow_private)
-            try:
-                with anyio.fail_after(timeout):
-                    async with factory(timeout=rate_window) as client:
-                        await transfer.run(client)
-            except TimeoutError as error:
-                raise DownloadError(f"The download did not end within {timeout:g} s.", hint=_RESUME) from error
-            # outside the deadline: from here on it is only our own disk
-            finish = partial(temporary.finish, transfer.batch, transfer.expected(expected_duration))
-            video = await anyio.to_thread.run_sync(finish)
+            url = output.url or ""
+            if http is None and not (allow_http or allow_private):
+                url = re.sub(r"^http://(?=[^/:]+(/|$))", "https://", url, flags=re.IGNORECASE)
+            factory = http or partial(transport.public_client, allow_private=allow_private, allow_http=allow_http)
+            transfer = _Transfer(url, output, temporary, min_rate, rate_window, backoff, on_progress)
+            video = await _fetch(transfer, factory, timeout, expected_duration)
     finally:
         if temporary.descriptor >= 0:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(temporary.discard)
     return msgspec.structs.replace(video, url=output.url if output.keep_url else None)
+
+
+async def _fetch(
+    transfer: _Transfer, factory: Callable[..., httpx.AsyncClient], timeout: float, duration: float | None
+) -> Video:
+    """Transfer and check; once more if what arrived is not whole. Both transfers together have ``timeout`` seconds."""
+    deadline = anyio.current_time() + timeout
+    for last in (False, True):
+        try:
+            with anyio.fail_after(deadline - anyio.current_time()):
+                async with factory(timeout=transfer.rate_window) as client:
+                    await transfer.run(client)
+        except TimeoutError as error:
+            raise DownloadError(f"The download did not end within {timeout:g} s.", hint=_RESUME) from error
+        # outside the deadline: from here on it is only our own disk
+        finish = partial(transfer.temporary.finish, transfer.batch, transfer.expected(duration))
+        try:
+            return await anyio.to_thread.run_sync(finish)
+        except IntegrityError:
+            if last:
+                raise
+            await transfer.restart()
+    raise AssertionError("unreachable")
 
 
 def _store(temporary: Partial, output: Output, duration: float | None) -> Video:
@@ -119,6 +145,7 @@ class _BrokenError(Exception):
 class _Transfer:
     """One output on its way from a URL into a temporary file."""
 
+    url: str
     output: Output
     temporary: Partial
     min_rate: int
@@ -129,11 +156,12 @@ class _Transfer:
     total: int | None = None
     etag: str | None = None
     md5: str | None = None
+    framed: bool = False
 
     @property
     def host(self) -> str:
         """All that a message may tell of the address."""
-        return urlsplit(transport.redact_url(self.output.url or "")).netloc or "the provider"
+        return urlsplit(transport.redact_url(self.url)).netloc or "the provider"
 
     @property
     def received(self) -> int:
@@ -142,7 +170,7 @@ class _Transfer:
     def expected(self, duration: float | None) -> Expected:
         """What the finished file must be, as far as the provider and the server have said."""
         size = self.output.size if self.output.size is not None else self.total
-        return Expected(size=size, sha256=self.output.sha256, md5=self.md5, duration=duration)
+        return Expected(size=size, sha256=self.output.sha256, md5=self.md5, duration=duration, framed=self.framed)
 
     async def run(self, client: httpx.AsyncClient) -> None:
         """Ask until all is here. Only tries that bring more than any before are free.
@@ -176,16 +204,16 @@ class _Transfer:
         if self.received and self.etag:
             headers |= {"Range": f"bytes={self.received}-", "If-Range": self.etag}
         elif self.received:
-            await self._restart()
+            await self.restart()
         own = {key: value for key, value in self.output.headers.items() if key.lower() not in ("range", "if-range")}
-        async with transport.following(client, self.output.url or "", headers=headers, own_headers=own) as response:
+        async with transport.following(client, self.url, headers=headers, own_headers=own) as response:
             await self._begin(response, resuming="Range" in headers)
             await self._read(response)
         if self.total is not None and self.received != self.total:
             broken = _BrokenError(f"{self.received:,} of {self.total:,} bytes arrived")
             if self.received > self.total:
                 broken.in_vain = True
-                await self._restart()
+                await self.restart()
             raise broken
 
     async def _begin(self, response: httpx.Response, *, resuming: bool) -> None:
@@ -193,16 +221,17 @@ class _Transfer:
         self._check_status(response)
         if response.status_code == 206:
             if not resuming or not self._continues(response):
-                await self._restart()
+                await self.restart()
                 raise _BrokenError("the server sent another part of the file than was asked for", in_vain=True)
             return
         if self.received:
-            await self._restart()  # the whole file again
+            await self.restart()  # the whole file again
         length = response.headers.get("content-length", "")
         self.total = int(length) if length.isdecimal() else None
         etag = response.headers.get("etag", "")
         self.etag = etag if etag.startswith('"') else None  # a weak one does not vouch for single bytes
-        self.md5 = transport.body_md5(response.headers)
+        self.md5 = _body_md5(response.headers)
+        self.framed = "chunked" in response.headers.get("transfer-encoding", "").lower()
         if self.temporary.path is None:
             await anyio.to_thread.run_sync(self.temporary.open, self.total or self.output.size)
 
@@ -225,7 +254,7 @@ class _Transfer:
 
     def _continues(self, response: httpx.Response) -> bool:
         """Whether a 206 starts at our offset and is of the same file."""
-        start, total = transport.content_range(response.headers)
+        start, total = _content_range(response.headers)
         if start != self.received or response.headers.get("etag", self.etag) != self.etag:
             return False
         if self.total is None:
@@ -253,6 +282,37 @@ class _Transfer:
         await anyio.to_thread.run_sync(self.temporary.write, self.batch)
         self.batch = bytearray()
 
-    async def _restart(self) -> None:
+    async def restart(self) -> None:
+        """Forget all that has arrived."""
         self.batch, self.total, self.etag, self.md5 = bytearray(), None, None, None
         await anyio.to_thread.run_sync(self.temporary.restart)
+
+
+def _body_md5(headers: Mapping[str, str]) -> str | None:
+    """The MD5 of the whole body in hex: from ``Content-MD5``, or from what S3 and Google Cloud Storage have for it."""
+    if s3 := _s3_md5(headers):
+        return s3
+    found = re.search(r"\bmd5=([A-Za-z0-9+/]{22}==)", headers.get("x-goog-hash", ""))
+    try:
+        digest = base64.b64decode(found[1] if found else headers.get("content-md5", ""), validate=True)
+    except binascii.Error:
+        return None
+    return digest.hex() if len(digest) == 16 else None
+
+
+def _s3_md5(headers: Mapping[str, str]) -> str | None:
+    """S3 and what speaks its language use the MD5 as ETag, except for uploads in parts and for some encryption."""
+    etag = re.fullmatch(r'"([0-9a-f]{32})"', headers.get("etag", ""))
+    if etag is None or "x-amz-request-id" not in headers:
+        return None
+    encryption = headers.get("x-amz-server-side-encryption", "AES256")
+    customers = "x-amz-server-side-encryption-customer-algorithm" in headers
+    return etag[1] if encryption == "AES256" and not customers else None
+
+
+def _content_range(headers: Mapping[str, str]) -> tuple[int | None, int | None]:
+    """Where a partial answer starts and how long the whole is; None where that is not said."""
+    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("content-range", ""))
+    if found is None:
+        return None, None
+    return int(found[1]), None if found[2] == "*" else int(found[2])

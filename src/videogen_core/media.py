@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from .clips import examine
 from .containers import VIDEO_FORMATS, describe_head, sniff
-from .errors import IntegrityError, InvalidMediaError
-from .probing import examine
+from .errors import DownloadError, InvalidMediaError
 from .request import Media
 
 if TYPE_CHECKING:
@@ -39,10 +39,10 @@ __all__ = [
 MAX_IMAGE_BYTES = 64 * 1024**2
 MAX_IMAGE_PIXELS = 64 * 10**6
 MAX_VIDEO_BYTES = 2 * 1024**3
-IMAGE_FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP"}
+IMAGE_FORMATS = ("image/png", "image/jpeg", "image/webp")
 
 
-def inspect(media: Media, *, field: str) -> Media:
+def inspect(media: Media, *, field: str, probe_in_process: bool = False) -> Media:
     """Check an input for real and fill in its facts: type, size, pixels, duration and sha256.
 
     Images are decoded completely; of a video the first and the last frame are. A URL is only checked for its form.
@@ -50,6 +50,7 @@ def inspect(media: Media, *, field: str) -> Media:
     Args:
         media: The reference.
         field: Name of the request field; ``video`` expects a video, every other one an image.
+        probe_in_process: Decode a video here instead of in a child process.
 
     Raises:
         InvalidMediaError: It is missing, unreadable, too large, damaged, or of the wrong kind.
@@ -65,7 +66,7 @@ def inspect(media: Media, *, field: str) -> Media:
         file.seek(0)
         if mime in IMAGE_FORMATS:
             return inspect_image(media, field, file.read(MAX_IMAGE_BYTES + 1))
-        return _inspect_video(media, field, file, size)
+        return _inspect_video(media, field, file, size, probe_in_process)
 
 
 def read_bytes(media: Media) -> bytes:
@@ -165,11 +166,12 @@ def inspect_image(media: Media, field: str, data: bytes) -> Media:
     )
 
 
-def _inspect_video(media: Media, field: str, file: IO[bytes], size: int) -> Media:
+def _inspect_video(media: Media, field: str, file: IO[bytes], size: int, in_process: bool) -> Media:
     try:
-        clip = examine(file, size)
-    except IntegrityError as error:
-        raise InvalidMediaError(f"{field}: {label(media)}: {error.message}", hint="Pass an intact clip.") from error
+        clip = examine(file, size, in_process=in_process)
+    except DownloadError as error:
+        hint = error.hint or "Pass an intact clip."
+        raise InvalidMediaError(f"{field}: {label(media)}: {error.message}", hint=hint) from error
     facts = {name: getattr(clip, name) for name in ("width", "height", "duration", "sha256")}
     return msgspec.structs.replace(media, mime_type=clip.mime_type, size=size, **facts)
 
@@ -181,17 +183,33 @@ def decode_image(data: bytes, field: str, label: str) -> Image.Image:
     name = f"{field}: {label}"
     hint = f"At most {MAX_IMAGE_PIXELS // 10**6} megapixels are taken; make it smaller."
     try:
-        image = Image.open(io.BytesIO(data), formats=[IMAGE_FORMATS[sniff(data) or ""]])
+        image = _read_header(data)
         if image.width * image.height > MAX_IMAGE_PIXELS:  # known before anything is unpacked
             raise InvalidMediaError(f"{name} has {image.width}x{image.height} pixels.", hint=hint)
         image.load()
     except InvalidMediaError:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Image.DecompressionBombError as error:
         raise InvalidMediaError(f"{name} has too many pixels.", hint=hint) from error
     except Exception as error:  # decoders of hostile data raise anything
         raise InvalidMediaError(f"{name} is damaged and cannot be decoded.", hint="Save it anew.") from error
     return image
+
+
+def _read_header(data: bytes) -> Image.Image:
+    """The picture with its size known and nothing unpacked yet.
+
+    Not by ``Image.open``: it would look for other formats, and only warn, on the user's terminal, of a size between one
+    limit of its own and another.
+    """
+    from PIL import JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+
+    readers: dict[str, Callable[[IO[bytes]], Image.Image]] = {
+        "image/png": PngImagePlugin.PngImageFile,
+        "image/jpeg": JpegImagePlugin.JpegImageFile,
+        "image/webp": WebPImagePlugin.WebPImageFile,
+    }
+    return readers[sniff(data) or ""](io.BytesIO(data))
 
 
 def orientation(image: Image.Image) -> int:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import re
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import msgspec
 
+from .clips import probe
 from .errors import DownloadError, IntegrityError
-from .probing import probe
 from .states import Video
 
 __all__ = ["Expected", "Partial", "claim", "sweep", "temporary_name"]
@@ -28,6 +30,9 @@ _RESUME = "Resume the job to fetch it again."
 
 _TEMPORARY = re.compile(r"^\.videogen-(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{12}\.part$")
 _STALE = 24 * 3600.0  # seconds; no transfer takes so long, so such a file is nobody's, whatever its pid says
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_RENAME_NOREPLACE = 1
+_ours: set[str] = set()  # names of the temporary files that this process is writing
 
 
 def _host() -> str:
@@ -41,7 +46,8 @@ def temporary_name() -> str:
 def sweep(folder: Path) -> int:
     """Remove the temporary files of processes that have died; returns how many. Blocks.
 
-    Files of this machine go when their process is gone, all others after a day.
+    Files of this machine go when their process is gone, all others after a day. A process in another container may have
+    the same machine's name and a pid that means nothing here; the lock on its file tells.
     """
     removed = 0
     for path in folder.glob(".videogen-*.part"):
@@ -56,8 +62,27 @@ def _is_abandoned(path: Path) -> bool:
     match = _TEMPORARY.match(path.name)
     if match is None:
         return False
-    dead = match["host"] == _host() and not _alive(int(match["pid"]))
-    return dead or time.time() - path.lstat().st_mtime > _STALE
+    if time.time() - path.lstat().st_mtime > _STALE:
+        return True
+    if match["host"] != _host():
+        return False
+    pid = int(match["pid"])
+    # a container that starts again often has the pid of its last life
+    alive = path.name in _ours if pid == os.getpid() else _alive(pid)
+    return not alive and not _locked(path)
+
+
+def _locked(path: Path) -> bool:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    except OSError:  # not every file system has locks
+        return False
+    finally:
+        os.close(descriptor)
 
 
 def _alive(pid: int) -> bool:
@@ -72,41 +97,79 @@ def _alive(pid: int) -> bool:
 
 @dataclass(frozen=True)
 class Expected:
-    """What must be true of the bytes before they get their name."""
+    """What must be true of the bytes before they get their name.
+
+    Attributes:
+        size: Bytes.
+        sha256: Hex digest.
+        md5: Hex digest.
+        duration: Seconds, within 10 % or 0.75 s.
+        framed: Whether the way they came by tells their end, although not how many there would be.
+    """
 
     size: int | None = None
     sha256: str | None = None
     md5: str | None = None
     duration: float | None = None
+    framed: bool = False
+
+    @property
+    def integrity(self) -> Literal["checksum", "length", "container"]:
+        """The strongest of these proofs that nothing is missing."""
+        if self.sha256 is not None or self.md5 is not None:
+            return "checksum"
+        return "length" if self.size is not None else "container"
 
 
 @dataclass
 class Partial:
-    """The temporary file of one attempt, beside its destination. Every method blocks."""
+    """The temporary file of one attempt, beside its destination. Every method blocks.
+
+    Attributes:
+        target: The name that the file gets at the end.
+        overwrite: Whether another file may lose that name.
+        max_bytes: The most that is taken.
+        probe_in_process: Decode the clip here instead of in a child process.
+        path: Where it is until then.
+        descriptor: Open for writing; -1 while it is not.
+        mode: Permission bits at the end.
+        need: Bytes that it will have, where somebody has said so.
+        written: Bytes that it has.
+    """
 
     target: Path
     overwrite: bool
     max_bytes: int
+    probe_in_process: bool = False
     path: Path | None = None
     descriptor: int = -1
     mode: int = 0o600
+    need: int | None = None
     written: int = 0
 
     def open(self, need: int | None) -> None:
         """Create it, and the folders above it, once there is room for ``need`` bytes."""
         if need is not None and need > self.max_bytes:
             raise DownloadError(f"The video has {need:,} bytes; at most {self.max_bytes:,} are taken.")
-        with self._disk_errors(need):
+        self.need = need
+        with self._disk_errors():
             folder = self.target.parent
-            folder.mkdir(parents=True, exist_ok=True)
+            _make_folder(folder)
             if need is not None and shutil.disk_usage(folder).free < need:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            path = folder / temporary_name()
-            self.descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
-            self.path = path
-            # what the umask left is the mode at the end; until then the file is ours alone
-            self.mode = os.fstat(self.descriptor).st_mode & 0o777
-            os.fchmod(self.descriptor, 0o600)
+            self.mode = _usual_mode(folder)
+            self._create(folder / temporary_name())
+
+    def _create(self, path: Path) -> None:
+        _ours.add(path.name)
+        try:
+            self.descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+        except OSError:
+            _ours.discard(path.name)
+            raise
+        self.path = path
+        with suppress(OSError):  # see _locked
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def write(self, data: bytes | bytearray) -> None:
         with self._disk_errors(len(data)):
@@ -120,7 +183,7 @@ class Partial:
         """Throw away what has been written."""
         if self.descriptor < 0:
             return
-        with self._disk_errors(None):
+        with self._disk_errors():
             os.ftruncate(self.descriptor, 0)
             os.lseek(self.descriptor, 0, os.SEEK_SET)
             self.written = 0
@@ -133,12 +196,14 @@ class Partial:
             DownloadError: The disk refuses, or the name is taken.
         """
         self.write(tail)
-        with self._disk_errors(None):
+        with self._disk_errors():
             try:
                 video = self._checked(expected)
-            except IntegrityError as error:
-                raise IntegrityError(f"{self.target.name} was not stored: {error.message}", hint=_RESUME) from error
-            os.fchmod(self.descriptor, self.mode)
+            except DownloadError as error:
+                message = f"{self.target.name} was not stored: {error.message}"
+                raise type(error)(message, hint=error.hint or _RESUME) from error
+            if stat.S_IMODE(os.fstat(self.descriptor).st_mode) != self.mode:
+                os.fchmod(self.descriptor, self.mode)
             os.fsync(self.descriptor)
             self._name(video)
             _sync_folder(self.target.parent)
@@ -151,31 +216,29 @@ class Partial:
             raise IntegrityError(f"{self.written:,} bytes arrived, {expected.size:,} were announced.")
         if expected.md5 is not None and _digest(path, "md5") != expected.md5:
             raise IntegrityError("the bytes that arrived do not match the server's checksum.")
-        video = probe(path)
+        vouched = expected.framed or expected.integrity != "container"
+        video = probe(path, in_process=self.probe_in_process, vouched=vouched)
         if expected.sha256 is not None and video.sha256 != expected.sha256.lower():
             raise IntegrityError("the bytes that arrived do not match the provider's checksum.")
         wanted = expected.duration
         if wanted and video.duration is not None and abs(video.duration - wanted) > max(0.75, wanted / 10):
             raise IntegrityError(f"the video lasts {video.duration:g} s, {wanted:g} s were asked for.")
-        return video
+        return msgspec.structs.replace(video, integrity=expected.integrity)
 
     def _name(self, video: Video) -> None:
         """Give the file its name; never over another file unless that was asked for."""
         path = cast("Path", self.path)
-        if not self.overwrite:
-            try:
-                os.link(path, self.target)
-                return  # the other name is removed with what is left
-            except FileExistsError:
-                # the same clip, stored by a process that died before it could say so
-                if _digest(self.target, "sha256") == video.sha256:
-                    return
-                hint = "Move it away or choose another output, then resume the job."
-                raise DownloadError(f"{self.target} exists already, so nothing was stored.", hint=hint) from None
-            except OSError:  # this file system has no hard links: claim the name first
-                claim(self.target)
-        path.replace(self.target)
-        self.path = None
+        if self.overwrite:
+            path.replace(self.target)
+            return
+        try:
+            _rename_to_new(path, self.target)
+        except FileExistsError:
+            # the same clip, stored by a process that died before it could say so
+            if _digest(self.target, "sha256") == video.sha256:
+                return
+            hint = "Move it away or choose another output, then resume the job."
+            raise DownloadError(f"{self.target} exists already, so nothing was stored.", hint=hint) from None
 
     def discard(self) -> None:
         """Remove what is left of it."""
@@ -185,13 +248,18 @@ class Partial:
         if self.path is not None:
             with suppress(OSError):
                 self.path.unlink()
+            _ours.discard(self.path.name)
             self.path = None
 
     @contextmanager
-    def _disk_errors(self, need: int | None) -> Iterator[None]:
+    def _disk_errors(self, at_least: int = 0) -> Iterator[None]:
+        """Say of a failure which file it is about, and how many bytes more it needs: ``at_least``, or what is known."""
         try:
             yield
         except OSError as error:
+            need = max(at_least, (self.need or 0) - self.written)
+            if not need and error.errno in _FULL:  # some file systems find out last
+                need = self.written
             needed = f" ({need:,} bytes more are needed)" if need else ""
             raise DownloadError(
                 f"{self.target} cannot be written: {error.strerror}{needed}.",
@@ -210,9 +278,71 @@ def claim(path: Path) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
+def _usual_mode(folder: Path) -> int:
+    """The permission bits that a new file gets here, by umask and folder. Tried on an empty one: to ask for the umask
+    is to change it, for every thread."""
+    trial = folder / temporary_name()
+    descriptor = os.open(trial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    try:
+        return stat.S_IMODE(os.fstat(descriptor).st_mode)
+    finally:
+        os.close(descriptor)
+        trial.unlink(missing_ok=True)  # a sweep may have been faster
+
+
+def _make_folder(folder: Path) -> None:
+    """Create it and those above it, so that they survive a power cut."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+def _rename_to_new(path: Path, target: Path) -> None:
+    """Give a file its name, but never over another one; in one step wherever the file system can.
+
+    The old name may stay beside the new one, to be removed.
+
+    Raises:
+        FileExistsError: There is one.
+    """
+    try:
+        os.link(path, target)
+    except FileExistsError:
+        raise
+    except OSError:  # not every file system has hard links
+        if _renameat2(path, target):
+            return
+        if os.path.lexists(target):  # and else nearly in one step
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+        path.rename(target)
+
+
+def _renameat2(path: Path, target: Path) -> bool:
+    """Rename over nothing, as Linux can on most of its file systems; False where it cannot."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    here = -100  # relative to the working folder, as the paths of this process are
+    if not hasattr(libc, "renameat2"):
+        return False
+    if libc.renameat2(here, os.fsencode(path), here, os.fsencode(target), _RENAME_NOREPLACE) == 0:
+        return True
+    if ctypes.get_errno() == errno.EEXIST:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+    return False
+
+
 def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except PermissionError:  # one that may be written to but not listed
+        return
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # what file systems say that have no such thing
+            raise
     finally:
         os.close(descriptor)

@@ -151,13 +151,15 @@ class Planner:
         from .media import inspect
 
         changes: dict[str, Any] = {}
+        here = self.settings.probe_in_process
         for name in ("image", "last_frame", "video"):
             media: Media | None = getattr(request, name)
             if media is not None:
-                changes[name] = inspect(media, field=name)
+                changes[name] = inspect(media, field=name, probe_in_process=here)
         if request.reference_images:
             changes["reference_images"] = tuple(
-                inspect(media, field=f"reference_images[{i}]") for i, media in enumerate(request.reference_images)
+                inspect(media, field=f"reference_images[{i}]", probe_in_process=here)
+                for i, media in enumerate(request.reference_images)
             )
         return msgspec.structs.replace(request, **changes)
 

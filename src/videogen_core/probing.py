@@ -1,107 +1,147 @@
-"""What a video file holds: opened, and its first and last frames decoded."""
+"""What a decoder says of a video: every frame there, the first and the last one decoded.
+
+Decoders are large programs in C that read bytes of strangers, so `clips` has this done in a process of its own.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import io
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Annotated
 
 import msgspec
 
-from .containers import VIDEO_FORMATS, container_problem, sniff
+from .containers import VIDEO_FORMATS
 from .errors import IntegrityError
-from .states import Video
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-__all__ = ["examine", "probe"]
+__all__ = ["Facts", "decode"]
 
 # Decoding the end of a clip costs CPU, a second at this many pixels: 11 s of 720p or 5 s of 1080p.
 _TAIL_PIXELS = 250 * 10**6
 _FEW_FRAMES = 50
 _MAX_FRAME_PIXELS = 64 * 10**6
+_MAX_SECONDS = 10**6
+
+_Side = Annotated[int, msgspec.Meta(ge=1, le=_MAX_FRAME_PIXELS)]
 
 
-def probe(path: Path) -> Video:
-    """The facts of a clip, once it is known to be whole.
+class Facts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the decoder found.
 
-    The container must reach the end of the file, and the first and the last frame must decode.
+    Attributes:
+        width: Pixels, as shown.
+        height: Pixels, as shown.
+        duration: Seconds.
+        fps: Frames per second.
+        has_audio: Whether there is a sound track.
+    """
+
+    width: _Side
+    height: _Side
+    duration: Annotated[float, msgspec.Meta(ge=0, le=_MAX_SECONDS)]
+    fps: Annotated[float, msgspec.Meta(gt=0)] | None
+    has_audio: bool
+
+
+def decode(file: IO[bytes], mime: str, size: int) -> Facts:
+    """Open a video, count its frames, and decode the first and the last.
+
+    Args:
+        file: Open for reading; the container has been walked.
+        mime: What it is, of `VIDEO_FORMATS`.
+        size: Its bytes.
 
     Raises:
-        IntegrityError: The file is cut, damaged, or not a video.
-        OSError: It cannot be read.
+        IntegrityError: It is cut, damaged, or absurd.
     """
-    with path.open("rb") as file:
-        size = file.seek(0, io.SEEK_END)
-        return msgspec.structs.replace(examine(file, size), path=path)
-
-
-def examine(file: IO[bytes], size: int) -> Video:
-    """Walk, hash and decode an open file."""
-    if size == 0:
-        raise IntegrityError("the file is empty.")
-    if problem := container_problem(file, size):
-        raise IntegrityError(f"the file {problem}.")
-    file.seek(0)
-    mime = sniff(file.read(64)) or ""
-    if mime not in VIDEO_FORMATS:
-        raise IntegrityError(f"the file is {mime}, not a video.")
-    file.seek(0)
-    digest = hashlib.file_digest(cast("Any", file), "sha256").hexdigest()
-    file.seek(0)
     import av
 
     try:
-        # the whitelist names no protocol at all, so that nothing inside the file can open another one
-        with av.open(file, "r", format=VIDEO_FORMATS[mime], options={"protocol_whitelist": "none"}) as container:
-            return _decode_ends(container, size, mime, digest)
+        with _opened(file, mime) as container:
+            if not container.streams.video:
+                raise IntegrityError("the file has no video stream.")
+            stream = container.streams.video[0]
+            _check_stream(stream, size)
+            first, end, count = _read_packets(container, stream)
+            if count < stream.frames:
+                _check_without_edits(file, mime)
+            return _decode_end(container, stream, first, end)
     except av.FFmpegError as error:
         raise IntegrityError(f"the video cannot be decoded: {error.strerror}.") from error
     except (ValueError, OverflowError, MemoryError) as error:
         raise IntegrityError("the video cannot be decoded.") from error
 
 
-def _decode_ends(container: InputContainer, size: int, mime: str, digest: str) -> Video:
-    """Decode the first and the last frame and gather what the container says."""
-    if not container.streams.video:
-        raise IntegrityError("the file has no video stream.")
-    stream = container.streams.video[0]
-    _check_stream(stream, size)
-    stream.codec_context.thread_count = 1
-    first = next(container.decode(stream), None)
-    if first is None or first.is_corrupt:
-        raise IntegrityError("the first frame cannot be decoded.")
-    declared = _declared_seconds(container, stream)
-    end = _decode_tail(container, stream, declared, first)
-    rate = stream.average_rate or stream.guessed_rate
-    start = (stream.start_time or 0) * float(stream.time_base or 0)
-    delivered = max(end - start, 0.0) + (1 / float(rate) if rate else 0.0)
-    if declared and delivered < declared - max(0.75, declared / 10):
-        raise IntegrityError(f"the video ends after {delivered:.2f} s of {declared:.2f} s.")
-    sideways = first.rotation % 180 != 0
-    return Video(
-        mime_type=mime,
-        size=size,
-        width=first.height if sideways else first.width,
-        height=first.width if sideways else first.height,
-        duration=round(declared or delivered, 3),
-        fps=round(float(rate), 3) if rate else None,
-        has_audio=bool(container.streams.audio),
-        sha256=digest,
-    )
+def _opened(file: IO[bytes], mime: str, **options: str) -> InputContainer:
+    import av
+
+    file.seek(0)
+    # the whitelist names no protocol at all, so that nothing inside the file can open another one
+    return av.open(file, "r", format=VIDEO_FORMATS[mime], options={"protocol_whitelist": "none", **options})
 
 
 def _check_stream(stream: VideoStream, size: int) -> None:
     """Refuse absurd dimensions, and an index that points behind the end of the file."""
     if not 0 < stream.width * stream.height <= _MAX_FRAME_PIXELS:
         raise IntegrityError(f"the video has frames of {stream.width}x{stream.height} pixels.")
+    stream.codec_context.thread_count = 1
     entries = stream.index_entries
     if len(entries) and entries[-1].pos + entries[-1].size > size:
         raise IntegrityError("the video is cut off: its last frames are missing.")
+
+
+def _read_packets(container: InputContainer, stream: VideoStream) -> tuple[VideoFrame, float, int]:
+    """The first frame, when the last one is shown in seconds, and how many there are. Only the first is decoded."""
+    first: VideoFrame | None = None
+    end, count = 0.0, 0
+    for packet in container.demux(stream):
+        if first is None:  # an empty packet at the end makes the decoder give out what it holds
+            first = next(iter(packet.decode()), None)
+        if packet.size:
+            count += 1
+            end = max(end, _shown_at(packet))
+    if first is None or first.is_corrupt:
+        raise IntegrityError("the first frame cannot be decoded.")
+    return first, end, count
+
+
+def _shown_at(packet: Packet[VideoStream]) -> float:
+    return float(packet.pts * packet.time_base) if packet.pts is not None and packet.time_base else 0.0
+
+
+def _check_without_edits(file: IO[bytes], mime: str) -> None:
+    """Count again what the file holds: a trimmed clip hides frames on purpose, a damaged one lacks them."""
+    with _opened(file, mime, ignore_editlist="1") as container:
+        stream = container.streams.video[0]
+        count = sum(1 for packet in container.demux(stream) if packet.size)
+        if count < stream.frames:
+            raise IntegrityError(f"the video is cut off: {count:,} of its {stream.frames:,} frames are there.")
+
+
+def _decode_end(container: InputContainer, stream: VideoStream, first: VideoFrame, end: float) -> Facts:
+    """Decode the last frame and gather what the container says."""
+    declared = _declared_seconds(container, stream)
+    _decode_tail(container, stream, declared)
+    rate = stream.average_rate or stream.guessed_rate
+    start = (stream.start_time or 0) * float(stream.time_base or 0)
+    delivered = max(end - start, 0.0) + (1 / float(rate) if rate else 0.0)
+    if declared and delivered < declared - max(0.75, declared / 10):
+        raise IntegrityError(f"the video ends after {delivered:.2f} s of {declared:.2f} s.")
+    seconds = declared or delivered
+    if not 0 <= seconds <= _MAX_SECONDS:
+        raise IntegrityError(f"the video claims to last {seconds:g} s.")
+    sideways = first.rotation % 180 != 0
+    return Facts(
+        width=first.height if sideways else first.width,
+        height=first.width if sideways else first.height,
+        duration=round(seconds, 3),
+        fps=round(float(rate), 3) or None if rate else None,
+        has_audio=bool(container.streams.audio),
+    )
 
 
 def _declared_seconds(container: InputContainer, stream: VideoStream) -> float | None:
@@ -110,27 +150,25 @@ def _declared_seconds(container: InputContainer, stream: VideoStream) -> float |
     return container.duration / 1_000_000 if container.duration else None
 
 
-def _decode_tail(container: InputContainer, stream: VideoStream, seconds: float | None, first: VideoFrame) -> float:
-    """Decode from the last keyframe to the end; returns when the last frame is shown, in seconds.
+def _decode_tail(container: InputContainer, stream: VideoStream, seconds: float | None) -> None:
+    """Decode from the last keyframe to the end, unless that has too many pixels: it would cost seconds of CPU.
 
-    A tail of too many pixels is only read: a long clip with a single keyframe would cost seconds of CPU.
+    A long clip with a single keyframe is such a one; its frames have been counted all the same.
     """
-    if seconds and (stream.frames or _FEW_FRAMES) >= _FEW_FRAMES:  # below, it is cheaper to go on from the first
-        container.seek(int(seconds * 1_000_000) + (container.start_time or 0), backward=True)
-    end, last = 0.0, first
     left = _TAIL_PIXELS // (stream.width * stream.height)
     if _tail_frames(stream, left) > left:
-        left = 0
+        return
+    many = seconds and (stream.frames or _FEW_FRAMES) >= _FEW_FRAMES
+    container.seek(int(seconds * 1_000_000) + (container.start_time or 0) if many and seconds else 0, backward=True)
+    last: VideoFrame | None = None
     for packet in container.demux(stream):
-        if packet.pts is not None and packet.time_base:
-            end = max(end, float(packet.pts * packet.time_base))
-        if left > 0:
-            frames = packet.decode()
-            left -= len(frames)
-            last = frames[-1] if frames else last
-    if last.is_corrupt:
+        frames = packet.decode()
+        left -= len(frames)
+        last = frames[-1] if frames else last
+        if left <= 0:
+            break
+    if last is None or last.is_corrupt:
         raise IntegrityError("the last frame cannot be decoded.")
-    return end
 
 
 def _tail_frames(stream: VideoStream, limit: int) -> int:

@@ -78,6 +78,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         commercial: Only models whose licence allows commercial use. ``VIDEOGEN_COMMERCIAL``.
         allow_private_addresses: Whether media may be fetched from private addresses (emulators on loopback).
             ``VIDEOGEN_ALLOW_PRIVATE_ADDRESSES``.
+        probe_in_process: Whether clips are decoded in this process instead of in a child, whose time and memory are
+            limited and whose crash is survived. ``VIDEOGEN_PROBE_IN_PROCESS``.
         providers: Settings per provider, the ``[providers.NAME]`` tables. Keys belong in the environment instead.
     """
 
@@ -99,6 +101,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     territory: str | None = None
     commercial: bool = False
     allow_private_addresses: bool = False
+    probe_in_process: bool = False
     providers: dict[str, dict[str, Any]] = {}
     # Not settings themselves, but read with them.
     environment: Mapping[str, str] = Environment()

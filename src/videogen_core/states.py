@@ -104,6 +104,8 @@ class Video(Record, frozen=True, kw_only=True):
         height: Pixels.
         fps: Frames per second.
         has_audio: Whether there is a sound track.
+        integrity: The strongest proof that nothing is missing: a ``checksum`` matched, the announced ``length`` did, or
+            only the ``container`` speaks for itself. Every clip has been decoded, too.
     """
 
     path: Path | None = None
@@ -116,6 +118,7 @@ class Video(Record, frozen=True, kw_only=True):
     height: int | None = None
     fps: float | None = None
     has_audio: bool = False
+    integrity: Literal["checksum", "length", "container"] = "container"
 
     def _repr_html_(self) -> str:
         """Play inline in a notebook."""

@@ -145,7 +145,7 @@ def _check_writable(folder: Path) -> None:
             )
         name = folder / temporary_name()
         claim(name)
-        name.unlink()
+        name.unlink(missing_ok=True)  # a sweep may have been faster
     except OSError as error:
         kind = ConfigurationError if error.errno in (errno.EROFS, errno.ENOSPC, errno.EDQUOT) else RequestError
         raise kind(f"output: {folder} cannot be written: {error.strerror}.", hint="Choose another folder.") from error

@@ -7,7 +7,6 @@ HTTP catches `network_errors` and words them with `describe` or `unavailable`.
 from __future__ import annotations
 
 import base64
-import binascii
 import logging
 import re
 import ssl
@@ -41,9 +40,7 @@ __all__ = [
     "MAX_REDIRECTS",
     "RedactingFilter",
     "asked_to_wait",
-    "body_md5",
     "client",
-    "content_range",
     "describe",
     "error_for_status",
     "fetch_public",
@@ -92,6 +89,7 @@ def client(**kwargs: Any) -> httpx.AsyncClient:
 def public_client(
     *,
     allow_private: bool = False,
+    allow_http: bool = False,
     ports: Collection[int] | None = None,
     resolver: Resolver | None = None,
     **kwargs: Any,
@@ -101,7 +99,8 @@ def public_client(
     Each host is resolved once, every address it has must be public, and the connection goes to what was checked.
 
     Args:
-        allow_private: Skip the checks of address and port, for emulators on this machine.
+        allow_private: Skip the checks of scheme, address and port, for emulators on this machine.
+        allow_http: Take http addresses, too.
         ports: Ports that may be connected to; None = 80 and 443.
         resolver: Resolves a host and a port to addresses; None = the system.
         **kwargs: Arguments of ``httpx.AsyncClient``; ``transport`` is what connects behind the guard.
@@ -115,7 +114,9 @@ def public_client(
     inner = kwargs.pop("transport", None) or httpx.AsyncHTTPTransport(
         verify=kwargs.pop("verify", _tls()), trust_env=False, limits=limits
     )
-    guard = PublicTransport(inner, allow_private=allow_private, ports=ports or PUBLIC_PORTS, resolver=resolver)
+    guard = PublicTransport(
+        inner, allow_private=allow_private, allow_http=allow_http, ports=ports or PUBLIC_PORTS, resolver=resolver
+    )
     return client(transport=guard, trust_env=False, **kwargs)
 
 
@@ -194,15 +195,17 @@ async def fetch_public(
     max_bytes: int,
     timeout: float,
     allow_private: bool = False,
+    allow_http: bool = False,
     resolver: Resolver | None = None,
 ) -> bytes:
     """The bytes behind a URL that a user gave, fetched from public addresses only.
 
     Args:
-        url: An http or https address.
+        url: An https address.
         max_bytes: The transfer stops past this.
         timeout: Seconds for the whole transfer, redirects included.
-        allow_private: Skip the check of the address, for emulators on this machine.
+        allow_private: Skip the checks of scheme and address, for emulators on this machine.
+        allow_http: Take an http address, too.
         resolver: Resolves names; None = the system.
 
     Raises:
@@ -214,7 +217,7 @@ async def fetch_public(
     try:
         with anyio.fail_after(timeout):
             async with (
-                public_client(allow_private=allow_private, resolver=resolver) as http,
+                public_client(allow_private=allow_private, allow_http=allow_http, resolver=resolver) as http,
                 following(http, url) as response,
             ):
                 return await _read_body(response, max_bytes, label)
@@ -240,24 +243,6 @@ async def _read_body(response: httpx.Response, max_bytes: int, label: str) -> by
         if len(body) > max_bytes:
             raise too_large
     return bytes(body)
-
-
-def body_md5(headers: Mapping[str, str]) -> str | None:
-    """The MD5 of the whole body in hex, as ``Content-MD5`` or Google Cloud Storage's ``x-goog-hash`` give it."""
-    found = re.search(r"\bmd5=([A-Za-z0-9+/]{22}==)", headers.get("x-goog-hash", ""))
-    try:
-        digest = base64.b64decode(found[1] if found else headers.get("content-md5", ""), validate=True)
-    except binascii.Error:
-        return None
-    return digest.hex() if len(digest) == 16 else None
-
-
-def content_range(headers: Mapping[str, str]) -> tuple[int | None, int | None]:
-    """Where a partial answer starts and how long the whole is; None where that is not said."""
-    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("content-range", ""))
-    if found is None:
-        return None, None
-    return int(found[1]), None if found[2] == "*" else int(found[2])
 
 
 class _TryAgainError(Exception):

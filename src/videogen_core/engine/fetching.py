@@ -126,6 +126,7 @@ class Fetcher:
             expected_duration=job.attempt.request.duration,
             timeout=DOWNLOAD_TIMEOUT,
             allow_private=self.settings.allow_private_addresses,
+            probe_in_process=self.settings.probe_in_process,
         )
 
     async def _record(self, job: JobRecord, video: Video, artifact: Artifact) -> JobRecord:
