@@ -78,7 +78,7 @@ def check_ledger(screen: Screen) -> int:
     else:
         for fault in found:
             screen.line(fault)
-        screen.line(f"{len(found)} faults." if found else "The ledger is sound.")
+        screen.line(f"{len(found)} {'fault' if len(found) == 1 else 'faults'}." if found else "The ledger is sound.")
     return 2 if found else 0
 
 
@@ -143,7 +143,7 @@ def vacuum_ledger(screen: Screen, older_than: _Older = None) -> None:
     elif before is None:
         screen.line("Nothing was deleted.")
     else:
-        screen.line(f"{deleted} jobs were deleted, which ended before {before:%Y-%m-%d %H:%M} UTC.")
+        screen.line(f"Deleted: {deleted}, of those that ended before {before:%Y-%m-%d %H:%M} UTC.")
 
 
 def _before(text: str) -> datetime:
