@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -309,6 +310,59 @@ def test_a_lost_reply_that_nobody_can_look_for_is_4(run: Run, monkeypatch: pytes
     for words in ("look: acme.example/console", f"it is not: videogen jobs settle {job_id} --abandon"):
         assert words in resumed.err
     assert "acme.example/console" in run("jobs", "--unknown").out
+
+
+HANGS = """
+import time
+from videogen_core import Provider, Session, hookimpl
+
+class Hangs(Provider):
+    name, reconcile = "acme", "none"
+    def models(self): return ()
+    def connect(self, context): return Talk()
+
+class Talk(Session):
+    async def submit(self, call):
+        import anyio
+        print("asked", flush=True)
+        await anyio.sleep(600)
+    async def poll(self, job): ...
+
+@hookimpl
+def videogen_provider(): return Hangs()
+"""
+
+
+@pytest.mark.promise("X4", "T11")
+def test_a_create_that_hangs_is_waited_for_and_left_at_the_second_ctrl_c(here: Path) -> None:
+    """The first Ctrl-C waits for the answer, which may be paid for; the second does not, and the job is on record."""
+    installed = here / "site"
+    (installed / "hangs-1.0.dist-info").mkdir(parents=True)
+    (installed / "hangs-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: hangs\nVersion: 1.0\n")
+    (installed / "hangs-1.0.dist-info" / "entry_points.txt").write_text("[videogen.plugins]\nacme = hangs\n")
+    (installed / "hangs.py").write_text(HANGS)
+    (here / "acme.toml").write_text(ACME)
+    path = os.pathsep.join(filter(None, (str(installed), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": path, "VIDEOGEN_CATALOG": "acme.toml"}
+    process = subprocess.Popen(
+        [str(SCRIPT), "generate", "a boat", "-m", "acme/reel"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "asked\n"
+    process.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=5)
+    assert process.returncode == 130
+    job_id = JOB_ID.findall(err)[0]
+    assert f"`videogen resume {job_id}`" in err
+    assert "once more leaves at once" in err
+    assert script("jobs", job_id, "--json", VIDEOGEN_CATALOG="acme.toml").json["status"] == "submitting"
 
 
 # --- bugs of ours
