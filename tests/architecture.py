@@ -49,6 +49,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "images": "errors request containers media",
         "partials": "errors states probing",
         "targets": "errors partials",
+        "cache": "errors states partials",
         "downloads": "errors retry states provider transport partials",
     },
     "orchestration": {
