@@ -33,7 +33,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "transitions": "errors request pricing states",
         "routing": "errors request spec capabilities pricing catalog budget",
         "delivery": "states",
-        "cachekey": "request spec",
+        "cachekey": "request spec states",
     },
     "what plugins implement": {
         "provider": "errors request spec catalog states",
@@ -55,13 +55,14 @@ LAYERS: dict[str, dict[str, str]] = {
         "images": "errors request containers media",
         "partials": "errors states clips",
         "targets": "errors partials",
+        "cache": "errors states partials",
         "downloads": "errors retry states provider transport partials",
     },
     "orchestration": {
         "planning": "errors request spec limits capabilities pricing catalog retry budget routing settings registry "
         "ledger media",
-        "engine": "errors request spec capabilities pricing retry states transitions routing delivery provider settings "
-        "transport registry ledger media partials targets downloads planning",
+        "engine": "errors request spec capabilities pricing retry states transitions cachekey routing delivery provider "
+        "settings transport registry ledger cache media partials targets downloads planning",
         "workspace": "budget provider settings registry ledger planning",
         "_portal": "",
         "arguments": "errors request capabilities routing delivery settings states planning",

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from decimal import Decimal
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -30,6 +31,7 @@ from ..errors import (
     RequestError,
     VideogenError,
 )
+from ..ledger import FlightTakenError
 from ..planning import Planner
 from ..provider import Provider, Session
 from ..request import VideoRequest
@@ -41,8 +43,10 @@ from ..states import TERMINAL, Artifact, JobRecord, JobStatus, Result
 from .cancelling import cancel
 from .chain import following
 from .clock import Clock
-from .fetching import Fetcher, check_target
+from .fetching import Fetcher
+from .caching import Caching, open_cache
 from .inputs import keep_inputs
+from .places import check_target
 from .receiving import Receiver
 from .reconciling import Reconciler
 from .record import LeaseLostError, Listener, Log, Recorder
@@ -77,6 +81,7 @@ class Engine:
         self._dice = dice or Random()
         self._units = Units()
         self._submitter = Submitter(settings, recorder, self._units)
+        self._caching = Caching(open_cache(settings), settings)
         self._swept: set[Path] = set()
         self._specs: dict[str, ModelSpec] = {}
 
@@ -244,7 +249,7 @@ class Engine:
         return Watcher(self._session(spec), spec, log, observed or typical, self._dice)
 
     def _fetcher(self, watcher: Watcher, log: Log) -> Fetcher:
-        return Fetcher(self.settings, log, watcher, self._swept)
+        return Fetcher(self.settings, log, watcher, self._swept, self._caching)
 
     async def _one_offer(self, job: JobRecord, log: Log, *, until_accepted: bool) -> JobRecord:
         """Take a job through one offer: ask if need be, poll, download."""
@@ -268,7 +273,16 @@ class Engine:
         while True:
             try:
                 plan = self._submitter.plan(job, spec, self._provider(spec))
+                key = self._caching.key(job, spec, plan.call.request, plan.account)
+                if key is not None:
+                    served = await self._caching.serve(job, spec, key, log)
+                    if served is not None:
+                        return served, None
+                    plan = replace(plan, flight=key)
                 answer = await self._submitter.attempt(job, session, plan, log)
+            except FlightTakenError:  # the same clip is being made: it will be in the cache
+                await self.recorder.clock.sleep(_WATCH_EVERY)
+                continue
             except (RequestError, BudgetExceededError) as error:
                 return await self._give_up(job, error, log), None
             job, refusal = answer.job, answer.error
@@ -469,7 +483,7 @@ class Engine:
                 cost=job.cost,
                 attempts=job.attempts,
                 changes=job.changes,
-                placeholder=last is not None and last.placeholder,
+                placeholder=job.placeholder if last is None else last.placeholder,
                 cached=last is None,
             )
         raise failure(job)

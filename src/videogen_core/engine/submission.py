@@ -21,6 +21,7 @@ from .. import pricing, transitions, transport
 from ..capabilities import resolve
 from ..errors import (
     BudgetExceededError,
+    InvalidMediaError,
     LedgerError,
     PluginError,
     ProviderError,
@@ -137,9 +138,7 @@ class Submitter:
     async def _read(self, media: Media) -> bytes:
         """The bytes of an input, for a plugin that sends them along."""
         if media.url is None:
-            from ..media import read_bytes
-
-            return await to_thread.run_sync(read_bytes, media)
+            return await to_thread.run_sync(_unchanged, media)
         from ..transport import fetch_public
 
         private = self.settings.allow_private_addresses
@@ -309,6 +308,18 @@ class Submitter:
                 late=True,
                 provider_job_id=theirs,
             )
+
+
+def _unchanged(media: Media) -> bytes:
+    """The bytes of an input, once they are known to be those that were checked and, maybe, are a clip's cache key."""
+    from ..media import read_bytes
+
+    data = read_bytes(media)
+    if media.sha256 is not None and hashlib.sha256(data).hexdigest() != media.sha256.lower():
+        raise InvalidMediaError(
+            f"{media.label} was changed after it had been checked.", hint="Submit it again. Nothing was sent."
+        )
+    return data
 
 
 def _said(error: BaseException) -> str:
