@@ -61,8 +61,8 @@ LAYERS: dict[str, dict[str, str]] = {
     "orchestration": {
         "planning": "errors request spec limits capabilities pricing catalog retry budget routing settings registry "
         "ledger media",
-        "engine": "errors request spec capabilities pricing retry states transitions cachekey routing delivery provider "
-        "settings transport registry ledger cache media partials targets downloads planning",
+        "engine": "errors request spec capabilities pricing retry states transitions cachekey routing delivery "
+        "provider settings transport registry ledger cache media partials targets downloads planning",
         "workspace": "budget provider settings registry ledger planning",
         "_portal": "",
         "arguments": "errors request capabilities routing delivery settings states planning",

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from decimal import Decimal
 from dataclasses import replace
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -40,11 +40,11 @@ from ..routing import Policy, Route
 from ..settings import Settings
 from ..spec import ModelSpec
 from ..states import TERMINAL, Artifact, JobRecord, JobStatus, Result
+from .caching import Caching, open_cache
 from .cancelling import cancel
 from .chain import following
 from .clock import Clock
 from .fetching import Fetcher
-from .caching import Caching, open_cache
 from .inputs import keep_inputs
 from .places import check_target
 from .receiving import Receiver

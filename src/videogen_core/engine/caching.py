@@ -25,7 +25,7 @@ _DAY = 86_400.0
 
 def open_cache(settings: Settings) -> Cache:
     """The cache of an installation."""
-    return Cache(settings.home / "cache", ttl=settings.cache_days * _DAY, max_bytes=settings.cache_bytes)
+    return Cache(settings.cache_folder, ttl=settings.cache_days * _DAY, max_bytes=settings.cache_bytes)
 
 
 @dataclass(frozen=True)
