@@ -26,7 +26,7 @@ from media_samples import clip
 from videogen_core import DownloadError
 from videogen_core.cache import Cache, Entry
 from videogen_core.partials import Partial, sweep
-from videogen_core.probing import probe
+from videogen_core.clips import probe
 from videogen_core.states import Video
 
 WORKER = Path(__file__).with_name("cache_worker.py")

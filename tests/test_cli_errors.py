@@ -273,12 +273,13 @@ def test_a_provider_that_fails_is_4(run: Run, option: str, kind: str) -> None:
 
 
 def test_a_lost_reply_is_4_and_can_be_looked_for(run: Run) -> None:
-    answer = run(*MAKE, "-O", "sandbox.lose_reply=true", "-q")
+    assert run(*MAKE, "-O", "sandbox.lose_reply=true", "-q").code == 0, "found again at once"
+    answer = run(*MAKE, "-O", "sandbox.lose_reply=true", "-O", "sandbox.findable=false", "-q")
     assert answer.code == 4
     assert "may have accepted" in answer.err
     job_id = JOB_ID.findall(answer.err)[0]
     assert run("jobs", "--status", "unknown").out.count(job_id) == 1
-    assert run("resume", job_id, "-q").code == 0
+    assert run("resume", job_id, "-q").code == 4
 
 
 # --- bugs of ours

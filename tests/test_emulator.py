@@ -24,7 +24,7 @@ from starlette.routing import BaseRoute
 from acme.emulator import AcmeEmulator
 from acme.webhooks import verified
 from videogen_core import WebhookError
-from videogen_core.probe_child import probe
+from videogen_core.clips import probe
 from videogen_core.testing import (
     PROFILES,
     Clip,
