@@ -37,8 +37,6 @@ Scope = MutableMapping[str, Any]
 T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
 
-_MAX_BODY = 64 * 2**20
-
 
 class Emulator(ABC):
     """A vendor on this machine; an ASGI application to be served by `videogen_core.testing.serve`.
@@ -54,13 +52,18 @@ class Emulator(ABC):
     Attributes:
         name: Of the vendor, for people and for ``videogen emulate``.
         traits: What sort of vendor it is.
-        price: USD of a job that is charged for, at its full count.
+        request_id_header: Where every answer tells the vendor's id of the request.
+        max_body: Bytes of a request that are read.
+        content_md5: Whether files come with a ``Content-MD5``.
+        webhook_secret: Signs deliveries.
     """
 
     name: ClassVar[str]
     traits: Traits = Traits()
     request_id_header: ClassVar[str] = "x-request-id"
-    max_body: ClassVar[int] = _MAX_BODY
+    max_body: ClassVar[int] = 64 * 2**20
+    content_md5: ClassVar[bool] = False
+    webhook_secret: ClassVar[str] = "whsec_dmlkZW9nZW4tZW11bGF0b3Itc2VjcmV0LTAwMDE="
 
     def __init__(
         self,
@@ -131,8 +134,6 @@ class Emulator(ABC):
         """What a webhook delivery about a job says."""
         return json.dumps({"id": job.id, "status": job.look(self.clock.now())[0]}).encode()
 
-    webhook_secret: ClassVar[str] = "whsec_dmlkZW9nZW4tZW11bGF0b3Itc2VjcmV0LTAwMDE="
-
     # --- what handlers use
 
     def route(
@@ -182,7 +183,7 @@ class Emulator(ABC):
     def file(self, request: Request, data: bytes, mime_type: str = "video/mp4") -> Response:
         """A file as an answer, in ranges, and with the faults of downloads."""
         fault: Fault | None = request.scope.get("videogen.fault")
-        return file_answer(request, data, mime_type=mime_type, fault=fault)
+        return file_answer(request, data, mime_type=mime_type, digest=self.content_md5, fault=fault)
 
     async def _file(self, request: Request) -> Response:
         verify_path(request, self._secret, self.clock.now())
