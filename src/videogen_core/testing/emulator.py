@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from decimal import Decimal
 from random import Random
 from typing import Any, ClassVar, TypeVar
@@ -29,7 +29,7 @@ from .faults import Fault, FaultPlan, Kind
 from .journal import Journal
 from .lifecycle import Script
 from .vendor import Refusal, Traits, Vendor, VendorJob, default_price
-from .webhooks import Webhooks
+from .webhooks import Webhooks, sign_webhook
 
 __all__ = ["Emulator"]
 
@@ -91,7 +91,7 @@ class Emulator(ABC):
             price=self.price,
         )
         self.webhooks = Webhooks(
-            self.clock, self.journal, self.faults, secret=self.webhook_secret, body=self.webhook_body
+            self.clock, self.journal, self.faults, body=self.webhook_body, sign=self.webhook_headers
         )
         self.vendor.on_change = self.webhooks.expect
         self.api_url = self.delivery_url = ""
@@ -133,6 +133,14 @@ class Emulator(ABC):
     def webhook_body(self, job: VendorJob) -> bytes:
         """What a webhook delivery about a job says."""
         return json.dumps({"id": job.id, "status": job.look(self.clock.now())[0]}).encode()
+
+    def webhook_headers(self, message_id: str, timestamp: int, body: bytes) -> Mapping[str, str]:
+        """The headers that vouch for a delivery; the default is Standard Webhooks."""
+        return {
+            "webhook-id": message_id,
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": sign_webhook(self.webhook_secret, message_id, timestamp, body),
+        }
 
     # --- what handlers use
 
@@ -224,4 +232,5 @@ class Emulator(ABC):
         if scope["path"].startswith(CONTROL):
             await self._control(scope, receive, send)
         else:
+            self.webhooks.wake()  # its task may have gone with an event loop
             await Exchange(self, scope, send).run(self._router, receive)
