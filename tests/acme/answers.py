@@ -95,7 +95,7 @@ def parse(response: httpx.Response, body: bytes, kind: type[T]) -> T:
         ProviderProtocolError: It is no such record.
     """
     try:
-        return msgspec.json.decode(body, type=kind)
+        return msgspec.json.decode(body.decode(), type=kind)  # strict UTF-8, in fields that are skipped too
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise _protocol(response, f"sent what cannot be read: {error}") from error
 

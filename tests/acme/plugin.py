@@ -256,6 +256,15 @@ class AcmeSession(Session):
             if wanted is None or job.model == wanted["model"]
         ]
 
+    async def adopt(self, call: SubmitCall, provider_job_id: str) -> Submission:
+        """A job whose id a person has looked up.
+
+        Raises:
+            ProviderError: There is no such job.
+        """
+        found = await self._ask("adopt", answers.Job, "GET", f"/v1/videos/{provider_job_id}")
+        return Submission(provider_job_id=found.id)
+
     async def ping(self) -> str:
         listing = await self._listing({"limit": 1}) if self._kind in ("C", "D") else None
         return "the key works" if listing else await super().ping()

@@ -11,12 +11,13 @@ from .clips import Clip, make_clip, owner
 from .clock import Clock
 from .emulator import Emulator
 from .faults import PROFILES, Fault
+from .forms import Part, read_form
 from .journal import Entry
 from .lifecycle import Script
 from .remote import EmulatorClient, EmulatorError
 from .server import ServerProcess, ServerThread, serve, serve_process
 from .vendor import Refusal, Traits, Vendor, VendorJob
-from .webhooks import sign_webhook
+from .webhooks import post, sign_webhook
 
 __all__ = [
     "PROFILES",
@@ -27,6 +28,7 @@ __all__ = [
     "EmulatorError",
     "Entry",
     "Fault",
+    "Part",
     "Refusal",
     "Script",
     "ServerProcess",
@@ -36,6 +38,8 @@ __all__ = [
     "VendorJob",
     "make_clip",
     "owner",
+    "post",
+    "read_form",
     "serve",
     "serve_process",
     "sign_webhook",
