@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from disks import read_only_disk as read_only_disk, small_disk as small_disk
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--live", action="store_true", help="run the tests that talk to vendors and cost money")
