@@ -25,8 +25,8 @@ from cache_worker import CALLS, DAY, intercept, key_of, leftovers, room_for_two
 from media_samples import clip
 from videogen_core import DownloadError
 from videogen_core.cache import Cache, Entry
-from videogen_core.partials import Partial, sweep
 from videogen_core.clips import probe
+from videogen_core.partials import Partial, sweep
 from videogen_core.states import Video
 
 WORKER = Path(__file__).with_name("cache_worker.py")

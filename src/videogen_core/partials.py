@@ -276,10 +276,10 @@ class Partial:
         try:
             yield
         except OSError as error:
-            need = max(at_least, (self.need or 0) - self.written)
-            if not need and error.errno in _FULL:  # some file systems find out last
-                need = self.written
-            needed = f" ({need:,} bytes more are needed)" if need else ""
+            needed = ""
+            if error.errno in _FULL:  # some file systems find out last, when nothing seems to be missing
+                need = max(at_least, (self.need or 0) - self.written) or self.written
+                needed = f" ({need:,} bytes more are needed)"
             raise DownloadError(
                 f"{self.target} cannot be written: {error.strerror}{needed}.",
                 hint="Free some space or choose another output, then resume the job.",
