@@ -19,7 +19,7 @@ from typing import Any
 
 from videogen_core.cache import Cache, Entry
 from videogen_core.partials import sweep
-from videogen_core.probing import probe
+from videogen_core.clips import probe
 from videogen_core.states import Video
 
 CALLS = (

@@ -469,9 +469,9 @@ async def test_a_lost_create_is_looked_for(acme: ServerThread, kind: Kind, ours:
 async def test_a_lost_create_is_taken_up_again(acme: ServerThread, tmp_path: Path, kind: Kind) -> None:
     acme.inject(Fault("reset", on="create"))
     async with client(acme, tmp_path, kind) as videogen:
-        with pytest.raises(SubmissionUnknownError):
-            await videogen.generate("a boat", model="acme/paper", output=tmp_path / "boat.mp4")
-        result = await (await only_job(videogen)).wait()
+        result = await videogen.generate("a boat", model="acme/paper", output=tmp_path / "boat.mp4")
+        types = [event.type for event in await videogen.events(result.job_id)]
+    assert types[1:4] == ["submitting", "unknown", "accepted"]
     assert whose(result.path)["job"] == acme.jobs()[0]["id"]
     assert (acme.count("create"), acme.created) == (1, 1)
 

@@ -171,7 +171,7 @@ def test_a_source_clip_by_address_is_refused() -> None:
 
 def test_provider() -> None:
     provider = videogen_provider()
-    assert (provider.name, provider.reconcile, provider.concurrency) == ("sandbox", "by_ref", 1000)
+    assert (provider.name, provider.reconcile, provider.concurrency) == ("sandbox", "by_list", 1000)
     provider.check_ready({}, {})
 
 
