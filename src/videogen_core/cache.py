@@ -25,7 +25,7 @@ from typing import Any, BinaryIO, Literal, cast
 import msgspec
 
 from .errors import IntegrityError
-from .partials import Expected, Partial, copy_file, remove, sweep, sync_folder, temporary_name
+from .partials import Expected, Partial, copy_file, remove, sweep, sync_folder, temporary
 from .states import Video
 
 __all__ = ["Cache", "Entry", "Usage"]
@@ -228,25 +228,28 @@ class Cache:
         """Write an entry under a temporary name, and give it its own when it is whole and on the disk."""
         if shutil.disk_usage(self.folder).free < need + _HEADROOM:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        temporary = self.folder / temporary_name()
-        temporary.mkdir(mode=0o700)
-        try:
-            for number, (source, video) in enumerate(clips, 1):
-                _copy(source, temporary / str(number), video)
-            _write(temporary / _MANIFEST, sealed)
-            _write(temporary / _MARKER, b"")
-            now = self._clock()
-            os.utime(temporary / _MARKER, (now, now))
-            sync_folder(temporary)
+        with temporary(self.folder) as entry:
+            entry.mkdir(mode=0o700)
             try:
-                temporary.rename(path)
-            except OSError as error:
-                if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-                    return  # another process was faster
-                raise
-            sync_folder(self.folder)
-        finally:
-            remove(temporary)
+                for number, (source, video) in enumerate(clips, 1):
+                    _copy(source, entry / str(number), video)
+                _write(entry / _MANIFEST, sealed)
+                _write(entry / _MARKER, b"")
+                now = self._clock()
+                os.utime(entry / _MARKER, (now, now))
+                sync_folder(entry)
+                self._name(entry, path)
+            finally:
+                remove(entry)
+
+    def _name(self, entry: Path, path: Path) -> None:
+        try:
+            entry.rename(path)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                return  # another process was faster
+            raise
+        sync_folder(self.folder)
 
     def _make_room(self, need: int) -> None:
         """Remove what was used least recently until ``need`` bytes more may be held."""
@@ -260,14 +263,14 @@ class Cache:
 
     def _evict(self, path: Path) -> bool:
         """Remove an entry: at once out of sight, then from the disk. False when it was gone, or cannot be removed."""
-        condemned = self.folder / temporary_name()
-        try:
-            path.rename(condemned)
-        except OSError:
-            return False
-        with suppress(OSError):  # what is left is swept another time
-            remove(condemned)
-        return True
+        with temporary(self.folder) as condemned:
+            try:
+                path.rename(condemned)
+            except OSError:
+                return False
+            with suppress(OSError):  # what is left is swept another time
+                remove(condemned)
+            return True
 
     def _held(self) -> list[_Held]:
         found = []

@@ -24,7 +24,7 @@ from .clips import probe
 from .errors import DownloadError, IntegrityError
 from .states import Video
 
-__all__ = ["Expected", "Partial", "claim", "copy_file", "remove", "sweep", "sync_folder", "temporary_name"]
+__all__ = ["Expected", "Partial", "claim", "copy_file", "remove", "sweep", "sync_folder", "temporary", "temporary_name"]
 
 _RESUME = "Resume the job to fetch it again."
 
@@ -41,6 +41,17 @@ def _host() -> str:
 
 def temporary_name() -> str:
     return f".videogen-{_host()}-{os.getpid()}-{secrets.token_hex(6)}.part"
+
+
+@contextmanager
+def temporary(folder: Path) -> Iterator[Path]:
+    """A temporary name in a folder that no sweep of this process takes for abandoned while the block runs."""
+    path = folder / temporary_name()
+    _ours.add(path.name)
+    try:
+        yield path
+    finally:
+        _ours.discard(path.name)
 
 
 def sweep(folder: Path) -> int:
@@ -300,13 +311,13 @@ def claim(path: Path) -> None:
 def _usual_mode(folder: Path) -> int:
     """The permission bits that a new file gets here, by umask and folder. Tried on an empty one: to ask for the umask
     is to change it, for every thread."""
-    trial = folder / temporary_name()
-    descriptor = os.open(trial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-    try:
-        return stat.S_IMODE(os.fstat(descriptor).st_mode)
-    finally:
-        os.close(descriptor)
-        trial.unlink(missing_ok=True)  # a sweep may have been faster
+    with temporary(folder) as trial:
+        descriptor = os.open(trial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        try:
+            return stat.S_IMODE(os.fstat(descriptor).st_mode)
+        finally:
+            os.close(descriptor)
+            trial.unlink(missing_ok=True)
 
 
 def copy_file(source: int, target: int) -> int:
