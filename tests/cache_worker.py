@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from videogen_core.cache import Cache, Entry
-from videogen_core.partials import sweep
 from videogen_core.clips import probe
+from videogen_core.partials import sweep
 from videogen_core.states import Video
 
 CALLS = (

@@ -170,8 +170,7 @@ class Engine:
             try:
                 job = await self._drive(job, log, until_accepted=until_accepted)
             finally:
-                with anyio.CancelScope(shield=True), suppress(VideogenError):
-                    await log.release(job)
+                await log.release(job)
         if scope.cancelled_caught:
             raise JobTimeoutError(
                 f"Job {job.id} is not done after {timeout:g} seconds; what the provider has accepted goes on there.",
@@ -373,8 +372,7 @@ class Engine:
         except LeaseLostError:
             return await self.recorder.get(job.id)
         finally:
-            with anyio.CancelScope(shield=True), suppress(VideogenError):
-                await log.release(taken)
+            await log.release(taken)
 
     async def _revived(self, job: JobRecord, log: Log) -> JobRecord:
         if job.revived or not job.attempts or job.attempt.accepted_at is None:
@@ -443,8 +441,7 @@ class Engine:
                 return await reconciler.attach(taken, attach)
             return await (reconciler.resubmit(taken) if resubmit else reconciler.abandon(taken, cost or Decimal(0)))
         finally:
-            with anyio.CancelScope(shield=True), suppress(VideogenError):
-                await log.release(taken)
+            await log.release(taken)
 
     async def _correct(self, job: JobRecord, cost: Decimal | None, attempt: int | None) -> JobRecord:
         if cost is None:
