@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -49,7 +52,7 @@ from videogen_core import (
 )
 from videogen_core.capabilities import resolve
 from videogen_core.request import Media
-from videogen_core.testing import EmulatorClient, Fault, Script, ServerThread, owner, serve, sign_webhook
+from videogen_core.testing import EmulatorClient, Fault, Script, ServerThread, owner, serve, serve_process, sign_webhook
 
 pytestmark = pytest.mark.anyio
 both_backends = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
@@ -689,3 +692,39 @@ async def test_a_create_says_where_to_tell_of_its_end(acme: ServerThread) -> Non
     async with session(acme) as acme_session:
         await acme_session.submit(replace(a_call(), webhook_url="http://127.0.0.1:9/hook"))
     assert json.loads(acme.journal("create")[0].body)["webhook_url"] == "http://127.0.0.1:9/hook"
+
+
+# --- a client that is killed ------------------------------------------------------------------------------------
+
+_CHILD = """
+import sys
+from acme.plugin import AcmeProvider
+from videogen_core import Client
+url, home = sys.argv[1:]
+plugins = [AcmeProvider(url=url, key="test-key", kind="B")]
+with Client(home=home + "/home", plugins=plugins, allow_private_addresses=True) as videogen:
+    videogen.generate("a boat", model="acme/paper", output=home + "/boat.mp4")
+"""
+
+
+@pytest.mark.promise("T1")
+def test_the_vendor_outlives_a_client_that_is_killed(tmp_path: Path) -> None:
+    with serve_process("acme.emulator:AcmeEmulator", kind="B") as acme:
+        acme.script_all(Script(polls=1_000_000, times=None))
+        command = [sys.executable, "-c", _CHILD, acme.url, str(tmp_path)]
+        child = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
+        try:
+            deadline = time.monotonic() + 20
+            while acme.count("poll") == 0 and time.monotonic() < deadline:
+                time.sleep(0.02)
+        finally:
+            child.kill()
+            child.wait()
+        (made,) = acme.jobs()
+        assert made["state"] == "running"
+        with Client(home=tmp_path / "home", plugins=[provider(acme, "B")], allow_private_addresses=True) as videogen:
+            (job,) = videogen.jobs()
+            assert job.provider_job_id == made["id"]
+            job.cancel()
+        assert acme.stats()["states"] == {"cancelled": 1}
+        assert (acme.count("create"), acme.created) == (1, 1)

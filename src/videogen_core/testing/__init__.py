@@ -7,6 +7,11 @@ how jobs go with a `Script` and what breaks with a `Fault`, and count requests i
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
+if not (find_spec("starlette") and find_spec("uvicorn")):
+    raise ImportError("videogen_core.testing needs more than the core: pip install 'videogen-core[testing]'")
+
 from .clips import Clip, make_clip, owner
 from .clock import Clock
 from .emulator import Emulator
