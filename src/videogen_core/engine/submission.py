@@ -13,7 +13,7 @@ from functools import partial
 import anyio
 from anyio import to_thread
 
-from .. import pricing, states, transport
+from .. import pricing, states
 from ..capabilities import resolve
 from ..errors import (
     BudgetExceededError,
@@ -25,6 +25,7 @@ from ..errors import (
     VideogenError,
 )
 from ..provider import Provider, Session, Submission, SubmitCall
+from ..redaction import redact
 from ..request import Media, VideoRequest
 from ..settings import Settings
 from ..spec import ModelSpec
@@ -248,7 +249,7 @@ class Submitter:
 
 def _said(error: BaseException) -> str:
     """What an exception of a plugin says, which may be an address with a key in it."""
-    return transport.redact(f"{type(error).__name__}: {error}")
+    return redact(f"{type(error).__name__}: {error}")
 
 
 def unknown(job: JobRecord, spec: ModelSpec, cause: BaseException | None) -> SubmissionUnknownError:
