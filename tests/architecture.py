@@ -44,6 +44,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "transport": "errors retry redaction _guard",
         "outcomes": "errors strict_json retry redaction transport",
         "calls": "errors secret retry redaction transport outcomes",
+        "webhooks": "errors secret",
         "plugins": "errors spec provider hookspecs",
         "registry": "errors catalog provider settings plugins",
         "ledger": "errors request retry states",
@@ -82,7 +83,7 @@ LAYERS: dict[str, dict[str, str]] = {
 # Documented as modules, besides the names that `videogen_core` exports.
 PUBLIC_MODULES = {
     *("capabilities", "catalog", "errors", "hookspecs", "provider", "request", "spec", "states"),
-    *("calls", "outcomes", "secret"),
+    *("calls", "outcomes", "secret", "webhooks"),
 }
 
 # What only annotations refer to, so that it need not be importable at run time.
@@ -98,6 +99,7 @@ PURE = set(LAYERS["pure: no I/O, no clock, no event loop"])
 ONLY_IMPORTERS = {
     "httpx": {"transport", "_guard", "calls"},
     "stamina": {"calls"},
+    "standardwebhooks": {"webhooks"},
     "apsw": {"ledger"},
     "pluggy": {"hookspecs", "plugins"},
     "platformdirs": {"settings"},
