@@ -6,12 +6,15 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["MAX_BRACKETS", "MAX_DEPTH", "NotJSONError", "decode"]
+__all__ = ["MAX_BRACKETS", "MAX_COMMAS", "MAX_DEPTH", "NotJSONError", "decode"]
 
 MAX_DEPTH = 100
 """Objects and lists inside each other. What is deeper would break whoever walks it."""
-MAX_BRACKETS = 100_000
-"""Opening brackets in the text. An empty object takes three bytes of text, and thirty times as many of memory."""
+MAX_BRACKETS = 25_000
+"""Opening brackets in the text, several times those of the longest lists of vendors. An empty object takes three bytes of
+text, and thirty times as many of memory."""
+MAX_COMMAS = 100_000
+"""Commas in the text, for the same reason."""
 
 
 class NotJSONError(ValueError):
@@ -31,8 +34,8 @@ def decode(data: bytes, kind: Any = Any) -> Any:
     Raises:
         NotJSONError: See above.
     """
-    if data.count(b"{") + data.count(b"[") > MAX_BRACKETS:
-        raise NotJSONError("it holds too many objects")
+    if data.count(b"{") + data.count(b"[") > MAX_BRACKETS or data.count(b",") > MAX_COMMAS:
+        raise NotJSONError("it holds too many values")
     try:
         data.decode()  # msgspec does not look into the fields that it skips
         found = msgspec.json.decode(data)
@@ -52,8 +55,8 @@ def decode(data: bytes, kind: Any = Any) -> Any:
 def _deeper_than(data: Any, levels: int) -> bool:
     level = [data]
     for _ in range(levels + 1):
-        inner = [node.values() if isinstance(node, dict) else node for node in level if isinstance(node, dict | list)]
+        inner = [node.values() if isinstance(node, dict) else node for node in level if isinstance(node, (dict, list))]
         if not inner:
             return False
-        level = [child for children in inner for child in children if isinstance(child, dict | list)]
+        level = [child for children in inner for child in children if isinstance(child, (dict, list))]
     return True
