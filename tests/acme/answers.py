@@ -14,7 +14,8 @@ from videogen_core import (
     ProviderError,
     ProviderProtocolError,
 )
-from videogen_core.transport import asked_to_wait, error_for_status
+from videogen_core.outcomes import error_for_status
+from videogen_core.transport import asked_to_wait
 
 if TYPE_CHECKING:
     import httpx
@@ -122,7 +123,7 @@ def refused(response: httpx.Response, body: bytes) -> ProviderError:
         provider=NAME,
         code=told.code or None,
         request_id=response.headers.get("x-request-id"),
-        retry_after=asked_to_wait(response),
+        retry_after=asked_to_wait(response.headers),
     )
     kinds = {"content_policy": ContentPolicyError, "insufficient_credits": InsufficientCreditsError}
     kind = kinds.get(told.code)

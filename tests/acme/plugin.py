@@ -27,7 +27,8 @@ from videogen_core import (
     frame_size,
     hookimpl,
 )
-from videogen_core.transport import network_errors, unavailable
+from videogen_core.outcomes import unavailable
+from videogen_core.transport import network_errors
 
 from . import answers
 from .webhooks import verified

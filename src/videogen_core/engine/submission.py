@@ -17,7 +17,7 @@ from functools import partial
 import anyio
 from anyio import to_thread
 
-from .. import pricing, transitions, transport
+from .. import pricing, transitions
 from ..capabilities import resolve
 from ..errors import (
     BudgetExceededError,
@@ -31,6 +31,7 @@ from ..errors import (
 )
 from ..ledger import ClaimedError
 from ..provider import Provider, Session, Submission, SubmitCall
+from ..redaction import redact
 from ..request import Media, VideoRequest
 from ..settings import Settings
 from ..spec import ModelSpec
@@ -324,7 +325,7 @@ def _unchanged(media: Media) -> bytes:
 
 def _said(error: BaseException) -> str:
     """What an exception of a plugin says, which may be an address with a key in it."""
-    return transport.redact(f"{type(error).__name__}: {error}")
+    return redact(f"{type(error).__name__}: {error}")
 
 
 def unknown(
