@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
+from disks import read_only_disk as read_only_disk, small_disk as small_disk
+
 if TYPE_CHECKING:
     from postgres import PgBouncer, Server
 

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given, strategies as st
 
 import strategies as our
-from videogen_core.cachekey import CacheMode, cache_key, is_cacheable
+from videogen_core.cachekey import cache_key, is_cacheable
 from videogen_core.capabilities import check, resolve
 from videogen_core.request import Media, Task, VideoRequest
 from videogen_core.spec import Defaults, Mode, ModelSpec, OptionSpec
+from videogen_core.states import CacheUse
 
 SHA = hashlib.sha256(b"boat").hexdigest()
 SPEC = ModelSpec(
@@ -301,19 +302,19 @@ UNSEEDED_MODEL = msgspec.structs.replace(SPEC, seed=None)
 @pytest.mark.parametrize(
     ("seed", "spec", "cache", "answer"),
     [
-        (7, SPEC, True, True),
-        (0, SPEC, True, True),
-        (7, SPEC, "reuse", True),
-        (7, SPEC, False, False),
-        (None, SPEC, True, False),
-        (None, SPEC, "reuse", True),
-        (None, SPEC, False, False),
-        (None, UNSEEDED_MODEL, True, False),
-        (7, UNSEEDED_MODEL, True, False),
-        (None, UNSEEDED_MODEL, "reuse", True),
+        (7, SPEC, "seeded", True),
+        (0, SPEC, "seeded", True),
+        (7, SPEC, "any", True),
+        (7, SPEC, "no", False),
+        (None, SPEC, "seeded", False),
+        (None, SPEC, "any", True),
+        (None, SPEC, "no", False),
+        (None, UNSEEDED_MODEL, "seeded", False),
+        (7, UNSEEDED_MODEL, "seeded", False),
+        (None, UNSEEDED_MODEL, "any", True),
     ],
 )
 def test_without_a_seed_a_clip_is_shared_only_when_asked(
-    seed: int | None, spec: ModelSpec, cache: CacheMode, answer: bool
+    seed: int | None, spec: ModelSpec, cache: CacheUse, answer: bool
 ) -> None:
     assert is_cacheable(changed(seed=seed), spec, cache) is answer

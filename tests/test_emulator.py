@@ -24,7 +24,7 @@ from starlette.routing import BaseRoute
 from acme.emulator import AcmeEmulator
 from acme.webhooks import verified
 from videogen_core import WebhookError
-from videogen_core.probing import probe
+from videogen_core.clips import probe
 from videogen_core.testing import (
     PROFILES,
     Clip,
@@ -33,10 +33,12 @@ from videogen_core.testing import (
     EmulatorClient,
     EmulatorError,
     Fault,
+    Refusal,
     Script,
     ServerThread,
     make_clip,
     owner,
+    read_form,
     serve,
     serve_process,
     sign_webhook,
@@ -479,6 +481,16 @@ def test_html_and_nothing_with_a_status(acme: ServerThread) -> None:
     assert (nothing.status_code, nothing.content) == (503, b"")
 
 
+def test_a_refusal_is_worded_by_the_vendor(acme: ServerThread) -> None:
+    acme.inject(Fault("refusal", at="before", code="insufficient_credits", status=402), Fault("refusal", code="E42"))
+    answers = [create(acme) for _ in range(2)]
+    assert [(answer.status_code, answer.json()["error"]["code"]) for answer in answers] == [
+        (402, "insufficient_credits"),
+        (400, "E42"),
+    ]
+    assert acme.created == 1
+
+
 @pytest.mark.promise("T4", "T13")
 def test_redirects(acme: ServerThread) -> None:
     acme.inject(Fault("redirect"), Fault("redirect", status=307, location="/v1/elsewhere"))
@@ -720,6 +732,49 @@ def test_every_answer_has_the_vendors_time_and_a_request_id(acme: ServerThread) 
     assert answer.headers["x-request-id"] == "req-000001"
     ahead = parsedate_to_datetime(answer.headers["date"]).timestamp() - time.time()
     assert ahead > 80_000
+
+
+class _Forms(Emulator):
+    name = "forms"
+
+    def routes(self) -> list[BaseRoute]:
+        return [
+            self.route("upload", "POST", "/upload", self._upload, auth=False),
+            self.route("poll", "POST", "/models/{model}:ask", self._ask),
+            self.route("cancel", "DELETE", "/jobs/{id}", self._delete, auth=False),
+        ]
+
+    async def _upload(self, request: Request) -> Response:
+        return JSONResponse({name: [p.filename, p.mime_type, p.text] for name, p in (await read_form(request)).items()})
+
+    async def _ask(self, request: Request) -> Response:
+        return JSONResponse(request.path_params)
+
+    async def _delete(self, request: Request) -> Response:
+        self.vendor.forget(request.path_params["id"])
+        return Response(status_code=204)
+
+    def authorize(self, request: Request) -> None:
+        if request.query_params.get("key") != self.key:
+            raise Refusal(403, "forbidden", "no")
+
+
+def test_other_vendors_ways() -> None:
+    """Multipart uploads, verbs after a colon, keys in the query, and jobs that can be deleted."""
+    emulator = _Forms()
+    with serve(emulator, two_origins=False) as forms:
+        data = bytes(range(256)) + b"\r\n--\r\n"
+        answer = web.post(f"{forms.url}/upload", data={"purpose": "x"}, files={"file": ("a.png", data, "image/png")})
+        text = data.decode("utf-8", "replace")
+        assert answer.json() == {"purpose": ["", "text/plain", "x"], "file": ["a.png", "image/png", text]}
+        assert web.post(f"{forms.url}/upload", content=b"--x").status_code == 400
+        assert web.post(f"{forms.url}/models/m-1:ask?key=test-key").json() == {"model": "m-1"}
+        assert web.post(f"{forms.url}/models/m-1:ask").status_code == 403
+        assert [entry.credentials for entry in forms.journal("poll")] == [True, False]
+        assert forms.delivery_url == forms.url
+        job = emulator.vendor.create(Clip())
+        assert [web.delete(f"{forms.url}/jobs/{job.id}").status_code for _ in range(2)] == [204, 404]
+        assert forms.created == 1
 
 
 class _Clumsy(Emulator):

@@ -117,6 +117,6 @@ def test_a_pooler_shares_connections_between_transactions(pgbouncer: PgBouncer, 
 
 def test_a_machine_without_postgres_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(tool.Path, "glob", lambda *_: iter(()))
+    monkeypatch.setattr(Path, "glob", lambda *_: iter(()))
     with pytest.raises(UnavailableError, match="apt-get install postgresql"):
         tool.binaries()

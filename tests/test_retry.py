@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from random import Random
 
 import pytest
 from hypothesis import given, strategies as st
 
-from videogen_core.retry import MAX_RETRY_AFTER, Backoff, Outcome, poll_interval, resting_until, retry_after
+from videogen_core.retry import (
+    MAX_RETRY_AFTER,
+    MAX_SKEW,
+    Backoff,
+    Outcome,
+    clock_skew,
+    http_date,
+    poll_interval,
+    resting_until,
+    retry_after,
+    wait_for,
+)
 
 NOON = "Fri, 20 Nov 2026 12:00:00 GMT"
 LATER = "Fri, 20 Nov 2026 12:02:00 GMT"
 
 
+@pytest.mark.promise("K4", "T5")
 @pytest.mark.parametrize(
     ("value", "date_header", "seconds"),
     [
@@ -32,6 +44,11 @@ LATER = "Fri, 20 Nov 2026 12:02:00 GMT"
         (None, NOON, None),
         ("", NOON, None),
         ("soon", NOON, None),
+        ("1_000", None, None),
+        ("\uff11\uff12", None, None),
+        ("0x10", None, None),
+        ("1,5", None, None),
+        ("Wed, 31 Dec 1969 00:00:00 GMT", NOON, 0.0),
         ("nan", None, None),
         ("inf", None, None),
         ("-Infinity", None, None),
@@ -43,6 +60,56 @@ LATER = "Fri, 20 Nov 2026 12:02:00 GMT"
 )
 def test_retry_after_forms(value: str | None, date_header: str | None, seconds: float | None) -> None:
     assert retry_after(value, date_header) == seconds
+
+
+@pytest.mark.promise("K4")
+def test_a_wrong_clock_here_does_not_matter() -> None:
+    for ours in (datetime(1999, 1, 1, tzinfo=UTC), datetime(2038, 1, 19, 3, 14, 8, tzinfo=UTC)):
+        assert retry_after(LATER, NOON, now=ours) == 120
+
+
+@pytest.mark.promise("K4", "T5")
+@pytest.mark.parametrize(
+    ("asked", "wait"),
+    [
+        (0.0, 0.0),
+        (-3.0, 0.0),
+        (1.0, 1.0),
+        (90.0, 90.0),
+        (MAX_RETRY_AFTER, MAX_RETRY_AFTER),
+        (MAX_RETRY_AFTER + 1, None),
+        (1e9, None),
+        (math.inf, None),
+        (math.nan, None),
+    ],
+)
+def test_a_wait_is_obeyed_or_reported_never_cut_short(asked: float, wait: float | None) -> None:
+    assert wait_for(asked) == wait
+
+
+@pytest.mark.promise("K4")
+@given(st.floats(allow_nan=True))
+def test_no_wait_is_shorter_than_asked(asked: float) -> None:
+    wait = wait_for(asked)
+    assert wait is None or 0 <= wait <= MAX_RETRY_AFTER
+    assert wait is None or wait >= asked
+
+
+@pytest.mark.promise("K6")
+def test_a_wrong_clock_is_detected() -> None:
+    noon = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    for seconds in (-86_400, -61, 61, 3_600):
+        assert clock_skew(NOON, now=noon + timedelta(seconds=seconds)) == seconds
+    for seconds in (-60, 0, 12.5, 60):
+        assert clock_skew(NOON, now=noon + timedelta(seconds=seconds)) is None
+    for garbage in (None, "", "noon", "Fri, 99 Nov 2026 12:00:00 GMT"):
+        assert clock_skew(garbage, now=noon) is None
+    assert MAX_SKEW == 60
+
+
+def test_dates_of_headers_are_aware() -> None:
+    assert http_date(NOON) == http_date("Fri, 20 Nov 2026 12:00:00") == datetime(2026, 11, 20, 12, tzinfo=UTC)
+    assert http_date("") is http_date(None) is None
 
 
 def test_a_date_without_the_responses_own_is_measured_against_the_clock_passed_in() -> None:

@@ -171,7 +171,7 @@ def test_a_source_clip_by_address_is_refused() -> None:
 
 def test_provider() -> None:
     provider = videogen_provider()
-    assert (provider.name, provider.reconcile, provider.concurrency) == ("sandbox", "by_ref", 1000)
+    assert (provider.name, provider.reconcile, provider.concurrency) == ("sandbox", "by_list", 1000)
     provider.check_ready({}, {})
 
 
@@ -495,7 +495,7 @@ async def test_failure_at_submit(session: SandboxSession, kind: str) -> None:
     assert error.hint
     assert pickle.loads(pickle.dumps(error)).code == kind
     assert (error.retry_after is not None) == isinstance(error, RateLimitError)
-    assert await session.find(call_for(o_fail=kind), NOW) is None
+    assert await session.find(call_for(o_fail=kind), NOW) == ()
 
 
 @pytest.mark.anyio
@@ -523,11 +523,11 @@ async def test_lost_reply_can_be_found(session: SandboxSession, clock: FakeClock
     call = call_for(o_lose_reply=True, image=picture("red"))
     with pytest.raises(ConnectionResetError):
         await session.submit(call)
-    found = await SandboxSession(clock).find(call, NOW)
-    assert found is not None
-    assert found.handle["submitted_at"] == NOW.timestamp()
-    assert (await session.poll(job_of(call, found))).status is JobStatus.SUCCEEDED
-    assert await session.find(call_for(o_lose_reply=True, o_findable=False), NOW) is None
+    (found,) = await SandboxSession(clock).find(call, NOW)
+    assert (found.ours, found.age) == (True, clock() - NOW.timestamp())
+    assert found.submission.handle["submitted_at"] == NOW.timestamp()
+    assert (await session.poll(job_of(call, found.submission))).status is JobStatus.SUCCEEDED
+    assert await session.find(call_for(o_lose_reply=True, o_findable=False), NOW) == ()
 
 
 @pytest.mark.anyio

@@ -54,6 +54,7 @@ def test_provider_tables_are_laid_over_each_other_and_their_values_not_shown(tmp
     (tmp_path / "user" / "config.toml").write_text(
         '[providers.acme]\nkey = "hunter2"\n[providers.zenith]\nregion = "eu"'
     )
+    (tmp_path / "user" / "config.toml").chmod(0o600)
     (tmp_path / "work" / "videogen.toml").write_text('[providers.zenith]\nregion = "us"')
     settings = load(tmp_path, {"ACME_KEY": "hunter2"})
     assert settings.provider("acme") == {"key": "hunter2"}
@@ -112,3 +113,80 @@ def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
 def test_unknown_arguments_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="hmoe"):
         load(tmp_path, hmoe="/tmp")
+
+
+# --- files that hold keys
+
+
+def written(path: Path, text: str, mode: int) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+KEYS = {
+    ".env": "ACME_API_KEY=hunter2\n",
+    "videogen.toml": '[providers.acme]\ntoken = "hunter2"\n',
+    "nested": '[providers.acme.eu]\nclient_secret = "hunter2"\n',
+}
+
+
+@pytest.mark.promise("R3")
+@pytest.mark.parametrize("kind", KEYS)
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o666])
+def test_a_file_of_keys_that_everybody_may_read_is_refused(tmp_path: Path, kind: str, mode: int) -> None:
+    path = written(tmp_path / "work" / kind.replace("nested", "videogen.toml"), KEYS[kind], mode)
+    with pytest.raises(ConfigurationError, match="every user of this machine") as caught:
+        load(tmp_path)
+    assert caught.value.hint == f"Run: chmod 600 {path}"
+    assert "hunter2" not in str(caught.value)
+    path.chmod(0o600)
+    load(tmp_path)
+
+
+@pytest.mark.promise("R3")
+@pytest.mark.parametrize(
+    ("name", "text", "mode"),
+    [
+        (".env", "VIDEOGEN_MAX_COST=3\nACME_REGION=eu\n", 0o644),
+        (".env", "ACME_KEY=\nACME_KEY_FILE=/run/key\n", 0o644),
+        (".env", KEYS[".env"], 0o640),
+        ("videogen.toml", "[providers.acme]\nconcurrency = 4\n", 0o644),
+        ("videogen.toml", KEYS["videogen.toml"], 0o600),
+        ("videogen.toml", KEYS["videogen.toml"], 0o660),
+    ],
+)
+def test_other_files_are_read_whoever_may_read_them(tmp_path: Path, name: str, text: str, mode: int) -> None:
+    written(tmp_path / "work" / name, text, mode)
+    load(tmp_path)
+
+
+@pytest.mark.promise("P2", "R2")
+@pytest.mark.parametrize("content", [b"ACME_KEY=hunter2\nB=\xff\n", b"\xff\xfe"])
+def test_an_env_file_that_is_no_text_is_named_and_not_quoted(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / ".env").write_bytes(content)
+    with pytest.raises(ConfigurationError, match=r"\.env cannot be read: it is not UTF-8") as caught:
+        load(tmp_path)
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.promise("R2")
+def test_a_refused_value_is_not_echoed(tmp_path: Path) -> None:
+    for text in (
+        'models = "hunter2"',
+        'providers = "hunter2"',
+        'providers = {acme = "hunter2"}',
+        'sandbox = "hunter2"',
+    ):
+        written(tmp_path / "work" / "videogen.toml", text, 0o600)
+        with pytest.raises(ConfigurationError) as caught:
+            load(tmp_path)
+        assert "hunter2" not in str(caught.value)
+    for variable in ("TIMEOUT", "MAX_COST", "CONCURRENCY", "SANDBOX"):
+        written(tmp_path / "work" / "videogen.toml", "", 0o600)
+        with pytest.raises(ConfigurationError) as caught:
+            load(tmp_path, {f"VIDEOGEN_{variable}": "hunter2"})
+        assert "hunter2" not in str(caught.value)

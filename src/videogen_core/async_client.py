@@ -17,7 +17,7 @@ from .arguments import ClipArgs, FilterArgs, GenerateArgs, RouteArgs, absolute_o
 from .budget import BudgetState
 from .cost import CostLine
 from .engine import Clock, Engine
-from .engine.record import Listener, Recorder
+from .engine.record import CLEANUP_SECONDS, Listener, Recorder
 from .engine.sessions import Sessions
 from .errors import PluginError, ProviderUnavailableError, RequestError, VideogenError
 from .handle import Handle
@@ -498,8 +498,9 @@ class AsyncClient:
         try:
             job = await engine.drive(job, timeout=limit, listener=listener)
         finally:
-            with anyio.CancelScope(shield=True), suppress(VideogenError):
-                handle._record = await engine.recorder.get(handle.id)
+            with anyio.move_on_after(CLEANUP_SECONDS, shield=True), suppress(VideogenError):
+                read = partial(engine.recorder.ledger.get, handle.id)
+                handle._record = await to_thread.run_sync(read, abandon_on_cancel=True)
         return engine.result(job)
 
     async def _refresh(self, job_id: str) -> JobRecord:

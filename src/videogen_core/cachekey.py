@@ -12,28 +12,26 @@ import math
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any
 
 from .request import Media, VideoRequest
 from .spec import ModelSpec
+from .states import CacheUse
 
-__all__ = ["CacheMode", "cache_key", "is_cacheable"]
-
-CacheMode = bool | Literal["reuse"]
-"""What ``cache=`` takes: ``"reuse"`` is True for requests without a seed as well."""
+__all__ = ["cache_key", "is_cacheable"]
 
 _VERSION = 1  # of what a key covers, how it is written, and what an entry holds; a new one makes every entry a stranger
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def is_cacheable(request: VideoRequest, spec: ModelSpec, cache: CacheMode) -> bool:
+def is_cacheable(request: VideoRequest, spec: ModelSpec, use: CacheUse) -> bool:
     """Whether a clip for this request may be taken from the cache, and put there.
 
-    Without a seed, the same words mean another clip each time, so sharing one must be asked for: ``cache="reuse"``.
+    Without a seed, the same words mean another clip each time, so sharing one must be asked for: ``cache="any"``.
     """
-    if cache == "reuse":
+    if use == "any":
         return True
-    return cache is True and request.seed is not None and spec.seed is not None
+    return use == "seeded" and request.seed is not None and spec.seed is not None
 
 
 def cache_key(request: VideoRequest, spec: ModelSpec, *, account: str) -> str | None:

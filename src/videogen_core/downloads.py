@@ -25,6 +25,7 @@ from . import transport
 from .errors import DownloadError, IntegrityError, ResultExpiredError
 from .partials import Expected, Partial
 from .provider import Output
+from .redaction import redact_url
 from .retry import MAX_RETRY_AFTER, Backoff
 from .states import Video
 
@@ -161,7 +162,7 @@ class _Transfer:
     @property
     def host(self) -> str:
         """All that a message may tell of the address."""
-        return urlsplit(transport.redact_url(self.url)).netloc or "the provider"
+        return urlsplit(redact_url(self.url)).netloc or "the provider"
 
     @property
     def received(self) -> int:
@@ -248,7 +249,7 @@ class _Transfer:
             self.etag = None  # the next request starts over
             raise _BrokenError("the server has fewer bytes than it said", in_vain=True)
         if status in (408, 425, 429) or status >= 500:
-            pause = transport.asked_to_wait(response)
+            pause = transport.asked_to_wait(response.headers)
             raise _BrokenError(f"HTTP status {status}", pause, in_vain=True)
         raise DownloadError(f"{self.host} answered with HTTP status {status}.", hint=_RESUME)
 

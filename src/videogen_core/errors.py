@@ -30,13 +30,16 @@
     ├── LedgerError
     └── WebhookError                   .status_code
 
-No class has a foreign base, all can be pickled, and ``to_dict`` is the shape that ``--json`` prints.
+No class has a foreign base, all can be pickled, and ``to_dict`` is the shape that ``--json`` prints. Whatever words one
+is given, by a plugin or a vendor, known keys are masked in them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
+
+from .secret import masked
 
 __all__ = [
     "AuthenticationError",
@@ -90,8 +93,8 @@ class VideogenError(Exception):
     _fields: ClassVar[tuple[str, ...]] = ("job_id",)
 
     def __init__(self, message: str, *, hint: str | None = None, job_id: str | None = None) -> None:
-        super().__init__(message)
-        self.hint = hint
+        super().__init__(masked(message))
+        self.hint = None if hint is None else masked(hint)
         self.job_id = job_id
 
     @property
@@ -239,9 +242,9 @@ class ProviderError(VideogenError):
         super().__init__(message, hint=hint, job_id=job_id)
         self.provider = provider
         self.model = model
-        self.code = code
+        self.code = None if code is None else masked(str(code))
         self.status_code = status_code
-        self.request_id = request_id
+        self.request_id = None if request_id is None else masked(str(request_id))
         self.retryable = self.default_retryable if retryable is None else retryable
         self.charged = self.default_charged if charged is None else charged
         self.retry_after = retry_after

@@ -24,7 +24,7 @@ from .clips import probe
 from .errors import DownloadError, IntegrityError
 from .states import Video
 
-__all__ = ["Expected", "Partial", "claim", "sweep", "temporary_name"]
+__all__ = ["Expected", "Partial", "claim", "copy_file", "remove", "sweep", "sync_folder", "temporary", "temporary_name"]
 
 _RESUME = "Resume the job to fetch it again."
 
@@ -43,8 +43,19 @@ def temporary_name() -> str:
     return f".videogen-{_host()}-{os.getpid()}-{secrets.token_hex(6)}.part"
 
 
+@contextmanager
+def temporary(folder: Path) -> Iterator[Path]:
+    """A temporary name in a folder that no sweep of this process takes for abandoned while the block runs."""
+    path = folder / temporary_name()
+    _ours.add(path.name)
+    try:
+        yield path
+    finally:
+        _ours.discard(path.name)
+
+
 def sweep(folder: Path) -> int:
-    """Remove the temporary files of processes that have died; returns how many. Blocks.
+    """Remove the temporary files and folders of processes that have died; returns how many. Blocks.
 
     Files of this machine go when their process is gone, all others after a day. A process in another container may have
     the same machine's name and a pid that means nothing here; the lock on its file tells.
@@ -53,9 +64,18 @@ def sweep(folder: Path) -> int:
     for path in folder.glob(".videogen-*.part"):
         with suppress(OSError):  # another process may be sweeping, too
             if _is_abandoned(path):
-                path.unlink()
+                remove(path)
                 removed += 1
     return removed
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; nothing happens when there is none."""
+    if path.is_dir() and not path.is_symlink():
+        with suppress(FileNotFoundError):  # another process is removing it, too
+            shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _is_abandoned(path: Path) -> bool:
@@ -179,6 +199,16 @@ class Partial:
                 self.written += done
                 view = view[done:]
 
+    def copy(self, source: int) -> None:
+        """Append what is left of an open file.
+
+        Raises:
+            IntegrityError: The file cannot be read.
+            DownloadError: The disk refuses.
+        """
+        with self._disk_errors():
+            self.written += copy_file(source, self.descriptor)
+
     def restart(self) -> None:
         """Throw away what has been written."""
         if self.descriptor < 0:
@@ -206,7 +236,7 @@ class Partial:
                 os.fchmod(self.descriptor, self.mode)
             os.fsync(self.descriptor)
             self._name(video)
-            _sync_folder(self.target.parent)
+            sync_folder(self.target.parent)
         self.discard()
         return msgspec.structs.replace(video, path=self.target)
 
@@ -257,10 +287,10 @@ class Partial:
         try:
             yield
         except OSError as error:
-            need = max(at_least, (self.need or 0) - self.written)
-            if not need and error.errno in _FULL:  # some file systems find out last
-                need = self.written
-            needed = f" ({need:,} bytes more are needed)" if need else ""
+            needed = ""
+            if error.errno in _FULL:  # some file systems find out last, when nothing seems to be missing
+                need = max(at_least, (self.need or 0) - self.written) or self.written
+                needed = f" ({need:,} bytes more are needed)"
             raise DownloadError(
                 f"{self.target} cannot be written: {error.strerror}{needed}.",
                 hint="Free some space or choose another output, then resume the job.",
@@ -281,13 +311,42 @@ def claim(path: Path) -> None:
 def _usual_mode(folder: Path) -> int:
     """The permission bits that a new file gets here, by umask and folder. Tried on an empty one: to ask for the umask
     is to change it, for every thread."""
-    trial = folder / temporary_name()
-    descriptor = os.open(trial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    with temporary(folder) as trial:
+        descriptor = os.open(trial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        try:
+            return stat.S_IMODE(os.fstat(descriptor).st_mode)
+        finally:
+            os.close(descriptor)
+            trial.unlink(missing_ok=True)
+
+
+def copy_file(source: int, target: int) -> int:
+    """Append what is left of one open file to another; returns how many bytes that was.
+
+    Where the file system can, the two share their blocks until one is changed, and nothing is read or written.
+
+    Raises:
+        IntegrityError: The source cannot be read.
+        OSError: The target cannot be written.
+    """
+    copied = 0
+    if hasattr(os, "copy_file_range"):
+        with suppress(OSError):  # not here, or not between these two; by hand, then, from where it stopped
+            while count := os.copy_file_range(source, target, 2**30):
+                copied += count
+    while chunk := _read(source):
+        view = memoryview(chunk)
+        while view:
+            view = view[os.write(target, view) :]
+        copied += len(chunk)
+    return copied
+
+
+def _read(source: int) -> bytes:
     try:
-        return stat.S_IMODE(os.fstat(descriptor).st_mode)
-    finally:
-        os.close(descriptor)
-        trial.unlink(missing_ok=True)  # a sweep may have been faster
+        return os.read(source, 2**20)
+    except OSError as error:
+        raise IntegrityError(f"the copy cannot be read: {error.strerror}.") from error
 
 
 def _make_folder(folder: Path) -> None:
@@ -296,7 +355,7 @@ def _make_folder(folder: Path) -> None:
         return
     _make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
-    _sync_folder(folder.parent)
+    sync_folder(folder.parent)
 
 
 def _rename_to_new(path: Path, target: Path) -> None:
@@ -334,7 +393,8 @@ def _renameat2(path: Path, target: Path) -> bool:
     return False
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """See to it that the names in a folder are on the disk."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except PermissionError:  # one that may be written to but not listed

@@ -158,8 +158,18 @@ def _decode_tail(container: InputContainer, stream: VideoStream, seconds: float 
     left = _TAIL_PIXELS // (stream.width * stream.height)
     if _tail_frames(stream, left) > left:
         return
-    many = seconds and (stream.frames or _FEW_FRAMES) >= _FEW_FRAMES
-    container.seek(int(seconds * 1_000_000) + (container.start_time or 0) if many and seconds else 0, backward=True)
+    last: VideoFrame | None = None
+    if seconds and (stream.frames or _FEW_FRAMES) >= _FEW_FRAMES:  # below, it is cheaper to go on from the first
+        last = _last_frame(container, stream, int(seconds * 1_000_000) + (container.start_time or 0), left)
+    if last is None:  # or what comes after the last keyframe has been trimmed off
+        last = _last_frame(container, stream, 0, left)
+    if last is None or last.is_corrupt:
+        raise IntegrityError("the last frame cannot be decoded.")
+
+
+def _last_frame(container: InputContainer, stream: VideoStream, start: int, left: int) -> VideoFrame | None:
+    """Decode from the keyframe before ``start``, in microseconds, to the end, but no more than ``left`` frames."""
+    container.seek(start, backward=True)
     last: VideoFrame | None = None
     for packet in container.demux(stream):
         frames = packet.decode()
@@ -167,8 +177,7 @@ def _decode_tail(container: InputContainer, stream: VideoStream, seconds: float 
         last = frames[-1] if frames else last
         if left <= 0:
             break
-    if last is None or last.is_corrupt:
-        raise IntegrityError("the last frame cannot be decoded.")
+    return last
 
 
 def _tail_frames(stream: VideoStream, limit: int) -> int:

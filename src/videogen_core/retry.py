@@ -6,16 +6,31 @@ Pure: the clock and the dice are arguments, so every schedule can be tested with
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from random import Random
 
 import msgspec
 
-__all__ = ["MAX_RETRY_AFTER", "Backoff", "Outcome", "poll_interval", "resting_until", "retry_after"]
+__all__ = [
+    "MAX_RETRY_AFTER",
+    "MAX_SKEW",
+    "Backoff",
+    "Outcome",
+    "clock_skew",
+    "http_date",
+    "poll_interval",
+    "resting_until",
+    "retry_after",
+    "wait_for",
+]
 
 MAX_RETRY_AFTER = 900.0
 """Seconds. A server that asks for a longer wait is reported, not obeyed."""
+MAX_SKEW = 60.0
+"""Seconds that a clock may be wrong before signatures and tokens made with it are refused."""
+_SECONDS = re.compile(r"\s*[+-]?\d+(?:\.\d*)?(?:e\d{1,3})?\s*", re.ASCII | re.IGNORECASE)
 
 
 class Backoff(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,17 +59,43 @@ def retry_after(value: str | None, date_header: str | None = None, *, now: datet
     """
     if not value:
         return None
-    try:
+    if _SECONDS.fullmatch(value):
         seconds = float(value)
-    except ValueError:
-        then, sent = _http_date(value), (_http_date(date_header) if date_header else None) or now
+    else:
+        then, sent = http_date(value), http_date(date_header) or now
         if then is None or sent is None:
             return None
         seconds = (then - sent).total_seconds()
     return max(seconds, 0.0) if math.isfinite(seconds) else None
 
 
-def _http_date(text: str) -> datetime | None:
+def wait_for(asked: float) -> float | None:
+    """What to make of a wait that a server asks for: seconds to wait, or None when it is to be reported instead.
+
+    Neither is the request sent earlier than asked, nor does anybody sleep for hours without a word.
+
+    Args:
+        asked: Seconds, as `retry_after` gives them.
+    """
+    return None if math.isnan(asked) or asked > MAX_RETRY_AFTER else max(asked, 0.0)
+
+
+def clock_skew(date_header: str | None, *, now: datetime) -> float | None:
+    """Seconds that our clock is ahead of a server's, negative when behind; None within `MAX_SKEW`, or without a date.
+
+    Args:
+        date_header: A fresh response's ``Date``.
+        now: Our clock, aware.
+    """
+    sent = http_date(date_header)
+    skew = None if sent is None else (now - sent).total_seconds()
+    return None if skew is None or abs(skew) <= MAX_SKEW else skew
+
+
+def http_date(text: str | None) -> datetime | None:
+    """A date of an HTTP header, aware; None when there is none or it is garbage."""
+    if not text:
+        return None
     from email.utils import parsedate_to_datetime  # loads sockets, for a form that few servers use
 
     try:

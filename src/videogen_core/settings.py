@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -17,6 +19,7 @@ from typing import Any
 import msgspec
 
 from .errors import ConfigurationError
+from .secret import MASK, Sealed, looks_secret
 
 __all__ = ["Environment", "Settings", "load_settings"]
 
@@ -26,29 +29,23 @@ USER_FILE = "config.toml"
 CATALOG_KEYS = ("models", "override", "aliases")
 
 
-class Environment(Mapping[str, str]):
+class Environment(Sealed[str]):
     """Environment variables with ``.env`` beneath them. Its values never show in a repr."""
 
-    def __init__(self, *layers: Mapping[str, str]) -> None:
-        self._layers = layers
-
-    def __getitem__(self, key: str) -> str:
-        for layer in self._layers:
-            if key in layer:
-                return layer[key]
-        raise KeyError(key)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter({key for layer in self._layers for key in layer})
-
-    def __len__(self) -> int:
-        return len({key for layer in self._layers for key in layer})
+    __slots__ = ()
 
     def __repr__(self) -> str:
         return f"<Environment of {len(self)} variables>"
 
 
 _POSITIVE = {"timeout": "seconds", "patience": "seconds", "submit_timeout": "seconds", "cache_days": "days"}
+
+
+class _Quiet(dict[str, Any]):
+    """What was read so far. Crash reports show local variables, so it shows its names only."""
+
+    def __repr__(self) -> str:
+        return f"<{', '.join(self)}>"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -102,7 +99,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     commercial: bool = False
     allow_private_addresses: bool = False
     probe_in_process: bool = False
-    providers: dict[str, dict[str, Any]] = {}
+    providers: Mapping[str, Mapping[str, Any]] = {}
     # Not settings themselves, but read with them.
     environment: Mapping[str, str] = Environment()
     inline_catalog: dict[str, Any] = {}
@@ -119,12 +116,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         if self.max_cost is not None and not (self.max_cost.is_finite() and self.max_cost >= 0):
             raise ValueError("max_cost: expected an amount of zero or more")
 
-    def __repr__(self) -> str:
-        return f"Settings(home={str(self.home)!r}, ledger={self.ledger!r})"
+        msgspec.structs.force_setattr(self, "providers", _sealed(self.providers))
 
-    def provider(self, name: str) -> dict[str, Any]:
-        """The ``[providers.NAME]`` table of one provider."""
-        return self.providers.get(name, {})
+    def __repr__(self) -> str:
+        return f"Settings(home={str(self.home)!r}, ledger={_shown_address(self.ledger)!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """The same for rich, which msgspec would show every field to."""
+        return [("home", str(self.home)), ("ledger", _shown_address(self.ledger))]
+
+    def provider(self, name: str) -> Mapping[str, Any]:
+        """The ``[providers.NAME]`` table of one provider; it shows no value by itself."""
+        return self.providers.get(name) or Sealed()
 
     @property
     def ledger_path(self) -> str:
@@ -141,12 +144,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         rows = []
         for name in _NAMES:
             value: Any = getattr(self, name)
-            if name == "ledger" and value and "@" in value:
-                value = re.sub(r"//[^@/]*@", "//…@", value)  # a password in a database address
+            if name == "ledger":
+                value = _shown_address(value)
             if name == "providers":
                 value = {key: sorted(table) for key, table in self.providers.items()}
             rows.append((name, "" if value is None else str(value), self.origin.get(name, "default")))
         return rows
+
+
+def _sealed(providers: Any) -> Any:
+    """Provider tables that show no value; what are none are left for whoever checks them."""
+    if not isinstance(providers, Mapping):
+        return providers
+    if isinstance(providers, Sealed):
+        return providers
+    return Sealed({name: Sealed(table) if isinstance(table, Mapping) else table for name, table in providers.items()})
+
+
+def _shown_address(ledger: str | None) -> str | None:
+    """A database address without its password."""
+    return ledger if ledger is None else re.sub(r"://.*@", f"://{MASK}@", ledger)
 
 
 _NAMES = tuple(name for name in Settings.__struct_fields__ if name not in ("environment", "inline_catalog", "origin"))
@@ -169,54 +186,62 @@ def load_settings(
         ConfigurationError: A file cannot be read, a key is unknown, or a value is out of range.
     """
     folder = folder or Path.cwd()
-    environment = Environment(environ if environ is not None else os.environ, _dotenv(folder / ".env"))
-    values: dict[str, Any] = {}
-    origin: dict[str, str] = {}
-    catalog_parts: dict[str, Any] = {}
+    environment = Environment(os.environ if environ is None else environ, _dotenv(folder / ".env"))
+    given = _Quiet({k: v for k, v in arguments.items() if v is not None})
+    del environ, arguments  # crash reports show local variables
+    values, origin, catalog_parts = _Quiet(), dict[str, str](), dict[str, Any]()
     user_file = _user_folder(environment, "config") / USER_FILE
     for path in (user_file, folder / PROJECT_FILE):
         _take(_read_toml(path), str(path), values, origin, catalog_parts)
     _take(_from_environment(environment), "environment", values, origin, {})
-    _take({k: v for k, v in arguments.items() if v is not None}, "argument", values, origin, {})
+    _take(given, "argument", values, origin, {})
     if "home" not in values:
         values["home"] = _user_folder(environment, "data")
     values["home"] = Path(values["home"]).expanduser().absolute()
     return _convert(values, origin, environment, catalog_parts)
 
 
-def _take(
-    found: dict[str, Any], source: str, values: dict[str, Any], origin: dict[str, str], catalog: dict[str, Any]
-) -> None:
+def _take(found: _Quiet, source: str, values: _Quiet, origin: dict[str, str], catalog: dict[str, Any]) -> None:
     """Lay one source over those below it."""
-    for key, value in found.items():
+    for key in found:
         if key in CATALOG_KEYS:
-            catalog[key] = _laid_over(catalog.get(key), value, f"{source}: {key}")
+            catalog[key] = _laid_over(catalog.get(key), found[key], f"{source}: {key}")
             continue
         if key not in _NAMES:
             raise ConfigurationError(f"{source}: unknown setting {key!r}.", hint=f"Settings: {', '.join(_NAMES)}.")
-        if key == "providers" and isinstance(value, Mapping):
-            value = {**values.get(key, {}), **value}
-        values[key] = value
+        if key == "providers":
+            values[key] = _tables(values.get(key, {}), found[key], source)
+        else:
+            values[key] = found[key]
         origin[key] = source
+
+
+def _tables(weaker: Mapping[str, Any], stronger: object, source: str) -> Sealed[Any]:
+    """The provider tables of two sources; a table counts whole."""
+    if not isinstance(stronger, Mapping) or not all(isinstance(table, Mapping) for table in stronger.values()):
+        del weaker, stronger
+        raise ConfigurationError(f"{source}: providers: expected a table per provider, [providers.NAME].")
+    sealed: Sealed[Any] = _sealed({**weaker, **stronger})
+    return sealed
 
 
 def _laid_over(weaker: Any, stronger: Any, place: str) -> list[Any] | dict[str, Any]:
     """Rows of two files add up; tables are laid over each other."""
     if not isinstance(stronger, (list, dict)) or (weaker is not None and type(weaker) is not type(stronger)):
-        raise ConfigurationError(f"{place}: expected tables, got {stronger!r}.")
+        kind = type(stronger).__name__
+        del weaker, stronger
+        raise ConfigurationError(f"{place}: expected tables, got {kind}.")
     if isinstance(stronger, dict):
         return {**(weaker if isinstance(weaker, dict) else {}), **stronger}
     return [*(weaker if isinstance(weaker, list) else []), *stronger]
 
 
-def _convert(
-    values: dict[str, Any], origin: dict[str, str], environment: Environment, catalog: dict[str, Any]
-) -> Settings:
+def _convert(values: _Quiet, origin: dict[str, str], environment: Environment, catalog: dict[str, Any]) -> Settings:
     fields = {f.name: f.type for f in msgspec.structs.fields(Settings)}
-    converted: dict[str, Any] = {}
-    for key, value in values.items():
+    converted = _Quiet(providers=values.pop("providers", {}))
+    for key in values:
         try:
-            converted[key] = msgspec.convert(value, fields[key], strict=False, dec_hook=_decode, str_keys=True)
+            converted[key] = msgspec.convert(values[key], fields[key], strict=False, dec_hook=_decode, str_keys=True)
         except (msgspec.ValidationError, ValueError, ArithmeticError) as error:
             raise ConfigurationError(f"{origin.get(key, 'argument')}: {key}: {error}.") from error
     try:
@@ -236,9 +261,9 @@ def _decode(kind: type, value: Any) -> Any:
     raise ValueError(f"expected {kind.__name__}, got {type(value).__name__}")
 
 
-def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+def _from_environment(environment: Mapping[str, str]) -> _Quiet:
     """Every ``VIDEOGEN_*`` variable that names a setting; ``VIDEOGEN_CONFIG_DIR`` only says where files are."""
-    found: dict[str, Any] = {}
+    found = _Quiet()
     for variable in environment:
         if not variable.startswith(PREFIX) or variable == f"{PREFIX}CONFIG_DIR":
             continue
@@ -248,25 +273,68 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
-def _dotenv(path: Path) -> dict[str, str]:
+def _dotenv(path: Path) -> Mapping[str, str]:
+    """The variables of an ``.env`` file.
+
+    Raises:
+        ConfigurationError: It cannot be read, or holds keys and can be read by everybody.
+    """
     if not path.is_file():
-        return {}
-    from dotenv import dotenv_values
-
-    return {key: value for key, value in dotenv_values(path).items() if value is not None}
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
+        return Sealed()
+    fault, found = "", _Quiet()
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
-    except FileNotFoundError:
-        return {}
-    except NotADirectoryError:
-        return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{path} is not valid TOML: {error}.") from error
+        from dotenv import dotenv_values
+
+        found.update((key, value) for key, value in dotenv_values(path).items() if value is not None)
+    except OSError as error:
+        fault = str(error.strerror)
+    except UnicodeDecodeError:
+        fault = "it is not UTF-8"
+    if fault:  # raised out here: the exception that is left behind hangs on to the text of the file
+        raise ConfigurationError(f"{path} cannot be read: {fault}.")
+    _check_private(path, [name for name in found if looks_secret(name) and found[name]])
+    return Sealed(found)
+
+
+def _read_toml(path: Path) -> _Quiet:
+    """The settings of a file; none when there is no such file.
+
+    Raises:
+        ConfigurationError: It cannot be read, is not valid, or holds keys and can be read by everybody.
+    """
+    fault, found = "", _Quiet()
+    try:
+        found.update(tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal))
+    except (FileNotFoundError, NotADirectoryError):
+        return found
+    except OSError as error:
+        fault = f"cannot be read: {error.strerror}"
+    except UnicodeDecodeError:
+        fault = "cannot be read: it is not UTF-8"
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        fault = f"is not valid TOML: {error}"
+    if fault:  # as above
+        raise ConfigurationError(f"{path} {fault}.")
+    _check_private(path, list(_keys_in(found.get("providers"))))
+    return found
+
+
+def _keys_in(tables: Any, place: str = "providers") -> Iterator[str]:
+    """Where provider tables hold keys, such as ``providers.acme.api_key``."""
+    for name, value in tables.items() if isinstance(tables, Mapping) else ():
+        if isinstance(value, Mapping):
+            yield from _keys_in(value, f"{place}.{name}")
+        elif looks_secret(name) and isinstance(value, str) and value:
+            yield f"{place}.{name}"
+
+
+def _check_private(path: Path, keys: list[str]) -> None:
+    """Refuse a file that holds keys and that everybody may read."""
+    if keys and os.name == "posix" and path.stat().st_mode & stat.S_IROTH:
+        raise ConfigurationError(
+            f"{path} holds {keys[0]}, and every user of this machine may read it.",
+            hint=f"Run: chmod 600 {shlex.quote(str(path))}",
+        )
 
 
 def _user_folder(environment: Mapping[str, str], kind: str) -> Path:

@@ -229,6 +229,7 @@ class JobRecord(Record, frozen=True, kw_only=True):
         idempotency_key: The user's name for this request.
         cache: Whether clips may come from the cache and go into it.
         cached: Shared name of the model whose clips came from there; empty = a provider was asked.
+        placeholder: Whether those are placeholders.
         on_unknown: What is to become of a create without an answer.
         revived: Whether the provider has called it succeeded after it had called it failed.
         version: Counts writes; the ledger compares and sets it.
@@ -257,6 +258,7 @@ class JobRecord(Record, frozen=True, kw_only=True):
     idempotency_key: str | None = None
     cache: CacheUse = "no"
     cached: str = ""
+    placeholder: bool = False
     on_unknown: Unknown = "keep"
     revived: bool = False
     version: int = 0

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ConfigurationError, RequestError
-from .partials import claim, temporary_name
+from .partials import claim, temporary
 
 __all__ = ["check_target", "target_path"]
 
@@ -143,9 +143,9 @@ def _check_writable(folder: Path) -> None:
                 f"output: only {free:,} bytes are free in {folder}; {_MIN_FREE:,} are needed.",
                 hint="Free some space, or choose another disk.",
             )
-        name = folder / temporary_name()
-        claim(name)
-        name.unlink(missing_ok=True)  # a sweep may have been faster
+        with temporary(folder) as name:
+            claim(name)
+            name.unlink(missing_ok=True)
     except OSError as error:
         kind = ConfigurationError if error.errno in (errno.EROFS, errno.ENOSPC, errno.EDQUOT) else RequestError
         raise kind(f"output: {folder} cannot be written: {error.strerror}.", hint="Choose another folder.") from error

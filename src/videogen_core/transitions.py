@@ -270,10 +270,12 @@ def _succeeded(job: JobRecord, now: datetime, cost: Decimal | None, origin: Any,
     return _move(job, _S.SUCCEEDED, now, attempts=attempts, progress=1.0, error=None, **changes)
 
 
-def reuse(job: JobRecord, now: datetime, videos: tuple[Video, ...], *, model: str) -> JobRecord:
+def reuse(
+    job: JobRecord, now: datetime, videos: tuple[Video, ...], *, model: str, placeholder: bool = False
+) -> JobRecord:
     """The clips came from the cache: no provider is asked and nothing is paid."""
     _need(job, (_S.CREATED,), _S.SUCCEEDED)
-    done = _move(job, _S.SUCCEEDED, now, progress=1.0, error=None, cached=model)
+    done = _move(job, _S.SUCCEEDED, now, progress=1.0, error=None, cached=model, placeholder=placeholder)
     return store(done, now, Artifact.STORED, videos)
 
 

@@ -1,35 +1,21 @@
-"""HTTP: client factories, the address guard, what a failure proves, repeatable reads, and redaction.
+"""HTTP: client factories, the address guard, streamed reads, and what a failure proves.
 
-The only module, with its private ``_guard``, that imports the HTTP library; it does so on first use. Whoever talks
-HTTP catches `network_errors` and words them with `describe` or `unavailable`.
+With its private ``_guard`` and with `calls`, the only module that imports the HTTP library; each does so on first use.
+Whoever talks HTTP catches `network_errors` and words them with `describe`.
 """
 
 from __future__ import annotations
 
-import base64
-import logging
-import re
 import ssl
-import traceback
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from functools import cache, lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, quote_plus, urlsplit
 
-from .errors import (
-    AuthenticationError,
-    InsufficientCreditsError,
-    InvalidMediaError,
-    PermissionDeniedError,
-    ProviderError,
-    ProviderProtocolError,
-    ProviderUnavailableError,
-    RateLimitError,
-    RejectedRequestError,
-)
-from .retry import MAX_RETRY_AFTER, retry_after
+from .errors import InvalidMediaError
+from .redaction import quiet_http_logging, redact_url
+from .retry import retry_after
 
 if TYPE_CHECKING:
     import httpx
@@ -38,30 +24,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_REDIRECTS",
-    "RedactingFilter",
     "asked_to_wait",
     "client",
     "describe",
-    "error_for_status",
     "fetch_public",
     "following",
-    "get_with_retry",
+    "is_malformed",
     "is_refusal",
     "network_errors",
     "never_sent",
     "public_client",
-    "quiet_http_logging",
-    "redact",
-    "redact_url",
-    "unavailable",
 ]
 
 MAX_REDIRECTS = 5
 _CONNECT, _READ, _WRITE, _POOL = 10.0, 120.0, 120.0, 30.0  # seconds
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_HTTP_LOGGERS = (
-    "httpx", "httpcore", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy", "httpcore.socks",
-)  # fmt: skip
 
 
 # --- clients
@@ -69,6 +46,9 @@ _HTTP_LOGGERS = (
 
 def client(**kwargs: Any) -> httpx.AsyncClient:
     """An HTTP client with our timeouts and user agent, no redirects, and no URLs in the log.
+
+    Each request gets a connection of its own: on one that was kept open, a create may run into the server closing it,
+    and nobody knows whether it was heard. Pass ``limits`` to a client of reads alone, to reuse connections.
 
     Args:
         **kwargs: Arguments of ``httpx.AsyncClient``; they win over ours, headers one by one.
@@ -80,6 +60,7 @@ def client(**kwargs: Any) -> httpx.AsyncClient:
     headers.update(kwargs.pop("headers", None))
     defaults: dict[str, Any] = {
         "timeout": httpx.Timeout(connect=_CONNECT, read=_READ, write=_WRITE, pool=_POOL),
+        "limits": httpx.Limits(max_connections=100, max_keepalive_connections=0),
         "follow_redirects": False,
         "verify": _tls(),
     }
@@ -245,67 +226,9 @@ async def _read_body(response: httpx.Response, max_bytes: int, label: str) -> by
     return bytes(body)
 
 
-class _TryAgainError(Exception):
-    """An answer that may be better next time; its text holds no URL, since retry hooks log it."""
-
-    def __init__(self, response: httpx.Response) -> None:
-        super().__init__(f"HTTP status {response.status_code}")
-        self.response = response
-
-
-async def get_with_retry(
-    http: httpx.AsyncClient,
-    url: str,
-    *,
-    headers: Mapping[str, str] | None = None,
-    attempts: int = 5,
-    timeout: float = 60.0,
-) -> httpx.Response:
-    """GET, repeated on 429, 408, 5xx and connection failures; ``Retry-After`` is obeyed.
-
-    When tries, time or patience end, the last answer is returned whatever its status: a server that asks for more
-    than `MAX_RETRY_AFTER` seconds, or more than is left, is reported at once.
-
-    Args:
-        http: The client.
-        url: What to read; must be safe to repeat.
-        headers: Sent along.
-        attempts: Tries at most.
-        timeout: Seconds for everything.
-
-    Raises:
-        network_errors: The last try failed on the wire.
-    """
-    import anyio
-    import httpx
-    import stamina
-
-    deadline = anyio.current_time() + timeout
-
-    def again(error: Exception) -> bool | float:
-        left = deadline - anyio.current_time()
-        if isinstance(error, _TryAgainError):
-            wait = asked_to_wait(error.response)
-            return wait is None or (wait if wait <= min(left, MAX_RETRY_AFTER) else False)
-        return isinstance(error, httpx.TransportError) and not is_refusal(error)
-
-    try:
-        with anyio.fail_after(timeout):
-            async for attempt in stamina.retry_context(on=again, attempts=attempts, timeout=timeout, wait_initial=0.5):
-                with attempt:
-                    response = await http.get(url, headers=headers)
-                    if response.status_code in (408, 429) or response.status_code >= 500:
-                        raise _TryAgainError(response)
-    except _TryAgainError as error:
-        return error.response
-    except TimeoutError as error:
-        raise httpx.ReadTimeout(f"no answer within {timeout:g} s") from error
-    return response
-
-
-def asked_to_wait(response: httpx.Response) -> float | None:
-    """Seconds that a response asks to wait before the next request; None when it does not."""
-    return retry_after(response.headers.get("retry-after"), response.headers.get("date"), now=datetime.now(UTC))
+def asked_to_wait(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the headers of a response ask to wait before the next request; None when they do not."""
+    return retry_after(headers.get("retry-after"), headers.get("date"), now=datetime.now(UTC))
 
 
 # --- failures
@@ -323,6 +246,13 @@ def is_refusal(error: BaseException) -> bool:
     from ._guard import RefusedAddress, RefusedAnswer
 
     return isinstance(error, (RefusedAddress, RefusedAnswer))
+
+
+def is_malformed(error: BaseException) -> bool:
+    """Whether the request is one that cannot be sent at all, so that trying again is no use."""
+    import httpx
+
+    return isinstance(error, (httpx.LocalProtocolError, httpx.UnsupportedProtocol, httpx.InvalidURL))
 
 
 def never_sent(error: BaseException) -> bool:
@@ -393,178 +323,3 @@ def _causes(error: BaseException, depth: int = 0) -> Iterator[BaseException]:
     cause = error.__cause__ or error.__context__
     if cause is not None:
         yield from _causes(cause, depth + 1)
-
-
-def unavailable(error: BaseException, *, provider: str, action: str) -> ProviderUnavailableError:
-    """The error to raise when a call to a provider failed on the wire.
-
-    ``accepted`` is False when the exception proves that nothing was sent, else None.
-
-    Args:
-        error: What the HTTP library raised; raise the result from it.
-        provider: Adapter id.
-        action: What was being done, such as ``submit``.
-    """
-    unsent = never_sent(error)
-    return ProviderUnavailableError(
-        f"{provider}: {action} failed: {describe(error)}.",
-        provider=provider,
-        accepted=False if unsent else None,
-        hint="Nothing was sent. Check the network connection and try again."
-        if unsent
-        else "The request may have arrived.",
-    )
-
-
-# Documented by HTTP and by vendors as "not accepted"; every other status leaves it open.
-_NOT_ACCEPTED = frozenset({400, 401, 402, 403, 404, 405, 413, 415, 422, 429})
-_BY_STATUS: dict[int, tuple[type[ProviderError], str | None]] = {
-    401: (AuthenticationError, "Check the key: it may be wrong, expired, or for another region."),
-    402: (InsufficientCreditsError, "Add credits to the account."),
-    403: (PermissionDeniedError, "Check what the key's account may use."),
-    408: (ProviderUnavailableError, None),
-    425: (ProviderUnavailableError, None),
-    429: (RateLimitError, "Wait, or lower the concurrency."),
-}
-
-
-def error_for_status(
-    status: int,
-    message: str,
-    *,
-    provider: str,
-    model: str | None = None,
-    code: str | None = None,
-    request_id: str | None = None,
-    retry_after: float | None = None,
-) -> ProviderError:
-    """The error that an HTTP status stands for, unless the vendor's own code says it better.
-
-    ``accepted`` is False for statuses that mean "plainly refused", else None: a 500 may come after the job was made.
-
-    Args:
-        status: HTTP status.
-        message: The vendor's words; redacted here.
-        provider: Adapter id.
-        model: Offer id.
-        code: The vendor's own error code.
-        request_id: The vendor's id of the request.
-        retry_after: Seconds that the provider asks to wait.
-    """
-    kind, hint = _BY_STATUS.get(status, (None, None))
-    if kind is None:
-        if status >= 500:
-            kind = ProviderUnavailableError
-        else:
-            kind = RejectedRequestError if status in _NOT_ACCEPTED else ProviderProtocolError
-    return kind(
-        f"{provider} answered {status}: {redact(message).strip() or 'no message'}",
-        provider=provider,
-        model=model,
-        code=code,
-        status_code=status,
-        request_id=request_id,
-        retry_after=retry_after,
-        accepted=False if status in _NOT_ACCEPTED else None,
-        hint=hint,
-    )
-
-
-# --- redaction
-
-_URL = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?:[^\s/?#@\"'<>]*@)?(?P<rest>[^\s?#\"'<>\\]*)[?#]?[^\s\"'<>]*", re.I
-)
-_QUERY = re.compile(r"\?[\w.~%\[\]-]+=[^\s\"'<>]*")  # of a relative address
-_SCHEME_TOKEN = re.compile(r"\b(?P<name>bearer|basic|token|key)(?P<gap>\s+)[A-Za-z0-9._~+/=|:-]{8,}", re.I)
-_NAMED = re.compile(
-    r"(?P<name>\b(?:x-goog-api-key|x-api-key|api[-_]?key|access[-_]?token|client[-_]?secret|secret|password|token"
-    r"|authorization|cookie|signature)\b[\"']?\s*(?:[:=]|,(?=\s*b?[\"']))\s*b?[\"']?)(?P<value>[^\s\"',;&}\])]{4,})",
-    re.I,
-)
-_MASK = "***"
-
-
-def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """The text without query strings of URLs, tokens, and the given secrets in any of their usual spellings.
-
-    Args:
-        text: What is about to be shown or logged.
-        secrets: Values to remove, also where they are URL-encoded, escaped or in base64.
-    """
-    for secret in secrets:
-        for spelling in _spellings(secret):
-            text = text.replace(spelling, _MASK)
-    text = _QUERY.sub(f"?{_MASK}", _URL.sub(_shorten, text))
-    text = _SCHEME_TOKEN.sub(rf"\g<name>\g<gap>{_MASK}", text)
-    return _NAMED.sub(_mask_value, text)
-
-
-def _shorten(match: re.Match[str]) -> str:
-    kept = match["scheme"] + match["rest"]
-    return kept if match[0] == kept else f"{kept}?{_MASK}"
-
-
-def _mask_value(match: re.Match[str]) -> str:
-    # "Authorization: Bearer ***" has been dealt with; its scheme word is worth reading
-    return match[0] if match["value"].lower() in ("bearer", "basic", "token", "key") else match["name"] + _MASK
-
-
-@lru_cache(maxsize=64)
-def _spellings(secret: str) -> tuple[str, ...]:
-    """How a secret may occur, longest first. Base64 depends on what stands before it, so in all three alignments."""
-    if len(secret) < 4:  # would mask half of every text
-        return ()
-    found = {secret, quote(secret, safe=""), quote(secret), quote_plus(secret), repr(secret)[1:-1]}
-    for shift in range(3):
-        plain = bytes(shift) + secret.encode()
-        whole = len(plain) // 3 * 3  # the characters that only the secret decides
-        for encode in (base64.b64encode, base64.urlsafe_b64encode):
-            coded = encode(plain[:whole]).decode()[0 if shift == 0 else 4 :]
-            if len(coded) >= 8:
-                found.add(coded)
-    return tuple(sorted(found, key=len, reverse=True))
-
-
-def redact_url(url: str) -> str:
-    """Scheme, host and path of a URL: no user, query or fragment."""
-    try:
-        parts = urlsplit(url)
-        port = f":{parts.port}" if parts.port else ""
-        return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
-    except ValueError:
-        return "(a URL that cannot be read)"
-
-
-class RedactingFilter(logging.Filter):
-    """Redacts every record that passes, its traceback included.
-
-    Args:
-        secrets: Values to remove besides what `redact` finds by itself.
-    """
-
-    def __init__(self, secrets: Sequence[str] = ()) -> None:
-        super().__init__()
-        self._secrets = tuple(secrets)
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = redact(record.getMessage(), self._secrets), None
-        if record.exc_info and record.exc_info[0]:
-            text = "".join(traceback.format_exception(*record.exc_info)).rstrip()
-            record.exc_text, record.exc_info = redact(text, self._secrets), None
-        return True
-
-
-def quiet_http_logging() -> None:
-    """Keep URLs out of the log: httpx writes each one at INFO, and httpcore the headers of answers at DEBUG.
-
-    Both loggers are raised to WARNING where nobody has set a level, and redacted where somebody has.
-    """
-    for name in ("httpx", "httpcore"):
-        logger = logging.getLogger(name)
-        if logger.level == logging.NOTSET:
-            logger.setLevel(logging.WARNING)
-    for name in _HTTP_LOGGERS:
-        logger = logging.getLogger(name)
-        if not any(isinstance(each, RedactingFilter) for each in logger.filters):
-            logger.addFilter(RedactingFilter())

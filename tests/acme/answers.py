@@ -14,7 +14,8 @@ from videogen_core import (
     ProviderError,
     ProviderProtocolError,
 )
-from videogen_core.transport import asked_to_wait, error_for_status
+from videogen_core.outcomes import error_for_status
+from videogen_core.transport import asked_to_wait
 
 if TYPE_CHECKING:
     import httpx
@@ -95,7 +96,7 @@ def parse(response: httpx.Response, body: bytes, kind: type[T]) -> T:
         ProviderProtocolError: It is no such record.
     """
     try:
-        return msgspec.json.decode(body, type=kind)
+        return msgspec.json.decode(body.decode(), type=kind)  # strict UTF-8, in fields that are skipped too
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise _protocol(response, f"sent what cannot be read: {error}") from error
 
@@ -122,7 +123,7 @@ def refused(response: httpx.Response, body: bytes) -> ProviderError:
         provider=NAME,
         code=told.code or None,
         request_id=response.headers.get("x-request-id"),
-        retry_after=asked_to_wait(response),
+        retry_after=asked_to_wait(response.headers),
     )
     kinds = {"content_policy": ContentPolicyError, "insufficient_credits": InsufficientCreditsError}
     kind = kinds.get(told.code)

@@ -56,6 +56,7 @@ class AcmeEmulator(Emulator):
     """Acme; ``kind`` says which class of idempotency it is."""
 
     name = "acme"
+    content_md5 = True
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

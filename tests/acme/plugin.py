@@ -27,7 +27,8 @@ from videogen_core import (
     frame_size,
     hookimpl,
 )
-from videogen_core.transport import network_errors, unavailable
+from videogen_core.outcomes import unavailable
+from videogen_core.transport import network_errors
 
 from . import answers
 from .webhooks import verified
@@ -255,6 +256,15 @@ class AcmeSession(Session):
             for job in listing.videos
             if wanted is None or job.model == wanted["model"]
         ]
+
+    async def adopt(self, call: SubmitCall, provider_job_id: str) -> Submission:
+        """A job whose id a person has looked up.
+
+        Raises:
+            ProviderError: There is no such job.
+        """
+        found = await self._ask("adopt", answers.Job, "GET", f"/v1/videos/{provider_job_id}")
+        return Submission(provider_job_id=found.id)
 
     async def ping(self) -> str:
         listing = await self._listing({"limit": 1}) if self._kind in ("C", "D") else None

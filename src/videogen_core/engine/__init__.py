@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,7 @@ from ..errors import (
     RequestError,
     VideogenError,
 )
+from ..ledger import FlightTakenError
 from ..planning import Planner
 from ..provider import Provider, Session
 from ..request import VideoRequest
@@ -38,11 +40,13 @@ from ..routing import Policy, Route
 from ..settings import Settings
 from ..spec import ModelSpec
 from ..states import TERMINAL, Artifact, JobRecord, JobStatus, Result
+from .caching import Caching, open_cache
 from .cancelling import cancel
 from .chain import following
 from .clock import Clock
-from .fetching import Fetcher, check_target
+from .fetching import Fetcher
 from .inputs import keep_inputs
+from .places import check_target
 from .receiving import Receiver
 from .reconciling import Reconciler
 from .record import LeaseLostError, Listener, Log, Recorder
@@ -77,6 +81,7 @@ class Engine:
         self._dice = dice or Random()
         self._units = Units()
         self._submitter = Submitter(settings, recorder, self._units)
+        self._caching = Caching(open_cache(settings), settings)
         self._swept: set[Path] = set()
         self._specs: dict[str, ModelSpec] = {}
 
@@ -165,8 +170,7 @@ class Engine:
             try:
                 job = await self._drive(job, log, until_accepted=until_accepted)
             finally:
-                with anyio.CancelScope(shield=True), suppress(VideogenError):
-                    await log.release(job)
+                await log.release(job)
         if scope.cancelled_caught:
             raise JobTimeoutError(
                 f"Job {job.id} is not done after {timeout:g} seconds; what the provider has accepted goes on there.",
@@ -244,7 +248,7 @@ class Engine:
         return Watcher(self._session(spec), spec, log, observed or typical, self._dice)
 
     def _fetcher(self, watcher: Watcher, log: Log) -> Fetcher:
-        return Fetcher(self.settings, log, watcher, self._swept)
+        return Fetcher(self.settings, log, watcher, self._swept, self._caching)
 
     async def _one_offer(self, job: JobRecord, log: Log, *, until_accepted: bool) -> JobRecord:
         """Take a job through one offer: ask if need be, poll, download."""
@@ -268,7 +272,16 @@ class Engine:
         while True:
             try:
                 plan = self._submitter.plan(job, spec, self._provider(spec))
+                key = self._caching.key(job, spec, plan.call.request, plan.account)
+                if key is not None:
+                    served = await self._caching.serve(job, spec, key, log)
+                    if served is not None:
+                        return served, None
+                    plan = replace(plan, flight=key)
                 answer = await self._submitter.attempt(job, session, plan, log)
+            except FlightTakenError:  # the same clip is being made: it will be in the cache
+                await self.recorder.clock.sleep(_WATCH_EVERY)
+                continue
             except (RequestError, BudgetExceededError) as error:
                 return await self._give_up(job, error, log), None
             job, refusal = answer.job, answer.error
@@ -359,8 +372,7 @@ class Engine:
         except LeaseLostError:
             return await self.recorder.get(job.id)
         finally:
-            with anyio.CancelScope(shield=True), suppress(VideogenError):
-                await log.release(taken)
+            await log.release(taken)
 
     async def _revived(self, job: JobRecord, log: Log) -> JobRecord:
         if job.revived or not job.attempts or job.attempt.accepted_at is None:
@@ -429,8 +441,7 @@ class Engine:
                 return await reconciler.attach(taken, attach)
             return await (reconciler.resubmit(taken) if resubmit else reconciler.abandon(taken, cost or Decimal(0)))
         finally:
-            with anyio.CancelScope(shield=True), suppress(VideogenError):
-                await log.release(taken)
+            await log.release(taken)
 
     async def _correct(self, job: JobRecord, cost: Decimal | None, attempt: int | None) -> JobRecord:
         if cost is None:
@@ -469,7 +480,7 @@ class Engine:
                 cost=job.cost,
                 attempts=job.attempts,
                 changes=job.changes,
-                placeholder=last is not None and last.placeholder,
+                placeholder=job.placeholder if last is None else last.placeholder,
                 cached=last is None,
             )
         raise failure(job)

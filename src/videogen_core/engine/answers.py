@@ -11,9 +11,9 @@ import msgspec
 
 from ..errors import GenerationFailedError, ProviderError
 from ..provider import Output, Snapshot, Submission
+from ..redaction import redact
 from ..retry import MAX_RETRY_AFTER
 from ..states import JobStatus
-from ..transport import redact
 
 __all__ = ["amount", "pause", "snapshot", "submission"]
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from anyio import to_thread
 
@@ -16,37 +15,15 @@ from ..partials import sweep
 from ..provider import Output, Snapshot
 from ..settings import Settings
 from ..states import Artifact, JobRecord, JobStatus, Video
+from .caching import Caching
+from .places import place
 from .record import Log
 from .watching import Watcher
 
-__all__ = ["Fetcher", "check_target"]
+__all__ = ["Fetcher"]
 
 DOWNLOAD_TIMEOUT = 1800.0
 """Seconds for one clip."""
-
-
-def _place(job: JobRecord, settings: Settings, index: int) -> dict[str, Any]:
-    """What decides where clip number ``index`` (from 0) of a job goes."""
-    request = job.attempt.request if job.attempts else job.request
-    return {
-        "output": job.output,
-        "folder": settings.home / "clips",
-        "model": job.offer.partition("/")[2],
-        "provider": job.provider,
-        "job_id": job.id,
-        "index": index,
-        "count": max(request.count, index + 1),  # a provider may give more than was asked for
-    }
-
-
-def check_target(job: JobRecord, settings: Settings, index: int) -> None:
-    """Refuse a place that could not be written to, before anything is spent.
-
-    Raises:
-        RequestError: A file is in the way, or the path is none.
-        ConfigurationError: The disk is full or read-only.
-    """
-    targets.check_target(**_place(job, settings, index), overwrite=job.overwrite)
 
 
 @dataclass(frozen=True)
@@ -58,12 +35,14 @@ class Fetcher:
         log: Where it is recorded.
         watcher: Asks the provider for fresh addresses.
         swept: Folders that have been cleared of what dead processes left there.
+        caching: Keeps copies of what may be wanted again.
     """
 
     settings: Settings
     log: Log
     watcher: Watcher
     swept: set[Path]
+    caching: Caching
 
     async def fetch(self, job: JobRecord, snapshot: Snapshot | None) -> JobRecord:
         """Download, verify and record every clip that is not stored yet.
@@ -95,6 +74,8 @@ class Fetcher:
                 raise
             index += 1
             last = index >= len(outputs)
+            if last:  # before the job is done, since whoever waits for the same clip looks for it then
+                await self.caching.keep(job, self.watcher.spec, (*job.videos, video), self.log)
             job = await self._record(job, video, Artifact.STORED if last else Artifact.PARTIAL)
             fresh = False  # the other addresses have aged meanwhile
             await self.log.tell()
@@ -113,7 +94,7 @@ class Fetcher:
         return snapshot.outputs
 
     async def _store(self, job: JobRecord, output: Output, index: int) -> Video:
-        path = targets.target_path(**_place(job, self.settings, index))
+        path = targets.target_path(**place(job, self.settings, index))
         if path.parent not in self.swept:
             self.swept.add(path.parent)
             await to_thread.run_sync(sweep, path.parent)

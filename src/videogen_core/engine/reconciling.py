@@ -88,7 +88,7 @@ class Reconciler:
             while (left := (proven - now()).total_seconds()) > 0:
                 yield min(left, max(provider.list_lag, _LOOK_EVERY))
             yield 0.0
-        elif now() < over:
+        elif provider.list_lag and now() < over:
             yield provider.list_lag + 1.0
             yield provider.list_lag + 5.0
 

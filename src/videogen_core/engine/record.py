@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
+import anyio
 from anyio import CapacityLimiter, to_thread
 
-from ..errors import LedgerError
+from ..errors import LedgerError, VideogenError
 from ..ledger import ConflictError, FencedError, Ledger
 from ..states import Event, JobRecord
 from .clock import Clock
@@ -23,6 +25,8 @@ Listener = Callable[[Event], Awaitable[None] | None]
 Change = Callable[[JobRecord, datetime], JobRecord]
 
 _RETRIES = 20
+CLEANUP_SECONDS = 5.0
+"""Seconds that a driver which is being cancelled may spend on leaving things tidy."""
 
 
 class LeaseLostError(LedgerError):
@@ -104,13 +108,16 @@ class Log:
         return found.job
 
     async def release(self, job: JobRecord) -> None:
-        """Give the lease back; a job that is done has lost it already."""
+        """Give the lease back, even while being cancelled; one that cannot be given back in time lapses by itself."""
         if self._fence is None:
             return
         self._fence = None
         self.recorder.worker.leave()
-        if not job.done:
-            await self.recorder.run(self.recorder.ledger.release, job.id, self._driver)
+        if job.done:  # it has lost its lease already
+            return
+        release = partial(self.recorder.ledger.release, job.id, self._driver)
+        with anyio.move_on_after(CLEANUP_SECONDS, shield=True), suppress(VideogenError):
+            await to_thread.run_sync(release, abandon_on_cancel=True)
 
     async def write(
         self, job: JobRecord, change: Change, kind: str, message: str, *, late: bool = False, **data: Any

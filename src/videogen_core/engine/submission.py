@@ -17,10 +17,11 @@ from functools import partial
 import anyio
 from anyio import to_thread
 
-from .. import pricing, transitions, transport
+from .. import pricing, transitions
 from ..capabilities import resolve
 from ..errors import (
     BudgetExceededError,
+    InvalidMediaError,
     LedgerError,
     PluginError,
     ProviderError,
@@ -30,6 +31,7 @@ from ..errors import (
 )
 from ..ledger import ClaimedError
 from ..provider import Provider, Session, Submission, SubmitCall
+from ..redaction import redact
 from ..request import Media, VideoRequest
 from ..settings import Settings
 from ..spec import ModelSpec
@@ -137,9 +139,7 @@ class Submitter:
     async def _read(self, media: Media) -> bytes:
         """The bytes of an input, for a plugin that sends them along."""
         if media.url is None:
-            from ..media import read_bytes
-
-            return await to_thread.run_sync(read_bytes, media)
+            return await to_thread.run_sync(_unchanged, media)
         from ..transport import fetch_public
 
         private = self.settings.allow_private_addresses
@@ -311,9 +311,21 @@ class Submitter:
             )
 
 
+def _unchanged(media: Media) -> bytes:
+    """The bytes of an input, once they are known to be those that were checked and, maybe, are a clip's cache key."""
+    from ..media import read_bytes
+
+    data = read_bytes(media)
+    if media.sha256 is not None and hashlib.sha256(data).hexdigest() != media.sha256.lower():
+        raise InvalidMediaError(
+            f"{media.label} was changed after it had been checked.", hint="Submit it again. Nothing was sent."
+        )
+    return data
+
+
 def _said(error: BaseException) -> str:
     """What an exception of a plugin says, which may be an address with a key in it."""
-    return transport.redact(f"{type(error).__name__}: {error}")
+    return redact(f"{type(error).__name__}: {error}")
 
 
 def unknown(

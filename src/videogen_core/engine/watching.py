@@ -12,10 +12,10 @@ import anyio
 from .. import transitions
 from ..errors import GenerationFailedError, ProviderError, ProviderProtocolError, VideogenError
 from ..provider import Cancellation, ProviderJob, Session, Snapshot
+from ..redaction import redact
 from ..retry import poll_interval
 from ..spec import ModelSpec
 from ..states import Artifact, JobRecord, JobStatus
-from ..transport import redact
 from . import answers
 from .chain import cost_of_failure, cost_of_success, following
 from .record import Log

@@ -157,7 +157,8 @@ class SandboxSession(Session):
         """The job whose answer was lost, unless the options say that it cannot be found or was never accepted."""
         if not call.options["findable"] or _fails_at_submit(call.options):
             return ()
-        return (Found(submission=await self._submission(call, started_at.timestamp()), ours=True),)
+        began = started_at.timestamp()
+        return (Found(submission=await self._submission(call, began), ours=True, age=self._clock() - began),)
 
     async def adopt(self, call: SubmitCall, provider_job_id: str) -> Submission:
         """The job under an id of the sandbox's; as it keeps nothing, it begins now.
@@ -220,7 +221,8 @@ class SandboxProvider(Provider):
     name: ClassVar[str] = "sandbox"
     title: ClassVar[str] = "Sandbox (placeholder clips)"
     setup: ClassVar[str] = "Nothing to set up: it is built in, free and needs no key."
-    reconcile: ClassVar[Literal["by_ref", "by_list", "by_time", "none"]] = "by_ref"
+    # A list, so that "not found" is no proof and a lost reply can be practised to the end (findable=false).
+    reconcile: ClassVar[Literal["by_ref", "by_list", "by_time", "none"]] = "by_list"
     console: ClassVar[str] = "the sandbox keeps nothing to look at; it calls a job sb- and its reference"
     concurrency: ClassVar[int] = 1000
 

@@ -7,16 +7,22 @@ how jobs go with a `Script` and what breaks with a `Fault`, and count requests i
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
+if not (find_spec("starlette") and find_spec("uvicorn")):
+    raise ImportError("videogen_core.testing needs more than the core: pip install 'videogen-core[testing]'")
+
 from .clips import Clip, make_clip, owner
 from .clock import Clock
 from .emulator import Emulator
 from .faults import PROFILES, Fault
+from .forms import Part, read_form
 from .journal import Entry
 from .lifecycle import Script
 from .remote import EmulatorClient, EmulatorError
 from .server import ServerProcess, ServerThread, serve, serve_process
 from .vendor import Refusal, Traits, Vendor, VendorJob
-from .webhooks import sign_webhook
+from .webhooks import post, sign_webhook
 
 __all__ = [
     "PROFILES",
@@ -27,6 +33,7 @@ __all__ = [
     "EmulatorError",
     "Entry",
     "Fault",
+    "Part",
     "Refusal",
     "Script",
     "ServerProcess",
@@ -36,6 +43,8 @@ __all__ = [
     "VendorJob",
     "make_clip",
     "owner",
+    "post",
+    "read_form",
     "serve",
     "serve_process",
     "sign_webhook",

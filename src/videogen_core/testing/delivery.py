@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import re
@@ -42,17 +43,21 @@ def _signature(path: str, until: str, secret: bytes) -> str:
     return hmac.new(secret, f"{path}\n{until}".encode(), hashlib.sha256).hexdigest()
 
 
-def file_answer(request: Request, data: bytes, *, mime_type: str = "video/mp4", fault: Fault | None = None) -> Response:
+def file_answer(
+    request: Request, data: bytes, *, mime_type: str = "video/mp4", digest: bool = False, fault: Fault | None = None
+) -> Response:
     """A file, whole or in part, as RFC 9110 has it: ``Range``, ``If-Range``, ``ETag``; one range at a time.
 
     Args:
         request: What was asked for.
         data: The file.
         mime_type: Of the file.
+        digest: Whether a whole file comes with a ``Content-MD5``.
         fault: What goes wrong, one of `videogen_core.testing.faults.OF_DOWNLOADS`.
     """
     what = None if fault is None else fault.what
     etag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
+    md5 = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
     if what == "etag_changed":
         data = data[::-1]
         etag = '"another-file"'
@@ -66,7 +71,7 @@ def file_answer(request: Request, data: bytes, *, mime_type: str = "video/mp4", 
     if what == "range_wrong":
         asked = _elsewhere(asked, len(data))
     if asked is None or what == "range_ignored":
-        return Response(data, headers=headers)
+        return Response(data, headers={**headers, "content-md5": md5} if digest else headers)
     start, end = asked
     if start >= len(data):
         return Response(status_code=416, headers={**headers, "content-range": f"bytes */{len(data)}"})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from decimal import Decimal
 from random import Random
 from typing import Any, ClassVar, TypeVar
@@ -29,15 +29,13 @@ from .faults import Fault, FaultPlan, Kind
 from .journal import Journal
 from .lifecycle import Script
 from .vendor import Refusal, Traits, Vendor, VendorJob, default_price
-from .webhooks import Webhooks
+from .webhooks import Webhooks, sign_webhook
 
 __all__ = ["Emulator"]
 
 Scope = MutableMapping[str, Any]
 T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
-
-_MAX_BODY = 64 * 2**20
 
 
 class Emulator(ABC):
@@ -54,13 +52,18 @@ class Emulator(ABC):
     Attributes:
         name: Of the vendor, for people and for ``videogen emulate``.
         traits: What sort of vendor it is.
-        price: USD of a job that is charged for, at its full count.
+        request_id_header: Where every answer tells the vendor's id of the request.
+        max_body: Bytes of a request that are read.
+        content_md5: Whether files come with a ``Content-MD5``.
+        webhook_secret: Signs deliveries.
     """
 
     name: ClassVar[str]
     traits: Traits = Traits()
     request_id_header: ClassVar[str] = "x-request-id"
-    max_body: ClassVar[int] = _MAX_BODY
+    max_body: ClassVar[int] = 64 * 2**20
+    content_md5: ClassVar[bool] = False
+    webhook_secret: ClassVar[str] = "whsec_dmlkZW9nZW4tZW11bGF0b3Itc2VjcmV0LTAwMDE="
 
     def __init__(
         self,
@@ -88,7 +91,7 @@ class Emulator(ABC):
             price=self.price,
         )
         self.webhooks = Webhooks(
-            self.clock, self.journal, self.faults, secret=self.webhook_secret, body=self.webhook_body
+            self.clock, self.journal, self.faults, body=self.webhook_body, sign=self.webhook_headers
         )
         self.vendor.on_change = self.webhooks.expect
         self.api_url = self.delivery_url = ""
@@ -131,7 +134,13 @@ class Emulator(ABC):
         """What a webhook delivery about a job says."""
         return json.dumps({"id": job.id, "status": job.look(self.clock.now())[0]}).encode()
 
-    webhook_secret: ClassVar[str] = "whsec_dmlkZW9nZW4tZW11bGF0b3Itc2VjcmV0LTAwMDE="
+    def webhook_headers(self, message_id: str, timestamp: int, body: bytes) -> Mapping[str, str]:
+        """The headers that vouch for a delivery; the default is Standard Webhooks."""
+        return {
+            "webhook-id": message_id,
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": sign_webhook(self.webhook_secret, message_id, timestamp, body),
+        }
 
     # --- what handlers use
 
@@ -182,7 +191,7 @@ class Emulator(ABC):
     def file(self, request: Request, data: bytes, mime_type: str = "video/mp4") -> Response:
         """A file as an answer, in ranges, and with the faults of downloads."""
         fault: Fault | None = request.scope.get("videogen.fault")
-        return file_answer(request, data, mime_type=mime_type, fault=fault)
+        return file_answer(request, data, mime_type=mime_type, digest=self.content_md5, fault=fault)
 
     async def _file(self, request: Request) -> Response:
         verify_path(request, self._secret, self.clock.now())
@@ -223,4 +232,5 @@ class Emulator(ABC):
         if scope["path"].startswith(CONTROL):
             await self._control(scope, receive, send)
         else:
+            self.webhooks.wake()  # its task may have gone with an event loop
             await Exchange(self, scope, send).run(self._router, receive)

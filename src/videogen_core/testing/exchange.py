@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import replace
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -27,6 +29,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Handler = Callable[[Request], Awaitable[Response]]
 
 _CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key"})
+_KEY_IN_QUERY = re.compile(r"(^|&)(key|api_key|apikey|access_token|token)=")
+_SILENT = ("nothing", "head")  # the parts of an answer at which its status has not been said
+_SO = "The emulator was told to answer so."
 _KEPT_BODY = 64 * 1024
 _TOLD = frozenset({"create", "cancel", "upload"})
 _CODES = {400: "invalid_request", 401: "unauthorized", 402: "insufficient_credits", 403: "forbidden",
@@ -43,7 +48,8 @@ class Exchange:
         now = emulator.clock.now()
         self.entry = emulator.journal.open(now, scope["method"], scope["path"], scope["query_string"].decode("latin-1"))
         self.entry.origin = self._origin()
-        self.entry.credentials = any(name.decode("latin-1") in _CREDENTIALS for name, _ in scope["headers"])
+        named = any(name.decode("latin-1") in _CREDENTIALS for name, _ in scope["headers"])
+        self.entry.credentials = named or _KEY_IN_QUERY.search(self.entry.query) is not None
         scope["videogen.exchange"] = self
         scope["app"] = emulator  # so that what is not found is raised
 
@@ -126,8 +132,7 @@ class Endpoint:
             return Answer()
         request.scope["videogen.fault"] = fault
         response = await self._answer(request, entry)
-        headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.raw_headers)
-        return Answer(response.status_code, headers, bytes(response.body), entry.job)
+        return replace(_rendered(response), job=entry.job)
 
     async def _answer(self, request: Request, entry: Entry) -> Response:
         """What the vendor itself answers."""
@@ -151,6 +156,8 @@ class Endpoint:
         now = self._emulator.clock.now()
         if fault.what in ("status", "expired", "redirect"):
             answer = self._other_status(fault)
+        if fault.what == "refusal":
+            answer = _rendered(self._emulator.refusal(Refusal(fault.status or 400, fault.code, _SO)))
         if fault.retry_after is not None:
             answer = answer.headed(retry_after=retry_after(fault.retry_after, now))
         answer = spoil_body(fault, answer)
@@ -175,12 +182,12 @@ class Endpoint:
         if fault.body == "nothing":
             return Answer(status, (), b"")
         code = "expired" if fault.what == "expired" else _CODES.get(status, "unavailable")
-        response = self._emulator.refusal(Refusal(status, code, "The emulator was told to answer so."))
-        headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.raw_headers)
-        return Answer(status, headers, bytes(response.body))
+        return replace(_rendered(self._emulator.refusal(Refusal(status, code, _SO))), status=status)
 
 
-_SILENT = ("nothing", "head")
+def _rendered(response: Response) -> Answer:
+    headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.raw_headers)
+    return Answer(response.status_code, headers, bytes(response.body))
 
 
 async def _whole_body(request: Request, limit: int) -> bytes:

@@ -23,7 +23,7 @@ What = Literal[
     # the connection
     "reset", "close", "hang", "slow", "truncated", "cut", "short_length", "long", "endless",
     # the status
-    "status", "redirect", "expired",
+    "status", "redirect", "expired", "refusal",
     # the body
     "empty", "html", "invalid_json", "nan", "bad_utf8", "deep_json", "gzip_bomb", "wrong_type", "no_id",
     # downloads
@@ -54,7 +54,8 @@ class Fault(_Named, frozen=True, kw_only=True, forbid_unknown_fields=True):
             ``share`` of the body that is sent; ``long``, ``size`` bytes too many, which JSON ignores; ``endless``, a
             body without end (it stops at ``size``).
 
-            The status: ``status``; ``redirect`` to ``location``; ``expired`` as an address that has expired.
+            The status: ``status``; ``redirect`` to ``location``; ``expired`` as an address that has expired;
+            ``refusal``, the vendor's own for ``code``, with whatever status it gives that.
 
             The body: ``empty``, ``html``, ``invalid_json``, ``nan``, ``bad_utf8``, ``deep_json``, ``gzip_bomb`` (of
             ``size`` bytes), ``wrong_type`` (of the content), ``no_id``.
@@ -69,6 +70,7 @@ class Fault(_Named, frozen=True, kw_only=True, forbid_unknown_fields=True):
         part: Where in the answer: ``nothing`` of it sent, amid its ``head``, after its ``headers``, amid its ``body``
             (at ``share``), at its ``end``.
         status: The HTTP status of ``status``, ``redirect`` and ``expired``; 0 = 500, 302, 403.
+        code: Of a refusal: a word of the harness's, such as ``rate_limited``, or one of the vendor's.
         body: What comes with a status: the ``vendor``'s own error, ``html``, or ``nothing``.
         retry_after: The header as it is sent, such as ``1``, ``soon`` or ``1000000000``; ``date+5`` and ``date-60``
             are written as HTTP dates, so many seconds from the vendor's now.
@@ -86,6 +88,7 @@ class Fault(_Named, frozen=True, kw_only=True, forbid_unknown_fields=True):
     at: At = "after"
     part: Literal["nothing", "head", "headers", "body", "end"] = "nothing"
     status: int = 0
+    code: str = "unavailable"
     body: Literal["vendor", "html", "nothing"] = "vendor"
     retry_after: str | None = None
     seconds: float = 0.0

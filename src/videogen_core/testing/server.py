@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from .wire import FaultyProtocol
 
 __all__ = ["ServerProcess", "ServerThread", "bound", "configured", "serve", "serve_process"]
 
+logger = logging.getLogger(__name__)
 _START_SECONDS = 20.0
 _BACKLOG = 4096
 
@@ -48,6 +50,7 @@ def configured(emulator: Emulator, sockets: list[socket.socket]) -> uvicorn.Serv
     """A server for an emulator that listens on one or two sockets: the API, and the files if they have their own."""
     urls = [f"http://{host}:{port}" for host, port in (each.getsockname()[:2] for each in sockets)]
     emulator.api_url, emulator.delivery_url = urls[0], urls[-1]
+    logger.info("%r serves %s", emulator, urls[0])
     config = uvicorn.Config(
         emulator,
         http=FaultyProtocol,
@@ -61,6 +64,7 @@ def configured(emulator: Emulator, sockets: list[socket.socket]) -> uvicorn.Serv
         server_header=False,
         backlog=_BACKLOG,
         timeout_keep_alive=30,
+        timeout_graceful_shutdown=1,
     )
     return uvicorn.Server(config)
 
@@ -70,17 +74,27 @@ class ServerThread(EmulatorClient):
 
     Args:
         emulator: What to serve.
-        host: Address to listen on.
         two_origins: Whether the files have a port of their own, as vendors have hosts of their own for them.
+        host: Address to listen on.
+        port: Of the API; 0 = any that is free.
+        delivery_port: Of the files; 0 = any that is free.
 
     Raises:
         EmulatorError: It does not start; at the end, when a handler of the emulator had a mistake.
     """
 
-    def __init__(self, emulator: Emulator, *, host: str = "127.0.0.1", two_origins: bool = True) -> None:
+    def __init__(
+        self,
+        emulator: Emulator,
+        *,
+        two_origins: bool = True,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        delivery_port: int = 0,
+    ) -> None:
         self.emulator = emulator
         self._host = host
-        self._ports: tuple[int, ...] = (0, 0) if two_origins else (0,)
+        self._ports: tuple[int, ...] = (port, delivery_port) if two_origins else (port,)
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
         super().__init__("")

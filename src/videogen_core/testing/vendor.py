@@ -356,6 +356,16 @@ class Vendor:
             del self.jobs[job.id]
         return job, True
 
+    def forget(self, job_id: str) -> VendorJob:
+        """Delete a job, as some vendors let one; it still counts as created.
+
+        Raises:
+            Refusal: 404.
+        """
+        job = self.get(job_id)
+        del self.jobs[job.id]
+        return job
+
     def charged(self, job: VendorJob) -> Decimal:
         """USD taken for a job so far."""
         state = job.look(self.clock.now())[0]

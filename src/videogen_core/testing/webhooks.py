@@ -10,7 +10,7 @@ import hmac
 import http.client
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from .clock import Clock
@@ -33,15 +33,17 @@ def sign_webhook(secret: str, message_id: str, timestamp: int, body: bytes) -> s
     return f"v1,{base64.b64encode(signed).decode()}"
 
 
-def post(url: str, body: bytes, headers: dict[str, str]) -> int:
-    """POST to an http address on this machine; the status, or 0 when none came."""
+def post(url: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+    """POST to an http address on this machine; the status and the body, or 0 when no answer came."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=_TIMEOUT)
     try:
-        connection.request("POST", f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}", body, headers)
-        return connection.getresponse().status
+        target = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
+        connection.request("POST", target, body, dict(headers))
+        response = connection.getresponse()
+        return response.status, response.read()
     except (OSError, http.client.HTTPException):
-        return 0
+        return 0, b""
     finally:
         connection.close()
 
@@ -53,18 +55,24 @@ class Webhooks:
         clock: Says when.
         journal: Gets an entry for each delivery.
         plan: What goes wrong with them.
-        secret: ``whsec_`` and base64.
         body: What a delivery about a job says.
+        sign: The headers that vouch for a delivery, from its id, time (seconds since 1970) and body.
     """
 
     def __init__(
-        self, clock: Clock, journal: Journal, plan: FaultPlan, *, secret: str, body: Callable[[VendorJob], bytes]
+        self,
+        clock: Clock,
+        journal: Journal,
+        plan: FaultPlan,
+        *,
+        body: Callable[[VendorJob], bytes],
+        sign: Callable[[str, int, bytes], Mapping[str, str]],
     ) -> None:
         self._clock = clock
         self._journal = journal
         self._plan = plan
-        self._secret = secret
         self._body = body
+        self._sign = sign
         self._due: list[tuple[float, int, VendorJob]] = []
         self._places = itertools.count()
         self._told: set[str] = set()
@@ -77,6 +85,12 @@ class Webhooks:
         if not job.webhook:
             return
         heapq.heappush(self._due, (job.ends, next(self._places), job))
+        self.wake()
+
+    def wake(self) -> None:
+        """See to it that somebody waits for what is due; call it on the event loop."""
+        if not self._due:
+            return
         if self._sender is None or self._sender.done():
             self._sender = asyncio.get_running_loop().create_task(self._send_all())
 
@@ -107,21 +121,20 @@ class Webhooks:
         body = b"{not json" if what == "garbage" else self._body(job)
         timestamp = int(time.time()) - (600 if what == "stale" else 0)
         message_id = f"msg_{job.id}"
-        headers = {"content-type": "application/json", "webhook-id": message_id, "webhook-timestamp": str(timestamp)}
+        headers = {"content-type": "application/json"}
         if what != "unsigned":
-            signed = body + b" " if what == "bad_signature" else body
-            headers["webhook-signature"] = sign_webhook(self._secret, message_id, timestamp, signed)
+            headers |= self._sign(message_id, timestamp, body + b" " if what == "bad_signature" else body)
         for _ in range(2 if what == "duplicate" else 1):
             await self._insist(job, body, headers, fault)
 
-    async def _insist(self, job: VendorJob, body: bytes, headers: dict[str, str], fault: Fault | None) -> None:
+    async def _insist(self, job: VendorJob, body: bytes, headers: Mapping[str, str], fault: Fault | None) -> None:
         """Deliver until somebody says 2xx, a few times."""
         for attempt in range(_TRIES):
             parts = urlsplit(job.webhook)
             entry = self._journal.open(self._clock.now(), "POST", parts.path, parts.query)
             self._journal.sort(entry, "webhook")
             entry.job, entry.fault = job.id, "" if fault is None else fault.what
-            entry.status = await asyncio.to_thread(post, job.webhook, body, headers)
+            entry.status, _ = await asyncio.to_thread(post, job.webhook, body, headers)
             entry.outcome = "answered" if entry.status else "faulty"
             if 200 <= entry.status < 300:
                 return

@@ -1,0 +1,91 @@
+"""The cache between a job and its provider: a clip that was made of the same request is given again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from anyio import to_thread
+
+from .. import targets, transitions
+from ..cache import Cache, Entry
+from ..cachekey import cache_key, is_cacheable
+from ..request import VideoRequest
+from ..settings import Settings
+from ..spec import ModelSpec
+from ..states import JobRecord, Video
+from .places import place
+from .record import Log
+
+__all__ = ["Caching", "open_cache"]
+
+_DAY = 86_400.0
+
+
+def open_cache(settings: Settings) -> Cache:
+    """The cache of an installation."""
+    return Cache(settings.cache_folder, ttl=settings.cache_days * _DAY, max_bytes=settings.cache_bytes)
+
+
+@dataclass(frozen=True)
+class Caching:
+    """Serves and fills the cache.
+
+    Attributes:
+        cache: The store.
+        settings: The configuration.
+    """
+
+    cache: Cache
+    settings: Settings
+
+    def key(self, job: JobRecord, spec: ModelSpec, request: VideoRequest, account: str) -> str | None:
+        """What a clip is kept under; None when it is neither to be taken from the cache nor put there."""
+        if not is_cacheable(request, spec, job.cache):
+            return None
+        return cache_key(request, spec, account=account)
+
+    async def serve(self, job: JobRecord, spec: ModelSpec, key: str, log: Log) -> JobRecord | None:
+        """Give a job the clips of the cache; None when they are not there, so that they must be made.
+
+        Raises:
+            DownloadError: They could not be stored where the user wants them.
+        """
+        entry = await to_thread.run_sync(self.cache.get, key)
+        if entry is None:
+            return None
+        videos = await self._delivered(job, entry)
+        if videos is None:
+            return None
+        reuse = partial(transitions.reuse, videos=videos, model=spec.name, placeholder=spec.placeholder)
+        return await log.write(job, reuse, "cached", f"made before, on {entry.created_at:%Y-%m-%d %H:%M} UTC")
+
+    async def _delivered(self, job: JobRecord, entry: Entry) -> tuple[Video, ...] | None:
+        videos: list[Video] = []
+        for index in range(len(entry.videos)):
+            target = targets.target_path(**place(job, self.settings, index))
+            deliver = partial(self.cache.deliver, entry, index, target, overwrite=job.overwrite)
+            video = await to_thread.run_sync(deliver)
+            if video is None:
+                await to_thread.run_sync(_withdraw, videos)
+                return None
+            videos.append(video)
+        return tuple(videos)
+
+    async def keep(self, job: JobRecord, spec: ModelSpec, videos: tuple[Video, ...], log: Log) -> None:
+        """Put the clips of a job that succeeded into the cache. When that fails, the job is none the worse for it."""
+        attempt = job.attempt
+        key = self.key(job, spec, attempt.request, attempt.account)
+        if key is None or len(videos) != attempt.request.count:  # some may have been withheld
+            return
+        why_not = await to_thread.run_sync(self.cache.put, key, videos, {"offer": job.offer})
+        if why_not is not None:
+            log.note(job, "warning", why_not)
+
+
+def _withdraw(videos: Sequence[Video]) -> None:
+    """Take back what was delivered of an entry that turned out not to be whole."""
+    for video in videos:
+        if video.path is not None:
+            video.path.unlink(missing_ok=True)
