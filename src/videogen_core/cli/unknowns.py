@@ -78,12 +78,9 @@ def _verbs(job_id: str) -> list[tuple[str, str]]:
 
 
 def advise(screen: Screen, client: Client, job_id: str) -> None:
-    """Beside an error: where to look and what to type, when the job is one of these."""
+    """Beside an error, which names the console: what to type, when the job is one of these."""
     job = client.job(job_id).record
     if job.status is not JobStatus.UNKNOWN:
         return
-    look = doubt(client, job)["console"]
-    if look:
-        screen.say(f"look: {look}")
     for when, command in _verbs(job_id):
         screen.say(f"{when}: {command}")
