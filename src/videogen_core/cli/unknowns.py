@@ -9,7 +9,7 @@ from videogen_core.states import JobRecord
 
 from .screen import Screen
 from .tables import facts
-from .words import age, dollars
+from .words import age
 
 __all__ = ["advise", "doubt", "show_unknown"]
 
@@ -58,7 +58,7 @@ def show_unknown(screen: Screen, client: Client, jobs: list[JobRecord]) -> None:
                 ("offer", attempt.offer),
                 ("prompt", " ".join(job.request.prompt.split())),
                 ("asked", f"{attempt.started_at:%Y-%m-%d %H:%M:%S} UTC, {age(attempt.started_at)}"),
-                ("held", "an unknown amount" if attempt.hold is None else dollars(attempt.hold)),
+                ("held", "an unknown amount" if attempt.hold is None else f"${attempt.hold:.2f}"),
                 ("reference", attempt.client_ref),
                 ("reason", str(known["reason"] or "")),
                 ("search", search or "the provider lets nobody look for a job"),
