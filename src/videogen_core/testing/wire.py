@@ -83,6 +83,8 @@ class Wire:
         if self.gone:
             return
         await self.stall(_SETTLE)
+        if self.gone:  # it has hung up meanwhile
+            return
         connection = self._protocol.transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._protocol.transport.abort()
