@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from rig import REF
+from rig import REF, STRANGER
 from videogen_core.ledger import open_ledger
 from videogen_core.states import TERMINAL, Attempt, Event, JobRecord, JobStatus
 from videogen_core.testing import EmulatorClient, Entry, owner
@@ -88,7 +88,7 @@ class History:
 
     def _made_twice(self) -> list[str]:
         """(i) At most one job for each attempt."""
-        made = Counter(self.ref_of.values())
+        made = Counter(ref for ref in self.ref_of.values() if ref != STRANGER)
         return [f"attempt {ref} made {count} jobs at the vendor" for ref, count in made.items() if count > 1]
 
     def _lost(self) -> list[str]:
@@ -96,6 +96,8 @@ class History:
         found = []
         for job in self.made:
             ref = self.ref_of.get(job["id"], "")
+            if ref == STRANGER:
+                continue
             if ref not in self.attempts:
                 found.append(f"vendor job {job['id']} was made by {ref or 'nobody'}, whom the ledger does not know")
                 continue
@@ -142,7 +144,7 @@ class History:
         sent: Counter[str] = Counter()
         for entry in self.creates:
             ref = entry.headers.get(REF)
-            if ref is None:  # its connection broke before its headers were kept
+            if ref in (None, STRANGER):  # None: its connection broke before its headers were kept
                 continue
             sent[ref] += 1
             if ref not in self.attempts:

@@ -29,6 +29,8 @@ from videogen_core.retry import Backoff
 HERE = Path(__file__).parent
 REF = "x-client-ref"
 """Header of a create, so that the vendor's journal can be laid beside our ledger whatever its class."""
+STRANGER = "stranger"
+"""What it holds in creates that a test sends past us."""
 _SETPRIV_DEATH = 1  # PR_SET_PDEATHSIG
 
 
