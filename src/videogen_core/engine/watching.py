@@ -20,12 +20,18 @@ from . import answers
 from .chain import cost_of_failure, cost_of_success, following
 from .record import Log
 
-__all__ = ["Watcher", "provider_job"]
+__all__ = ["Watcher", "forgotten", "provider_job"]
 
 _STEP = 0.05  # of progress, worth a write to the ledger
 _PUZZLED = 10  # unreadable replies in a row, after which asking on is no use
 _STOP_TIMEOUT = 60.0  # seconds for a cancel
 _LONGEST_PAUSE = 30.0  # seconds between tries while the provider cannot be asked
+_FORGOTTEN = (404, 410)
+
+
+def forgotten(error: ProviderError) -> bool:
+    """Whether the provider says that it has no such job."""
+    return error.status_code in _FORGOTTEN
 
 
 def provider_job(job: JobRecord, spec: ModelSpec) -> ProviderJob:
@@ -70,6 +76,8 @@ class Watcher:
         except ProviderError as error:
             error.provider, error.model = error.provider or self.spec.provider, error.model or self.spec.id
             error.job_id = job.id
+            if job.cancel_requested_at is not None and forgotten(error):
+                return Snapshot(status=JobStatus.CANCELLED, message=f"{job.provider} knows the cancelled job no more")
             raise
         except VideogenError:
             raise
