@@ -154,6 +154,7 @@ def test_every_option_reaches_the_library(run: Run, here: Path) -> None:
     arguments += ("--camera", "push in", "--camera", "tilt up", "-O", "sandbox.delay=0", "-O", 'sandbox.fail_at="poll"')
     arguments += ("--max-cost", "1.50", "--fit", "nearest", "--tag", "team=ads", "--tag", "run=1", "--no-fallback")
     arguments += ("--idempotency-key", "k1", "--fallback-on-policy", "--allow-unknown-price", "--prefer", "cheapest")
+    arguments += ("--on-unknown", "resubmit")
     answer = run("generate", "a boat", *arguments, "-o", "clips/{model}.mp4", "--overwrite", "-q")
     assert answer.code == 0, answer.err
     assert [Path(line).name for line in answer.out.split()] == ["sandbox-1.mp4", "sandbox-2.mp4"]
@@ -164,6 +165,7 @@ def test_every_option_reaches_the_library(run: Run, here: Path) -> None:
     assert (request["aspect_ratio"], request["audio"], request["fps"]) == ("1:1", False, 8.0)
     assert (job["tags"], job["max_cost"], job["fit"]) == ({"team": "ads", "run": "1"}, "1.50", "nearest")
     assert (job["idempotency_key"], job["fallback_on_policy"], job["overwrite"]) == ("k1", True, True)
+    assert job["on_unknown"] == "resubmit"
     assert job["output"] == str(here / "clips/{model}.mp4")
 
 
@@ -225,7 +227,7 @@ def test_ctrl_c_says_how_to_resume_and_resume_does(here: Path) -> None:
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=10)
     assert (process.returncode, out) == (130, "")
-    assert f"videogen resume {job_id}" in err
+    assert err.count(f"videogen resume {job_id}") == 1, "the library's own warning is not shown beside ours"
     assert "Traceback" not in err
     resumed = script("resume", job_id)
     assert (resumed.code, resumed.out) == (0, f"{here / 'boat.mp4'}\n")
@@ -244,7 +246,7 @@ def test_sigterm_is_as_good() -> None:
     process.terminate()
     _, err = process.communicate(timeout=10)
     assert process.returncode == 143
-    assert f"videogen resume {job_id}" in err
+    assert err.count(f"videogen resume {job_id}") == 1
 
 
 def test_a_second_ctrl_c_leaves_at_once() -> None:
@@ -269,6 +271,21 @@ with interruptible():
     _, err = process.communicate(timeout=5)
     assert process.returncode == 130
     assert "videogen resume vg-1" in err
+
+
+def test_what_the_library_warns_of_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    import logging
+
+    from videogen_core.cli.notices import library_warnings
+    from videogen_core.cli.screen import Screen
+
+    logger = logging.getLogger("videogen")
+    for quiet in (False, True):
+        with library_warnings(Screen(quiet=quiet)):
+            logger.warning("clips are decoded %s", "here")
+            logger.info("nobody wants to know")
+    assert capsys.readouterr() == ("", "warning: clips are decoded here\n")
+    assert logger.handlers == []
 
 
 def test_a_timeout_is_resumable(run: Run) -> None:

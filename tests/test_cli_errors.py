@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -26,7 +27,7 @@ PLUGINS = {
         from videogen_core import MissingCredentialsError, Provider, Session, hookimpl
 
         class Acme(Provider):
-            name, setup = "acme", "Set ACME_KEY."
+            name, setup, console = "acme", "Set ACME_KEY.", "acme.example/console"
             def models(self): return ()
             def check_ready(self, environment, settings):
                 if "ACME_KEY" not in environment:
@@ -34,7 +35,7 @@ PLUGINS = {
             def connect(self, context): return Talk()
 
         class Talk(Session):
-            async def submit(self, call): ...
+            async def submit(self, call): raise ConnectionResetError("no answer from acme")
             async def poll(self, job): ...
             async def ping(self): raise ConnectionError("no route to acme")
 
@@ -44,6 +45,21 @@ PLUGINS = {
     "broken": "raise RuntimeError('it is broken')",
     "rude": "raise SystemExit(7)",
 }
+
+
+ACME = """
+source = "https://acme.example"
+as_of = 2026-11-20
+[[models]]
+id = "acme/reel"
+default = { duration = 4, resolution = "720p", aspect_ratio = "16:9" }
+prices = [{ amount = 0.10 }]
+[[models.modes]]
+tasks = ["text_to_video"]
+durations = [4]
+resolutions = ["720p"]
+aspect_ratios = ["16:9"]
+"""
 
 
 @pytest.fixture
@@ -272,14 +288,81 @@ def test_a_provider_that_fails_is_4(run: Run, option: str, kind: str) -> None:
     assert JOB_ID.fullmatch(error["job_id"])
 
 
-def test_a_lost_reply_is_4_and_can_be_looked_for(run: Run) -> None:
-    assert run(*MAKE, "-O", "sandbox.lose_reply=true", "-q").code == 0, "found again at once"
-    answer = run(*MAKE, "-O", "sandbox.lose_reply=true", "-O", "sandbox.findable=false", "-q")
+def test_a_lost_reply_is_looked_for_at_once(run: Run) -> None:
+    answer = run(*MAKE, "-O", "sandbox.lose_reply=true")
+    assert answer.code == 0
+    assert "may have accepted" in answer.err
+    assert "sandbox took it as sb-" in run("jobs", JOB_ID.findall(answer.err)[0]).out
+
+
+@pytest.mark.usefixtures("plugins")
+def test_a_lost_reply_that_nobody_can_look_for_is_4(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACME_KEY", "very-secret")
+    monkeypatch.setenv("VIDEOGEN_CATALOG", "acme.toml")
+    Path("acme.toml").write_text(ACME)
+    answer = run("generate", "a boat", "-m", "acme/reel", "-q")
     assert answer.code == 4
     assert "may have accepted" in answer.err
     job_id = JOB_ID.findall(answer.err)[0]
     assert run("jobs", "--status", "unknown").out.count(job_id) == 1
-    assert run("resume", job_id, "-q").code == 4
+    resumed = run("resume", job_id)
+    assert resumed.code == 4
+    for words in ("look: acme.example/console", f"it is not: videogen jobs settle {job_id} --abandon"):
+        assert words in resumed.err
+    assert "acme.example/console" in run("jobs", "--unknown").out
+
+
+HANGS = """
+import time
+from videogen_core import Provider, Session, hookimpl
+
+class Hangs(Provider):
+    name, reconcile = "acme", "none"
+    def models(self): return ()
+    def connect(self, context): return Talk()
+
+class Talk(Session):
+    async def submit(self, call):
+        import anyio
+        print("asked", flush=True)
+        await anyio.sleep(600)
+    async def poll(self, job): ...
+
+@hookimpl
+def videogen_provider(): return Hangs()
+"""
+
+
+@pytest.mark.promise("X4", "T11")
+def test_a_create_that_hangs_is_waited_for_and_left_at_the_second_ctrl_c(here: Path) -> None:
+    """The first Ctrl-C waits for the answer, which may be paid for; the second does not, and the job is on record."""
+    installed = here / "site"
+    (installed / "hangs-1.0.dist-info").mkdir(parents=True)
+    (installed / "hangs-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: hangs\nVersion: 1.0\n")
+    (installed / "hangs-1.0.dist-info" / "entry_points.txt").write_text("[videogen.plugins]\nacme = hangs\n")
+    (installed / "hangs.py").write_text(HANGS)
+    (here / "acme.toml").write_text(ACME)
+    path = os.pathsep.join(filter(None, (str(installed), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": path, "VIDEOGEN_CATALOG": "acme.toml"}
+    process = subprocess.Popen(
+        [str(SCRIPT), "generate", "a boat", "-m", "acme/reel"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "asked\n"
+    process.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=5)
+    assert process.returncode == 130
+    job_id = JOB_ID.findall(err)[0]
+    assert f"`videogen resume {job_id}`" in err
+    assert "once more leaves at once" in err
+    assert script("jobs", job_id, "--json", VIDEOGEN_CATALOG="acme.toml").json["status"] == "submitting"
 
 
 # --- bugs of ours

@@ -12,12 +12,25 @@ any, on error   ``{"error": {"type", "message", "hint", ...}}``, what `VideogenE
 generate        `Result.to_dict`
 submit, cancel  `Job.to_dict`
 jobs            ``{"jobs": [Job.to_dict, ...]}``
+jobs --unknown  the same, each with ``"unknown": {"reason", "asked_at", "held", "reference", "search", "console",
+                "on_unknown"}``
 jobs JOB        `Job.to_dict` with ``"events": [Event.to_dict, ...]``
+jobs settle     `Job.to_dict`
 resume          ``{"jobs": [{"job_id", "result" or null, "error" or null}, ...]}``
 route           `Route.to_dict`
 estimate        `Quote.to_dict`
 check           ``{"valid": bool, "violations": [Violation.to_dict, ...]}``
 models          ``{"models": [rows as --json-schema describes them], "not_ready": {provider: reason}}``
+budgets         ``{"budgets": [BudgetState.to_dict with "state": ok, warning, exhausted or blocked, ...]}``
+budgets set,    one of these
+  acknowledge
+budgets remove  ``{"removed": name}``
+costs           ``{"by", "since", "until", "lines": [CostLine.to_dict, ...], "total": CostLine.to_dict}``
+ledger          ``{"location", "schema", "latest", "unfinished", "unknown", "budgets"}``
+ledger check    ``{"ok": bool, "faults": [sentence, ...]}``
+ledger migrate  ``{"from", "to"}``
+ledger export   with or without ``--json``: a document on each line, ``{"job", "events"}`` or ``{"budget"}``
+ledger vacuum   ``{"deleted", "before" or null}``
 plugins         ``{"plugins": [{"name", "distribution", "version", "state", "error", "models", "ready", "reason",
                 "setup"}, ...]}``
 doctor          ``{"ok": bool, "environment": [{"name", "value", "ok", "hint"}, ...], "plugins": [as above, with
@@ -25,8 +38,9 @@ doctor          ``{"ok": bool, "environment": [{"name", "value", "ok", "hint"}, 
 config          ``{"settings": [{"name", "value", "source"}, ...], "files": [{"path", "found"}, ...]}``
 ==============  =====================================================================================================
 
-Exit codes: 0 done, 1 internal error, 2 bad request, usage or configuration, 3 budget, 4 provider, 5 timeout (the job
-can be resumed), 130 interrupted and 143 terminated (likewise), 141 the reader of a pipe went away.
+Exit codes: 0 done, 1 internal error, 2 bad request, usage or configuration, or an examination that found something, 3
+budget, 4 provider, 5 timeout (the job can be resumed), 130 interrupted and 143 terminated (likewise), 141 the reader of
+a pipe went away.
 """
 
 from __future__ import annotations

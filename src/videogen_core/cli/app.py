@@ -6,12 +6,14 @@ from typing import Annotated
 
 import typer
 
-from . import ask, doctor, jobs, look, make, models
+from . import ask, budgets, costs, doctor, jobs, ledger, look, make, models, settle
+from .program import Program
 
 __all__ = ["app"]
 
 app = typer.Typer(
     name="videogen",
+    cls=Program,
     help="Generate video with any model. Know the price before you pay, and lose nothing that you paid for.",
     epilog='Start here: videogen generate "A paper boat drifting down a rainy street" -o boat.mp4',
     rich_markup_mode="rich",
@@ -44,6 +46,7 @@ _PANELS = {
             'videogen generate "A paper boat drifting down a rainy street"',
             'videogen generate "…" -m veo-3.1-fast -d 8 -r 1080p --audio --max-cost 1.50 -o boat.mp4',
             'videogen generate "It sails away" --image boat.png --prefer cheapest',
+            'videogen generate "…" --seed 7 --cache',
             "echo a prompt | videogen generate - -m sandbox -O sandbox.delay=3",
         ),
         make.submit: (
@@ -64,11 +67,40 @@ _PANELS = {
     "Jobs": {
         jobs.jobs: (
             "videogen jobs --unfinished",
+            "videogen jobs --unknown",
             "videogen jobs --status failed --tag team=ads",
             "videogen jobs vg-20261120-153000-7f3ac01b2d",
         ),
         jobs.resume: ("videogen resume", "videogen resume vg-20261120-153000-7f3ac01b2d -o boat.mp4"),
         jobs.cancel: ("videogen cancel vg-20261120-153000-7f3ac01b2d",),
+        settle.settle: (
+            "videogen jobs settle vg-20261120-153000-7f3ac01b2d --attach 3f2b77c0",
+            "videogen jobs settle vg-20261120-153000-7f3ac01b2d --abandon --cost 0.40",
+            "videogen jobs settle vg-20261120-153000-7f3ac01b2d --resubmit --i-accept-paying-twice",
+            "videogen jobs settle vg-20261120-153000-7f3ac01b2d --cost 0.40 --attempt 1",
+        ),
+    },
+    "Money": {
+        budgets.budgets: ("videogen budgets", "videogen budgets ads"),
+        budgets.set_budget: (
+            "videogen budgets set daily --limit 25 --period day",
+            "videogen budgets set ads --limit 400 --tag team=ads --warn 0.5 --warn 0.8",
+            "videogen budgets set daily --limit 30",
+        ),
+        budgets.remove_budget: ("videogen budgets remove ads",),
+        budgets.acknowledge_budget: ("videogen budgets acknowledge ads",),
+        costs.costs: (
+            "videogen costs --since 7d",
+            "videogen costs --by day --since 2026-11-01 --until 2026-12-01",
+            "videogen costs --by tag:team --csv > costs.csv",
+        ),
+    },
+    "The ledger": {
+        ledger.ledger: ("videogen ledger",),
+        ledger.check_ledger: ("videogen ledger check",),
+        ledger.migrate_ledger: ("videogen ledger migrate",),
+        ledger.export_ledger: ("videogen ledger export > ledger.jsonl",),
+        ledger.vacuum_ledger: ("videogen ledger vacuum", "videogen ledger vacuum --older-than 90d"),
     },
     "This installation": {
         look.plugins: ("videogen plugins",),
@@ -78,6 +110,19 @@ _PANELS = {
 }
 
 
+_NAMES = {
+    settle.settle: "jobs settle",
+    budgets.set_budget: "budgets set",
+    budgets.remove_budget: "budgets remove",
+    budgets.acknowledge_budget: "budgets acknowledge",
+    ledger.check_ledger: "ledger check",
+    ledger.migrate_ledger: "ledger migrate",
+    ledger.export_ledger: "ledger export",
+    ledger.vacuum_ledger: "ledger vacuum",
+}
+"""Commands of two words; the others are called like their functions."""
+
+
 def _escaped(example: str) -> str:
     return example.replace("[", r"\[")
 
@@ -85,4 +130,4 @@ def _escaped(example: str) -> str:
 for _panel, _commands in _PANELS.items():
     for _command, _examples in _commands.items():
         _lines = ["[bold]Examples[/bold]" if len(_examples) > 1 else "[bold]Example[/bold]", *map(_escaped, _examples)]
-        app.command(rich_help_panel=_panel, epilog="\n\n".join(_lines))(_command)
+        app.command(_NAMES.get(_command), rich_help_panel=_panel, epilog="\n\n".join(_lines))(_command)

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from videogen_core import CAMERA_MOVES, Client, Task
 
-__all__ = ["camera", "job_ids", "models", "providers", "tasks", "words"]
+__all__ = [
+    "budgets",
+    "budgets_and_verbs",
+    "camera",
+    "job_ids",
+    "jobs_and_verbs",
+    "models",
+    "providers",
+    "tasks",
+    "words",
+]
 
 Completer = Callable[[str], list[str]]
 
@@ -42,11 +51,33 @@ def providers(incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]
 
 
+def budgets(incomplete: str) -> list[str]:
+    """Names of budgets."""
+    try:
+        with Client() as client:
+            if not client.workspace.has_ledger:  # looking must not create a ledger
+                return []
+            names = [state.budget.name for state in client.budgets()]
+    except Exception:  # whatever it is, nothing may be printed while the shell completes a word
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def budgets_and_verbs(incomplete: str) -> list[str]:
+    """What may come after ``budgets``."""
+    return [*words("set", "remove", "acknowledge")(incomplete), *budgets(incomplete)]
+
+
+def jobs_and_verbs(incomplete: str) -> list[str]:
+    """What may come after ``jobs``."""
+    return [*words("settle")(incomplete), *job_ids(incomplete)]
+
+
 def job_ids(incomplete: str) -> list[str]:
     """Ids of recent jobs, newest first."""
     try:
         with Client() as client:
-            if not Path(client.settings.ledger_path).exists():  # looking must not create a ledger
+            if not client.workspace.has_ledger:  # looking must not create a ledger
                 return []
             return [job.id for job in client.jobs(limit=50) if job.id.startswith(incomplete)]
     except Exception:  # whatever it is, nothing may be printed while the shell completes a word

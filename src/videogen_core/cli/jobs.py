@@ -6,7 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
-from videogen_core import Client, Job, JobStatus, RequestError, Result, VideogenError
+from videogen_core import (
+    Client,
+    Job,
+    JobStatus,
+    JobTimeoutError,
+    RequestError,
+    Result,
+    SubmissionUnknownError,
+    VideogenError,
+)
 from videogen_core.states import TERMINAL
 
 from . import completion
@@ -17,6 +26,7 @@ from .options import JobId, pairs, takes
 from .progress import following
 from .screen import Screen
 from .tables import Column, show_table
+from .unknowns import advise, doubt, show_unknown
 from .words import age, dollars
 
 __all__ = ["cancel", "jobs", "resume"]
@@ -29,10 +39,13 @@ _Tags = Annotated[
     list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="Only with this label; may be repeated.")
 ]
 _Unfinished = Annotated[bool, typer.Option("--unfinished", help="Only what `videogen resume` would pick up.")]
+_Unknown = Annotated[
+    bool, typer.Option("--unknown", help="Only what nobody knows the outcome of, and what you can do about each.")
+]
 _Limit = Annotated[int, typer.Option("--limit", metavar="NUMBER", help="At most so many; 0 = all.", min=0)]
 _One = Annotated[
     str | None,
-    typer.Argument(metavar="[JOB]", help="Show one job with its events.", autocompletion=completion.job_ids),
+    typer.Argument(metavar="[JOB]", help="Show one job with its events.", autocompletion=completion.jobs_and_verbs),
 ]
 _Some = Annotated[
     list[str] | None,
@@ -51,6 +64,7 @@ def jobs(
     status: _Status = None,
     tag: _Tags = None,
     unfinished: _Unfinished = False,
+    unknown: _Unknown = False,
     limit: _Limit = 50,
 ) -> None:
     """List jobs, newest first; or show one with its attempts and events."""
@@ -58,15 +72,40 @@ def jobs(
         if job is not None:
             _one(screen, client, job)
             return
+        status = _status(status, unknown)
         found = client.jobs(
             status=status, tags=pairs("--tag", tag or ()) or None, unfinished=unfinished, limit=limit or None
         )
+        if unknown:
+            _unknown(screen, client, found)
+            return
     if screen.json:
         screen.emit({"jobs": [job.to_dict() for job in found]})
     elif found:
         _show_table(screen, found)
     else:
         screen.say("No jobs.")
+
+
+def _status(status: str | None, unknown: bool) -> str | None:
+    """What ``--unknown`` and ``--status`` say together.
+
+    Raises:
+        RequestError: They contradict each other.
+    """
+    if unknown and status not in (None, JobStatus.UNKNOWN):
+        raise RequestError(f"--unknown and --status {status} exclude each other.")
+    return JobStatus.UNKNOWN if unknown else status
+
+
+def _unknown(screen: Screen, client: Client, found: list[Job]) -> None:
+    records = [job.record for job in found]
+    if screen.json:
+        screen.emit({"jobs": [{**record.to_dict(), "unknown": doubt(client, record)} for record in records]})
+    elif records:
+        show_unknown(screen, client, records)
+    else:
+        screen.say("No jobs are unknown.")
 
 
 def _one(screen: Screen, client: Client, job_id: str) -> None:
@@ -111,7 +150,7 @@ def _cut(text: str, most: int = 60) -> str:
 
 @takes()
 def resume(screen: Screen, job: _Some = None, output: _Output = None, timeout: _Wait = None) -> int:
-    """Go on with jobs that an earlier command left behind: wait, download, verify.
+    """Go on with jobs that an earlier command left behind: look for those without an answer, wait, download, verify.
 
     Prints the paths of the clips on standard output. Several jobs given by name are waited for one after the other.
     """
@@ -125,7 +164,7 @@ def resume(screen: Screen, job: _Some = None, output: _Output = None, timeout: _
                 "--output: one file for several jobs.", hint="Write a folder/ or a template such as '{job_id}.mp4'."
             )
         answers = _wait(screen, client, waiting, all_at_once=not job and output is None, output=output, timeout=timeout)
-    return _show_answers(screen, answers)
+        return _show_answers(screen, client, answers)
 
 
 def _makes_several(output: str) -> bool:
@@ -151,16 +190,18 @@ def _wait(
         return answers
 
 
-def _show_answers(screen: Screen, answers: Answers) -> int:
+def _show_answers(screen: Screen, client: Client, answers: Answers) -> int:
     codes = [exit_code(answer) for _, answer in answers if isinstance(answer, VideogenError)]
     if screen.json:
         screen.emit({"jobs": [_answer(job_id, answer) for job_id, answer in answers]})
         return max(codes, default=0)
     if not answers:
         screen.say("Nothing to resume.")
-    for _, answer in answers:
+    for job_id, answer in answers:
         if isinstance(answer, VideogenError):
             report(screen, answer)
+            if isinstance(answer, SubmissionUnknownError | JobTimeoutError):
+                advise(screen, client, job_id)
         else:
             show_result(screen, answer)
     return max(codes, default=0)

@@ -88,13 +88,15 @@ def show_result(screen: Screen, result: Result) -> None:
         screen.say(video_facts(video))
         screen.line(str(video.path or video.url))
     remarks = [result.attempts[-1].offer if result.attempts else result.model, dollars(result.cost)]
-    if result.attempts and result.attempts[-1].finished_at is not None:
+    if result.cached:
+        remarks = [f"from the cache, made by {result.model}", "nobody was asked", "free"]
+    elif result.attempts and result.attempts[-1].finished_at is not None:
         last = result.attempts[-1]
         remarks.append(f"in {seconds((result.attempts[-1].finished_at - last.started_at).total_seconds())}")
     if result.placeholder:
         remarks.append("a placeholder, made by no model")
     remarks += [f"{change['field']} moved from {change['asked']} to {change['used']}" for change in result.changes]
     screen.say(", ".join(remarks))
-    for attempt in result.attempts[:-1]:
+    for attempt in [] if result.cached else result.attempts[:-1]:
         why = (attempt.error or {}).get("message", attempt.status.value)
         screen.say(f"Before: {attempt.offer} ({dollars(attempt.cost)}): {why}")

@@ -146,7 +146,16 @@ DELIVERY = (
     _delivery("overwrite", bool, default=False, help="Replace an existing file."),
     _delivery("no_fallback", bool, default=False, help="Do not try another offer when one fails."),
     _delivery("fallback_on_policy", bool, default=False, help="Try another offer after a content block too."),
+    _delivery("cache", bool, default=False, help="Take the clip from the cache and keep it there; needs --seed."),
+    _delivery("cache_any", bool, default=False, help="The same without a seed, though that would be another clip."),
     _delivery("idempotency_key", _Text, metavar="TEXT", help="Your name for this request; the same key, the same job."),
+    _delivery(
+        "on_unknown",
+        _Text,
+        metavar="WHAT",
+        help="When no answer comes: keep it for you to decide, or resubmit, though both may be charged.",
+        autocompletion=completion.words("keep", "resubmit"),
+    ),
     _delivery("tag", _Texts, metavar="KEY=VALUE", help="Label of the job; may be repeated."),
 )
 
@@ -192,6 +201,8 @@ def to_arguments(given: dict[str, Any]) -> dict[str, Any]:
     for option, keyword in (("provider", "providers"), ("reference_image", "reference_images")):
         if option in arguments:
             arguments[keyword] = arguments.pop(option)
+    if arguments.pop("cache_any", False):
+        arguments["cache"] = "any"
     if arguments.pop("no_fallback", False):
         arguments["fallback"] = False
     if "tag" in arguments:

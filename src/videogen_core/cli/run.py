@@ -11,6 +11,7 @@ from videogen_core import VideogenError
 
 from .failures import internal, report, report_usage
 from .interrupts import PipeClosedError, StoppedError, interruptible
+from .notices import library_warnings
 from .screen import Screen
 
 __all__ = ["run"]
@@ -20,10 +21,11 @@ _BROKEN_PIPE = 141  # as the shell reports a program that SIGPIPE ended
 
 def run(arguments: list[str]) -> int:
     """Run a command and return the exit code."""
-    screen = Screen(json=_wants_json(arguments))
+    options = _before_dashes(arguments)
+    screen = Screen(json="--json" in options, quiet=bool({"-q", "--quiet"} & set(options)))
     _tolerate_any_text()
     try:
-        with interruptible():
+        with interruptible(), library_warnings(screen):
             return _reported(screen, arguments)
     except KeyboardInterrupt as stop:  # before or after the command itself
         return report(screen, StoppedError(stop))
@@ -60,10 +62,9 @@ def _invoke(arguments: list[str]) -> int:
     return answer if isinstance(answer, int) else 0
 
 
-def _wants_json(arguments: list[str]) -> bool:
-    """Known before the command line is parsed, because an error in it is reported as JSON too."""
-    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    return "--json" in options
+def _before_dashes(arguments: list[str]) -> list[str]:
+    """Where options may be: looked at before the command line is parsed, because an error in it is JSON with --json."""
+    return arguments[: arguments.index("--")] if "--" in arguments else arguments
 
 
 def _tolerate_any_text() -> None:

@@ -32,6 +32,8 @@ _STYLES = {
     "cancelled": "dim",
     "running": "cyan",
     "queued": "cyan",
+    "warning": "yellow",
+    "exhausted": "red",
 }
 
 
@@ -45,6 +47,7 @@ class Column:
         spare: 0 = always shown; of the others the one with the largest number goes first when room is short.
         wrap: The narrowest it may become, by wrapping between words; None = it does not wrap.
         right: Whether it is a number.
+        styles: One for each row, where the words themselves do not say it.
     """
 
     title: str
@@ -52,6 +55,7 @@ class Column:
     spare: int = 0
     wrap: int | None = None
     right: bool = False
+    styles: Sequence[str] | None = None
 
     @property
     def natural(self) -> int:
@@ -103,9 +107,14 @@ def _table(columns: list[Column], widths: list[int]) -> Table:
             width=width,
             overflow="fold",
         )
-    for cells in zip(*(column.cells for column in columns), strict=True):
-        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in cells))
+    for cells in zip(*(_styled(column) for column in columns), strict=True):
+        table.add_row(*(Text(cell, style=style) for cell, style in cells))
     return table
+
+
+def _styled(column: Column) -> list[tuple[str, str]]:
+    styles = column.styles or [_STYLES.get(cell, "") for cell in column.cells]
+    return list(zip(column.cells, styles, strict=True))
 
 
 def facts(screen: Screen, rows: Iterable[tuple[str, str]]) -> None:

@@ -15,6 +15,7 @@ __all__ = [
     "dollars",
     "durations_of",
     "fields",
+    "moment",
     "plain",
     "price_per_second",
     "resolutions_of",
@@ -70,6 +71,11 @@ def age(moment: datetime) -> str:
     if passed < 3600:
         return f"{passed / 60:.0f} min ago"
     return f"{passed / 3600:.0f} h ago" if passed < 86_400 else f"{moment:%Y-%m-%d}"
+
+
+def moment(when: datetime | None) -> str:
+    """A point in time; empty when there is none."""
+    return "" if when is None else f"{when:%Y-%m-%d %H:%M} UTC"
 
 
 def size(count: int) -> str:

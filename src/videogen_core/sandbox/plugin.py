@@ -12,6 +12,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -159,6 +160,21 @@ class SandboxSession(Session):
         began = started_at.timestamp()
         return (Found(submission=await self._submission(call, began), ours=True, age=self._clock() - began),)
 
+    async def adopt(self, call: SubmitCall, provider_job_id: str) -> Submission:
+        """The job under an id of the sandbox's; as it keeps nothing, it begins now.
+
+        Raises:
+            RejectedRequestError: The id is none of the sandbox's.
+        """
+        if not provider_job_id.startswith("sb-"):
+            raise RejectedRequestError(
+                f"The sandbox has no job {provider_job_id!r}.",
+                provider=call.spec.provider,
+                model=call.spec.id,
+                hint="Its ids are sb- and the reference that `videogen jobs --unknown` shows.",
+            )
+        return replace(await self._submission(call, self._clock()), provider_job_id=provider_job_id)
+
     async def ping(self) -> str:
         """Always well: there is nothing to reach."""
         return "built in; nothing to reach"
@@ -207,6 +223,7 @@ class SandboxProvider(Provider):
     setup: ClassVar[str] = "Nothing to set up: it is built in, free and needs no key."
     # A list, so that "not found" is no proof and a lost reply can be practised to the end (findable=false).
     reconcile: ClassVar[Literal["by_ref", "by_list", "by_time", "none"]] = "by_list"
+    console: ClassVar[str] = "the sandbox keeps nothing to look at; it calls a job sb- and its reference"
     concurrency: ClassVar[int] = 1000
 
     def __init__(self, clock: Clock = time.time) -> None:
