@@ -143,7 +143,7 @@ async def test_a_storm_leaves_no_wrong_file_and_no_temporary_one(tmp_path: Path,
     storm = Storm(seed=20261120 + count, faults=FAULTS)
     stored = await run_storm(tmp_path, storm, count)
     assert set(storm.seen) == set(FAULTS)  # each was met
-    assert stored >= 0.97 * count  # and nearly all of it got through all the same
+    assert stored >= 0.95 * count  # and nearly all of it got through all the same
 
 
 @pytest.mark.anyio
