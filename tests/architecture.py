@@ -42,7 +42,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "redaction": "secret",
         "_guard": "",
         "transport": "errors retry redaction _guard",
-        "outcomes": "errors strict_json retry redaction transport",
+        "outcomes": "errors secret strict_json retry redaction transport",
         "calls": "errors secret retry redaction transport outcomes",
         "webhooks": "errors secret",
         "plugins": "errors spec provider hookspecs",
@@ -63,7 +63,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "transport registry ledger media partials targets downloads planning",
         "workspace": "provider settings registry ledger planning",
         "_portal": "",
-        "arguments": "errors request capabilities routing delivery settings planning",
+        "arguments": "errors secret request capabilities routing delivery settings planning",
         "handle": "states",
         "questions": "request spec limits pricing routing workspace arguments",
         "async_client": "errors spec limits pricing states routing provider settings engine workspace arguments "

@@ -22,7 +22,7 @@ from . import transport
 from .errors import DownloadError, ResultExpiredError
 from .partials import Expected, Partial
 from .provider import Output
-from .redaction import redact_url
+from .redaction import cause_of, redact_url
 from .retry import MAX_RETRY_AFTER, Backoff
 from .states import Video
 
@@ -91,8 +91,7 @@ async def save(
             except TimeoutError as error:
                 raise DownloadError(f"The download did not end within {timeout:g} s.", hint=_RESUME) from error
             # outside the deadline: from here on it is only our own disk
-            finish = partial(temporary.finish, transfer.batch, transfer.expected(expected_duration))
-            video = await anyio.to_thread.run_sync(finish)
+            video = await anyio.to_thread.run_sync(transfer.finish, expected_duration)
     finally:
         if temporary.descriptor >= 0:
             with anyio.CancelScope(shield=True):
@@ -126,7 +125,7 @@ class _Transfer:
     rate_window: float
     backoff: Backoff
     on_progress: Progress | None
-    batch: bytearray = field(default_factory=bytearray)  # arrived, not yet written
+    batch: bytearray = field(default_factory=bytearray, repr=False)  # arrived, not yet written
     total: int | None = None
     etag: str | None = None
     md5: str | None = None
@@ -145,6 +144,11 @@ class _Transfer:
         size = self.output.size if self.output.size is not None else self.total
         return Expected(size=size, sha256=self.output.sha256, md5=self.md5, duration=duration)
 
+    def finish(self, duration: float | None) -> Video:
+        """Write the rest, check the file and give it its name."""
+        # a view, since crash reports show local variables, and what came may be a message with a key in it
+        return self.temporary.finish(memoryview(self.batch), self.expected(duration))
+
     async def run(self, client: httpx.AsyncClient) -> None:
         """Ask until all is here. Only tries that bring more than any before are free.
 
@@ -161,7 +165,8 @@ class _Transfer:
                 broken = error
             except transport.network_errors() as error:
                 if transport.is_refusal(error):
-                    raise DownloadError(f"{self.host} cannot be used: {transport.describe(error)}.") from error
+                    why = transport.describe(error)
+                    raise DownloadError(f"{self.host} cannot be used: {why}.") from cause_of(error)
                 broken = _BrokenError(transport.describe(error))
             if self.received > best and not broken.in_vain:
                 delays = self.backoff.delays(dice)
@@ -178,8 +183,10 @@ class _Transfer:
             headers |= {"Range": f"bytes={self.received}-", "If-Range": self.etag}
         elif self.received:
             await self._restart()
-        own = {key: value for key, value in self.output.headers.items() if key.lower() not in ("range", "if-range")}
-        async with transport.following(client, self.output.url or "", headers=headers, own_headers=own) as response:
+        # no local variable holds the address or the headers, since crash reports show them
+        async with transport.following(
+            client, self.output.url or "", headers=headers, own_headers=self._own_headers()
+        ) as response:
             await self._begin(response, resuming="Range" in headers)
             await self._read(response)
         if self.total is not None and self.received != self.total:
@@ -188,6 +195,10 @@ class _Transfer:
                 broken.in_vain = True
                 await self._restart()
             raise broken
+
+    def _own_headers(self) -> dict[str, str]:
+        """What the provider says to send along, but for what is ours to say."""
+        return {key: value for key, value in self.output.headers.items() if key.lower() not in ("range", "if-range")}
 
     async def _begin(self, response: httpx.Response, *, resuming: bool) -> None:
         """Judge status and headers, and make ready to write."""

@@ -108,7 +108,7 @@ class Partial:
             self.mode = os.fstat(self.descriptor).st_mode & 0o777
             os.fchmod(self.descriptor, 0o600)
 
-    def write(self, data: bytes | bytearray) -> None:
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         with self._disk_errors(len(data)):
             view = memoryview(data)
             while view:
@@ -125,7 +125,7 @@ class Partial:
             os.lseek(self.descriptor, 0, os.SEEK_SET)
             self.written = 0
 
-    def finish(self, tail: bytes | bytearray, expected: Expected) -> Video:
+    def finish(self, tail: bytes | bytearray | memoryview, expected: Expected) -> Video:
         """Write the rest, check everything, and give the file its name.
 
         Raises:

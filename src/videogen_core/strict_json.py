@@ -11,8 +11,8 @@ __all__ = ["MAX_BRACKETS", "MAX_COMMAS", "MAX_DEPTH", "NotJSONError", "decode"]
 MAX_DEPTH = 100
 """Objects and lists inside each other. What is deeper would break whoever walks it."""
 MAX_BRACKETS = 25_000
-"""Opening brackets in the text, several times those of the longest lists of vendors. An empty object takes three bytes of
-text, and thirty times as many of memory."""
+"""Opening brackets in the text, several times those of the longest lists of vendors. An empty object takes three bytes
+of text, and thirty times as many of memory."""
 MAX_COMMAS = 100_000
 """Commas in the text, for the same reason."""
 
