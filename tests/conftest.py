@@ -14,7 +14,6 @@ from disks import read_only_disk as read_only_disk, small_disk as small_disk
 if TYPE_CHECKING:
     from ledgers import Store
     from postgres import PgBouncer, Server
-
     from videogen_core.ledger import Ledger
 
 # "required": it is a failure when there is no PostgreSQL; a URL: that server; nothing: one of our own, where there is

@@ -14,7 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from .errors import InvalidMediaError
-from .redaction import quiet_http_logging, redact_url
+from .redaction import cause_of, quiet_http_logging, redact_url
 from .retry import retry_after
 
 if TYPE_CHECKING:
@@ -192,6 +192,17 @@ async def fetch_public(
     Raises:
         InvalidMediaError: The address is not allowed, cannot be reached, or does not give the bytes in time and size.
     """
+    found = await _fetched(url, max_bytes, timeout, allow_private, resolver)
+    del url  # it may be signed, and crash reports show local variables
+    if isinstance(found, bytes):
+        return found
+    raise found
+
+
+async def _fetched(
+    url: str, max_bytes: int, timeout: float, allow_private: bool, resolver: Resolver | None
+) -> bytes | InvalidMediaError:
+    """`fetch_public`, with its failures returned."""
     import anyio
 
     label = redact_url(url)
@@ -202,10 +213,14 @@ async def fetch_public(
                 following(http, url) as response,
             ):
                 return await _read_body(response, max_bytes, label)
-    except TimeoutError as error:
-        raise InvalidMediaError(f"{label} did not arrive within {timeout:g} s.", hint=_FETCH_HINT) from error
+    except InvalidMediaError as error:
+        return error.with_traceback(None)
+    except TimeoutError:
+        return InvalidMediaError(f"{label} did not arrive within {timeout:g} s.", hint=_FETCH_HINT)
     except network_errors() as error:
-        raise InvalidMediaError(f"{label} cannot be fetched: {describe(error)}.", hint=_FETCH_HINT) from error
+        failure = InvalidMediaError(f"{label} cannot be fetched: {describe(error)}.", hint=_FETCH_HINT)
+        failure.__cause__ = cause_of(error)
+        return failure
 
 
 _FETCH_HINT = "Download it and pass the file instead."
