@@ -7,10 +7,10 @@ Whoever talks HTTP catches `network_errors` and words them with `describe`.
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from .errors import InvalidMediaError
@@ -192,7 +192,8 @@ async def fetch_public(
     Raises:
         InvalidMediaError: The address is not allowed, cannot be reached, or does not give the bytes in time and size.
     """
-    found = await _fetched(url, max_bytes, timeout, allow_private, resolver)
+    http = partial(public_client, allow_private=allow_private, allow_http=allow_http, resolver=resolver)
+    found = await _fetched(url, max_bytes, timeout, http)
     del url  # it may be signed, and crash reports show local variables
     if isinstance(found, bytes):
         return found
@@ -200,7 +201,7 @@ async def fetch_public(
 
 
 async def _fetched(
-    url: str, max_bytes: int, timeout: float, allow_private: bool, resolver: Resolver | None
+    url: str, max_bytes: int, timeout: float, client: Callable[[], httpx.AsyncClient]
 ) -> bytes | InvalidMediaError:
     """`fetch_public`, with its failures returned."""
     import anyio
@@ -208,10 +209,7 @@ async def _fetched(
     label = redact_url(url)
     try:
         with anyio.fail_after(timeout):
-            async with (
-                public_client(allow_private=allow_private, allow_http=allow_http, resolver=resolver) as http,
-                following(http, url) as response,
-            ):
+            async with client() as http, following(http, url) as response:
                 return await _read_body(response, max_bytes, label)
     except InvalidMediaError as error:
         return error.with_traceback(None)
