@@ -12,7 +12,6 @@ import pytest
 if TYPE_CHECKING:
     from ledgers import Store
     from postgres import PgBouncer, Server
-
     from videogen_core.ledger import Ledger
 
 # "required": it is a failure when there is no PostgreSQL; a URL: that server; nothing: one of our own, where there is

@@ -43,7 +43,7 @@ def emptied(url: str) -> str:
     """A PostgreSQL ledger without its rows."""
     from postgres import connect
 
-    tables = "events attempts tags orphans holds periods budgets deliveries workers jobs".split()
+    tables = ["events", "attempts", "tags", "orphans", "holds", "periods", "budgets", "deliveries", "workers", "jobs"]
     with connect(url) as connection:
         if connection.execute("SELECT to_regclass('jobs')").fetchone() != (None,):
             connection.execute("; ".join(f"DELETE FROM {table}" for table in tables))
