@@ -44,7 +44,7 @@ def costs(tx: Transaction, by: str, since: datetime | None, until: datetime | No
     """
     kind, _, tag = by.partition(":")
     columns = {"model": "a.model", "offer": "a.offer", "provider": "a.provider", "total": "''", "tag": "t.value"}
-    if kind == "day":
+    if by == "day":
         column = f"CAST(FLOOR(a.started_at / {_QUARTER_HOUR}) AS BIGINT)"
     elif kind in columns and bool(tag) == (kind == "tag"):
         column = columns[kind]
@@ -58,7 +58,7 @@ def costs(tx: Transaction, by: str, since: datetime | None, until: datetime | No
         until=1.0e12 if until is None else until.timestamp(),
         **({"tag": tag} if tag else {}),
     )
-    if kind == "day":
+    if by == "day":
         return _by_day(rows, ZoneInfo(timezone))
     return sorted((_line(str(row[0] or ""), row[1:]) for row in rows), key=lambda line: (-line.spent, line.key))
 

@@ -6,6 +6,7 @@ apsw carries its own current SQLite; the interpreter's is often open to a corrup
 from __future__ import annotations
 
 import ctypes
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -49,6 +50,19 @@ class _Sqlite(Transaction):
 
     def lock_budgets(self, *, alone: bool) -> None:
         """A write transaction is alone already."""
+
+
+class _Patience:
+    """Waits for a file that another connection writes to: by chance, so that nobody is always the last, and never for
+    long, so that the file is not idle meanwhile. SQLite's own waiting lets one of eight processes starve for seconds.
+    """
+
+    def __call__(self, tries: int) -> bool:
+        now = time.monotonic()
+        if tries == 0:
+            self._deadline = now + BUSY_SECONDS
+        time.sleep(random.uniform(0.0005, 0.005 if tries < 20 else 0.02))
+        return now < self._deadline
 
 
 class SqliteLedger(SqlLedger):
@@ -96,7 +110,7 @@ class SqliteLedger(SqlLedger):
         return db
 
     def _prepare(self, db: apsw.Connection) -> None:
-        db.set_busy_timeout(BUSY_SECONDS * 1000)
+        db.set_busy_handler(_Patience())
         self._connection = db
         if self._on_disk:
             # what is refused is left untouched, its write-ahead log included
