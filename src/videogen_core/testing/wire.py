@@ -10,6 +10,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any, cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -83,10 +84,9 @@ class Wire:
         if self.gone:
             return
         await self.stall(_SETTLE)
-        if self.gone:  # it has hung up meanwhile
-            return
         connection = self._protocol.transport.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with suppress(OSError):  # the other side has hung up meanwhile
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._protocol.transport.abort()
 
 
