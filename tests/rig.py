@@ -17,13 +17,15 @@ import threading
 import time
 import traceback
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
 import anyio
+import pytest
 
 from acme.plugin import AcmeProvider, AcmeSession
-from videogen_core import AsyncClient, Client, Context, Session, Submission, SubmitCall
+from videogen_core import AsyncClient, Client, Context, Session, Submission, SubmitCall, VideogenError, WebhookError
 from videogen_core.retry import Backoff
 
 HERE = Path(__file__).parent
@@ -77,8 +79,14 @@ def sync_client(home: Path | str, url: str, **changes: Any) -> Client:
     return Client(**arguments(home, url, **changes))
 
 
-def hurry(*, factor: float = 0.05, proof: float = 0.4) -> None:
-    """Wait less long between requests, and be sooner convinced: for drivers that are killed anyway."""
+def hurry(patch: pytest.MonkeyPatch | None = None, *, factor: float = 0.05, proof: float = 0.4) -> None:
+    """Wait less long between requests, and be sooner convinced.
+
+    Args:
+        patch: Undoes it; None = for a process that does nothing else.
+        factor: By which waits are shorter; none is below 60 ms.
+        proof: Seconds in the place of a minute.
+    """
     from videogen_core import downloads, transitions
     from videogen_core.engine import reconciling
     from videogen_core.engine.clock import Clock
@@ -86,10 +94,12 @@ def hurry(*, factor: float = 0.05, proof: float = 0.4) -> None:
     async def sleep(self: Clock, seconds: float) -> None:
         await anyio.sleep(seconds if seconds <= 0.06 else max(0.06, seconds * factor))
 
-    Clock.sleep = sleep  # type: ignore[method-assign]
-    transitions.PROOF_SECONDS = proof
-    reconciling._LOOK_EVERY = proof / 4
-    downloads.save.__kwdefaults__["backoff"] = Backoff(first=0.02, cap=0.1, attempts=5)  # type: ignore[index]
+    patch = patch or pytest.MonkeyPatch()
+    patch.setattr(Clock, "sleep", sleep)
+    patch.setattr(transitions, "PROOF_SECONDS", proof)
+    patch.setattr(reconciling, "_LOOK_EVERY", proof / 4)
+    defaults: Any = downloads.save.__kwdefaults__
+    patch.setitem(defaults, "backoff", Backoff(first=0.02, cap=0.1, attempts=5))
 
 
 # --- processes
@@ -233,6 +243,58 @@ def _function(name: str) -> Any:
 def _die_with_parent() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_SETPRIV_DEATH, signal.SIGKILL)
+
+
+# --- the user's application, which vendors tell news
+
+
+class Application:
+    """Takes webhook deliveries at ``url`` and hands them to a client, as an application would.
+
+    Attributes:
+        videogen: The client; None = it is not up yet, and answers 503.
+        answers: The status of each answer, in order.
+    """
+
+    def __init__(self) -> None:
+        application = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length", 0)))
+                self.send_response(application.take(self.path, dict(self.headers), body))
+                self.end_headers()
+
+            def log_message(self, *told: object) -> None:
+                return
+
+        self.videogen: Client | None = None
+        self.answers: list[int] = []
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/hooks"
+
+    def take(self, path: str, headers: dict[str, str], body: bytes) -> int:
+        """The status that a delivery is answered with."""
+        _, _, provider, reference = path.split("/")
+        status = 503
+        if self.videogen is not None:
+            try:
+                self.videogen.webhook(provider, headers=headers, body=body, reference=reference)
+                status = 200
+            except WebhookError as error:
+                status = error.status_code
+            except VideogenError:
+                status = 503
+        self.answers.append(status)
+        return status
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
 
 
 # --- times
