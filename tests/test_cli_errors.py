@@ -307,7 +307,7 @@ def test_a_lost_reply_that_nobody_can_look_for_is_4(run: Run, monkeypatch: pytes
     assert run("jobs", "--status", "unknown").out.count(job_id) == 1
     resumed = run("resume", job_id)
     assert resumed.code == 4
-    for words in ("look: acme.example/console", f"it is not: videogen jobs settle {job_id} --abandon"):
+    for words in ("console (acme.example/console)", f"it is not: videogen jobs settle {job_id} --abandon"):
         assert words in resumed.err
     assert "acme.example/console" in run("jobs", "--unknown").out
 

@@ -45,6 +45,7 @@ NOT_RUN = {
     "README.md": ["pip install . && videogen generate", "pip install nox && nox -s tests"],
     "docs/index.md": ["pip install ."],
     "docs/tutorial/first-clip.md": ["pip install ."],
+    "docs/how-to/postgres.md": ["pip install 'videogen-core[postgres]'", "videogen ledger && videogen ledger check"],
     "docs/how-to/provider.md": ["pip install -e ."],
 }
 SHOWN_HOME = "/home/you"  # stands for the folder that a page runs in
@@ -115,7 +116,9 @@ _VARIES = [
     (re.compile(r"\b[0-9a-f]{32,64}\b"), "HASH"),
     (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)"), "MOMENT"),
     (re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"), "MOMENT"),
+    (re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d(?= UTC)"), "MOMENT"),
     (re.compile(r"\b\d\d:\d\d:\d\d\b"), "TIME"),
+    (re.compile(r"\b[\w.-]+:\d+(:\d+:\w+:\w+/\d+)?(#\d+)?(?=\s*$|\")", re.MULTILINE), "WHO"),
     (re.compile(r"\b\d+ (s|min) ago"), "AGO"),
     (re.compile(r"\b\d+(\.\d+)? (kB|MB|B)\b"), "SIZE"),
     (re.compile(r'"(size|seq)": \d+'), r'"\1": N'),

@@ -89,7 +89,8 @@ def show_result(screen: Screen, result: Result) -> None:
         screen.line(str(video.path or video.url))
     remarks = [result.attempts[-1].offer if result.attempts else result.model, dollars(result.cost)]
     if result.cached:
-        remarks = [f"from the cache, made by {result.model}", "nobody was asked", "free"]
+        made = "" if result.placeholder else f", made by {result.model}"
+        remarks = [f"from the cache{made}", "nobody was asked", "free"]
     elif result.attempts and result.attempts[-1].finished_at is not None:
         last = result.attempts[-1]
         remarks.append(f"in {seconds((result.attempts[-1].finished_at - last.started_at).total_seconds())}")

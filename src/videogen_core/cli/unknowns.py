@@ -9,7 +9,7 @@ from videogen_core.states import JobRecord
 
 from .screen import Screen
 from .tables import facts
-from .words import age, dollars
+from .words import age
 
 __all__ = ["advise", "doubt", "show_unknown"]
 
@@ -58,7 +58,7 @@ def show_unknown(screen: Screen, client: Client, jobs: list[JobRecord]) -> None:
                 ("offer", attempt.offer),
                 ("prompt", " ".join(job.request.prompt.split())),
                 ("asked", f"{attempt.started_at:%Y-%m-%d %H:%M:%S} UTC, {age(attempt.started_at)}"),
-                ("held", "an unknown amount" if attempt.hold is None else dollars(attempt.hold)),
+                ("held", "an unknown amount" if attempt.hold is None else f"${attempt.hold:.2f}"),
                 ("reference", attempt.client_ref),
                 ("reason", str(known["reason"] or "")),
                 ("search", search or "the provider lets nobody look for a job"),
@@ -78,12 +78,9 @@ def _verbs(job_id: str) -> list[tuple[str, str]]:
 
 
 def advise(screen: Screen, client: Client, job_id: str) -> None:
-    """Beside an error: where to look and what to type, when the job is one of these."""
+    """Beside an error, which names the console: what to type, when the job is one of these."""
     job = client.job(job_id).record
     if job.status is not JobStatus.UNKNOWN:
         return
-    look = doubt(client, job)["console"]
-    if look:
-        screen.say(f"look: {look}")
     for when, command in _verbs(job_id):
         screen.say(f"{when}: {command}")
