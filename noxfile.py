@@ -21,7 +21,7 @@ DIST = ROOT / "dist"
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PROMPT = "A paper boat drifting down a rainy street"
 
-# What a wheel of the core cannot work without, and what must not be in it.
+# What a wheel of the core cannot work without.
 IN_THE_WHEEL = (
     "videogen/__init__.py",
     "videogen/py.typed",
@@ -29,7 +29,6 @@ IN_THE_WHEEL = (
     "videogen_core/py.typed",
     "videogen_core/sandbox/catalog.toml",
 )
-ENTRY_POINTS = ("videogen = videogen_core.cli:main", "sandbox = videogen_core.sandbox.plugin")
 
 # Opens the clip as a player would: container, streams, and every frame decoded.
 PROBE = """
@@ -120,17 +119,45 @@ def build(session: nox.Session) -> None:
         _check_wheel(session, wheel)
 
 
+def _tracked(session: nox.Session, folder: Path) -> set[str]:
+    """The files of a distribution's ``src`` that git knows, as a wheel names them; none outside a checkout."""
+    if not (ROOT / ".git").exists():
+        return set()
+    listed = session.run("git", "-C", str(folder / "src"), "ls-files", external=True, silent=True)
+    return set(str(listed).split())
+
+
+def _entry_points(folder: Path) -> set[str]:
+    """The entry points that a distribution's ``pyproject.toml`` names, as lines of ``entry_points.txt``."""
+    project = nox.project.load_toml(folder / "pyproject.toml")["project"]
+    groups = {"console_scripts": project.get("scripts", {}), **project.get("entry-points", {})}
+    return {f"[{group}] {name} = {target}" for group, names in groups.items() for name, target in names.items()}
+
+
 def _check_wheel(session: nox.Session, wheel: Path) -> None:
+    """The wheel holds what git tracks and registers what ``pyproject.toml`` says: nothing less, and nothing more."""
+    folder = next(
+        folder
+        for folder in _distributions()
+        if nox.project.load_toml(folder / "pyproject.toml")["project"]["name"].replace("-", "_")
+        == wheel.name.partition("-")[0]
+    )
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-        entry_points = "".join(archive.read(n).decode() for n in names if n.endswith("entry_points.txt"))
+        lines = "".join(archive.read(n).decode() for n in names if n.endswith("entry_points.txt")).splitlines()
     faults = [f"no {what}" for what in ("py.typed", "LICENSE") if not any(n.endswith(f"/{what}") for n in names)]
     faults += [f"{name} would run at every start of Python" for name in names if name.endswith(".pth")]
     if wheel.name.startswith("videogen_core-"):
         faults += [f"no {name}" for name in IN_THE_WHEEL if name not in names]
-        faults += [f"no entry point {line!r}" for line in ENTRY_POINTS if line not in entry_points]
-    elif "[videogen.plugins]" not in entry_points:
-        faults.append("no entry point in the group videogen.plugins")
+    shipped = {name for name in names if not name.partition("/")[0].endswith(".dist-info")}
+    if tracked := _tracked(session, folder):
+        faults += [f"{name}, which git does not track" for name in sorted(shipped - tracked)]
+        faults += [f"no {name}" for name in sorted(tracked - shipped)]
+    group, registered = "", set()
+    for line in lines:
+        group = line if line.startswith("[") else group
+        registered |= {f"{group} {line}"} if "=" in line else set()
+    faults += [f"the entry point {line!r}" for line in sorted(registered ^ _entry_points(folder))]
     if faults:
         session.error(f"{wheel.name}: {'; '.join(faults)}")
     session.log(f"{wheel.name}: {len(names)} files, as it should be")

@@ -12,7 +12,9 @@ import pytest
 from disks import read_only_disk as read_only_disk, small_disk as small_disk
 
 if TYPE_CHECKING:
+    from ledgers import Store
     from postgres import PgBouncer, Server
+    from videogen_core.ledger import Ledger
 
 # "required": it is a failure when there is no PostgreSQL; a URL: that server; nothing: one of our own, where there is
 # one. Read now, since no test sees the VIDEOGEN_ variables of the machine.
@@ -73,6 +75,38 @@ def postgres_url(postgres: Server) -> Iterator[str]:
     """A fresh database: ``postgresql+psycopg://…``, as `VIDEOGEN_LEDGER` takes it."""
     with postgres.database() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def _one_postgres_url(postgres: Server) -> Iterator[str]:
+    with postgres.database() as url:
+        yield url
+
+
+@pytest.fixture
+def _emptied_postgres_url(_one_postgres_url: str) -> str:
+    """The same database for every test that does not harm it, emptied: a fresh one takes half a second."""
+    from ledgers import emptied
+
+    return emptied(_one_postgres_url)
+
+
+@pytest.fixture(params=["sqlite", "memory", "postgres"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """A ledger store of each kind."""
+    from ledgers import Store
+
+    places = {"sqlite": str(tmp_path / "deep" / "ledger.db"), "memory": "memory"}
+    place: str = places.get(request.param) or request.getfixturevalue("_emptied_postgres_url")
+    found = Store(place)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def ledger(store: Store) -> Ledger:
+    """A ledger of each kind."""
+    return store.open()
 
 
 @pytest.fixture(scope="session")

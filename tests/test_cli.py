@@ -484,6 +484,7 @@ def test_plugins(run: Run) -> None:
 
 def test_config(run: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (here / "videogen.toml").write_text("timeout = 60\n[providers.veo]\napi_key = 'hush-hush'\n")
+    (here / "videogen.toml").chmod(0o600)
     answer = run("config")
     assert re.search(r"timeout +60.0 +\S*videogen.toml", answer.out)
     assert re.search(r"home +\S+ +environment", answer.out)

@@ -1,73 +1,57 @@
-"""The store: durable, compare-and-set, leased, and honest about files that it cannot use."""
+"""The store of jobs: durable, compare-and-set, one job for a key, and no id that is paid for is ever dropped."""
 
 from __future__ import annotations
 
-import os
-import sqlite3
 import threading
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
 
+from ledgers import FAILED, LOST, NOW, STAGES, Store, accept, accepted, begun, created, event, finished, record, sent
 from videogen_core import LedgerError, RequestError, VideoRequest, transitions
-from videogen_core.ledger import Claim, ConflictError, open_ledger
-from videogen_core.ledger.sqlite import SqliteLedger
-from videogen_core.pricing import Quote
-from videogen_core.states import Event, JobRecord, JobStatus
-
-NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+from videogen_core.ledger import ClaimedError, ConflictError, FlightTakenError, Ledger, open_ledger
+from videogen_core.states import Artifact, JobRecord, JobStatus
 
 
-def record(number: int = 1, **changes: object) -> JobRecord:
-    job = JobRecord(
-        id=f"vg-{number}",
-        created_at=NOW + timedelta(seconds=number),
-        updated_at=NOW,
-        request=VideoRequest.make(f"boat {number}"),
-        chain=("acme/paper",),
-    )
-    return msgspec.structs.replace(job, **changes)
+@pytest.mark.promise("S2")
+@pytest.mark.parametrize("stage", STAGES)
+def test_what_is_stored_is_read_back_whole(store: Store, stage: str) -> None:
+    saved = STAGES[stage](store.open())
+    assert saved.status == stage
+    assert store.open().get("vg-1") == saved
+    assert store.open().check() == []
 
 
-def event(job: JobRecord, kind: str = "created") -> Event:
-    return Event(job_id=job.id, at=NOW, type=kind, status=job.status)
-
-
-def begun(job: JobRecord, now: datetime = NOW) -> JobRecord:
-    quote = Quote(offer="acme/paper", amount=Decimal("0.1"), low=Decimal("0.1"), high=Decimal("0.1"))
-    return transitions.begin(
-        job, now, offer="acme/paper", request=job.request, quote=quote, client_ref=f"ref-{job.id}-{len(job.attempts)}"
-    )
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> SqliteLedger:
-    return SqliteLedger(str(tmp_path / "deep" / "ledger.db"))
-
-
-def test_what_is_stored_is_read_back_whole(ledger: SqliteLedger) -> None:
-    job = begun(record(tags={"team": "ads"}, max_cost=Decimal("1.50")))
-    ledger.create(record(tags={"team": "ads"}, max_cost=Decimal("1.50")), event(job))
-    saved = ledger.save(job, event(job, "submitting"))
-    assert ledger.get("vg-1") == saved
+def test_every_field_survives(store: Store) -> None:
+    ledger = store.open()
+    job = created(ledger, tags={"team": "ads", "née": "👩‍👩‍👧"}, max_cost=Decimal("1.50"), idempotency_key="k")
+    saved = ledger.save(begun(job), event(job, "submitting"))
+    other = store.open()
+    assert other.get("vg-1") == saved
     assert saved.version == 1
-    assert [e.type for e in ledger.events("vg-1")] == ["created", "submitting"]
-    assert [e.type for e in ledger.events("vg-1", after=1)] == ["submitting"]
+    assert [e.type for e in other.events("vg-1")] == ["created", "submitting"]
 
 
-def test_files_and_folders_are_their_owner_s_alone(ledger: SqliteLedger, tmp_path: Path) -> None:
-    ledger.create(record(), event(record()))
-    files = list((tmp_path / "deep").iterdir())
-    assert {path.name for path in files} >= {"ledger.db", "ledger.db-wal"}
-    assert all(path.stat().st_mode & 0o077 == 0 for path in files)
-    assert (tmp_path / "deep").stat().st_mode & 0o077 == 0
+@pytest.mark.promise("K5")
+def test_events_are_in_the_order_of_writing_whatever_the_clock_said(ledger: Ledger) -> None:
+    job = created(ledger)
+    for number, minutes in enumerate((5, -60, 0, 600)):
+        told = msgspec.structs.replace(event(job, f"n{number}"), at=NOW + timedelta(minutes=minutes))
+        job = ledger.save(transitions.request_cancel(job, NOW), told)
+    events = ledger.events("vg-1")
+    assert [e.type for e in events] == ["created", "n0", "n1", "n2", "n3"]
+    numbers = [e.seq for e in events]
+    assert numbers == sorted(set(numbers))
+    assert [e.type for e in ledger.events("vg-1", after=numbers[2])] == ["n2", "n3"]
 
 
-def test_the_second_of_two_writers_is_told(ledger: SqliteLedger) -> None:
-    ledger.create(record(), event(record()))
+@pytest.mark.promise("S6")
+def test_the_second_of_two_writers_is_told(ledger: Ledger) -> None:
+    created(ledger)
     one, two = ledger.get("vg-1"), ledger.get("vg-1")
     ledger.save(begun(one))
     with pytest.raises(ConflictError):
@@ -75,42 +59,23 @@ def test_the_second_of_two_writers_is_told(ledger: SqliteLedger) -> None:
     assert len(ledger.get("vg-1").attempts) == 1
 
 
-def test_an_idempotency_key_is_one_job(ledger: SqliteLedger) -> None:
-    first = ledger.create(record(1, idempotency_key="k"), event(record(1)))
-    twin = record(2, idempotency_key="k", request=first.request)
-    assert ledger.create(twin, event(twin)).id == first.id
-    with pytest.raises(RequestError, match="different request"):
-        ledger.create(record(3, idempotency_key="k"), event(record(3)))
+def test_the_same_write_twice_is_one(ledger: Ledger) -> None:
+    """A transaction whose end was not heard of is run again."""
+    job = created(ledger)
+    assert ledger.create(job, event(job)) == job
+    new = begun(job)
+    first, _ = ledger.begin(new, event(new, "submitting"), fence=None)
+    again, warnings = ledger.begin(new, event(new, "submitting"), fence=None)
+    assert (again, warnings) == (first, ())
+    taken = accept(first, "pj")
+    assert ledger.save(taken, event(taken, "accepted")) == ledger.save(taken, event(taken, "accepted"))
+    assert [e.type for e in ledger.events("vg-1")] == ["created", "submitting", "accepted"]
+    assert ledger.check() == []
 
 
-def test_one_lease_at_a_time(ledger: SqliteLedger) -> None:
-    ledger.create(record(), event(record()))
-    assert ledger.claim("vg-1", "w", "a", 60) == Claim(ledger.get("vg-1"), 1)
-    assert ledger.claim("vg-1", "v", "b", 60) is None
-    assert ledger.claim("vg-1", "w", "a", 60) == Claim(ledger.get("vg-1"), 1)
-    assert ledger.claim("vg-1", "v", "b", 60, dead=lambda worker: worker == "w") == Claim(ledger.get("vg-1"), 2)
-    ledger.release("vg-1", "a")  # no longer its own: nothing happens
-    assert ledger.claim("vg-1", "w", "a", 60) is None
-    ledger.release("vg-1", "b")
-    assert ledger.claim("vg-1", "x", "c", -1) is not None
-    assert ledger.claim("vg-1", "v", "b", 60) is not None, "a lease that is over counts no more"
-    ledger.retire("v")
-    assert ledger.claim("vg-1", "w", "a", 60) is not None, "a worker that has ended holds nothing"
-    with pytest.raises(RequestError, match="no job"):
-        ledger.claim("vg-9", "w", "a", 60)
-
-
-def test_a_finished_job_loses_its_lease(ledger: SqliteLedger) -> None:
-    ledger.create(record(), event(record()))
-    ledger.claim("vg-1", "w", "a", 60)
-    ledger.save(transitions.cancel(ledger.get("vg-1"), NOW, cost=Decimal(0), origin="computed"))
-    assert ledger.claim("vg-1", "v", "b", 60) is not None
-
-
-def test_jobs_are_found_by_status_tags_and_what_is_left_to_do(ledger: SqliteLedger) -> None:
+def test_jobs_are_found_by_status_tags_and_what_is_left_to_do(ledger: Ledger) -> None:
     for number in range(1, 6):
-        job = record(number, tags={"team": "ads" if number % 2 else "art", "n": str(number)})
-        ledger.create(job, event(job))
+        created(ledger, number, tags={"team": "ads" if number % 2 else "art", "n": str(number)})
     ledger.save(begun(ledger.get("vg-3")))
     ledger.save(transitions.cancel(ledger.get("vg-5"), NOW, cost=Decimal(0), origin="computed"))
     assert [job.id for job in ledger.jobs()] == ["vg-5", "vg-4", "vg-3", "vg-2", "vg-1"]
@@ -121,14 +86,218 @@ def test_jobs_are_found_by_status_tags_and_what_is_left_to_do(ledger: SqliteLedg
     assert len(ledger.jobs(limit=2)) == 2
     with pytest.raises(RequestError, match="vg-9"):
         ledger.get("vg-9")
+    with pytest.raises(RequestError, match="vg-9"):
+        ledger.save(record(9))
 
 
-def test_what_the_past_says(ledger: SqliteLedger) -> None:
+# --- one job for a key
+
+
+@pytest.mark.promise("S8")
+def test_an_idempotency_key_is_one_job(ledger: Ledger) -> None:
+    first = created(ledger, 1, idempotency_key="k")
+    twin = record(2, idempotency_key="k", request=first.request)
+    assert ledger.create(twin, event(twin)).id == first.id
+    with pytest.raises(RequestError, match="different request"):
+        created(ledger, 3, idempotency_key="k")
+    assert ledger.find("k", first.request) == first
+    assert ledger.find("other", first.request) is None
+    with pytest.raises(RequestError, match="different request"):
+        ledger.find("k", VideoRequest.make("another boat"))
+    assert len(ledger.jobs()) == 1
+
+
+@pytest.mark.promise("S8")
+@pytest.mark.parametrize("same", [True, False])
+def test_a_race_for_a_key_has_one_winner(store: Store, same: bool) -> None:
+    store.open()
+    answers: list[str | None] = []
+
+    def race(number: int) -> None:
+        ledger = store.open()
+        request = VideoRequest.make("boat" if same else f"boat {number}")
+        job = record(number, idempotency_key="k", request=request)
+        barrier.wait()
+        try:
+            answers.append(ledger.create(job, event(job)).id)
+        except RequestError:
+            answers.append(None)
+
+    barrier = threading.Barrier(8)
+    together(race, 8)
+    (job,) = store.open().jobs()
+    assert answers.count(job.id) == (8 if same else 1)
+    assert answers.count(None) == (0 if same else 7)
+    assert [e.type for e in store.open().events(job.id)] == ["created"]
+
+
+def together(work: Callable[[int], None], number: int) -> None:
+    """Run ``work`` in threads; the first error is raised."""
+    errors: list[BaseException] = []
+
+    def run(place: int) -> None:
+        try:
+            work(place)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(place,)) for place in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+@pytest.mark.parametrize("text", ["half \ud800", "nothing \0"])
+def test_text_that_not_every_store_takes_is_refused(ledger: Ledger, text: str) -> None:
+    for facts in ({"idempotency_key": text}, {"tags": {"a": text}}, {"tags": {text: "a"}}):
+        with pytest.raises(RequestError, match="cannot be stored"):
+            created(ledger, **facts)
+    with pytest.raises(RequestError, match="cannot be stored"):
+        ledger.find(text, record().request)
+    broken = transitions.fail(created(ledger), NOW, LedgerError(text))
+    assert ledger.save(broken).status is JobStatus.FAILED, "what a vendor says can be stored whatever it is"
+    assert ledger.get("vg-1").error is not None
+
+
+# --- no id is dropped, and none is two attempts'
+
+
+@pytest.mark.promise("S3")
+def test_a_job_of_the_vendor_is_one_attempt_s(ledger: Ledger) -> None:
+    accepted(ledger, 1)
+    other = sent(ledger, 2)
+    with pytest.raises(ClaimedError):
+        ledger.save(accept(other, "pj-1"))
+    assert ledger.get("vg-2") == other
+    elsewhere = sent(ledger, 3, account="another")
+    assert ledger.save(accept(elsewhere, "pj-1")).provider_job_id == "pj-1"
+    assert ledger.check() == []
+
+
+@pytest.mark.promise("S3")
+def test_one_of_two_attempts_gets_the_vendor_s_job(store: Store) -> None:
+    for number in range(6):
+        sent(store.open(), number)
+    outcomes: list[bool] = []
+
+    def claim(number: int) -> None:
+        ledger = store.open()
+        job = ledger.get(f"vg-{number}")
+        barrier.wait()
+        try:
+            ledger.save(accept(job, "pj"))
+        except ClaimedError:
+            outcomes.append(False)
+        else:
+            outcomes.append(True)
+
+    barrier = threading.Barrier(6)
+    together(claim, 6)
+    assert sorted(outcomes) == [False] * 5 + [True]
+    assert store.open().check() == []
+
+
+@pytest.mark.promise("S3")
+def test_a_second_id_is_an_orphan_that_nobody_else_can_have(ledger: Ledger) -> None:
+    job = accepted(ledger, 1)
+    job = ledger.save(transitions.accept_late(job, NOW, client_ref="ref-vg-1-1", provider_job_id="pj-late"))
+    assert job.attempt.orphans == ("pj-late",)
+    assert ledger.by_provider_job("acme", "me", "pj-late") == job
+    with pytest.raises(ClaimedError):
+        ledger.save(accept(sent(ledger, 2), "pj-late"))
+    with pytest.raises(transitions.IllegalTransition):
+        transitions.accept_late(job, NOW, client_ref="ref-vg-1-1", provider_job_id="pj-late")
+
+
+@pytest.mark.promise("S3")
+def test_a_late_id_is_kept_even_when_it_is_another_job_s(ledger: Ledger) -> None:
+    owner, other = accepted(ledger, 1), accepted(ledger, 2)
+    kept = ledger.save(transitions.accept_late(other, NOW, client_ref="ref-vg-2-1", provider_job_id="pj-1"))
+    assert kept.attempt.orphans == ("pj-1",)
+    assert ledger.by_provider_job("acme", "me", "pj-1") == owner
+
+
+@pytest.mark.promise("S3")
+@pytest.mark.parametrize("stage", ["submitting", "queued", "running", "unknown", "succeeded", "failed"])
+def test_a_late_id_is_kept_at_every_stage(ledger: Ledger, stage: str) -> None:
+    job = STAGES[stage](ledger)
+    late = transitions.accept_late(job, NOW, client_ref=job.attempt.client_ref, provider_job_id="pj-late")
+    assert ledger.save(late).attempt.orphans == ("pj-late",)
+    assert ledger.check() == []
+
+
+def test_jobs_are_found_by_what_others_call_them(ledger: Ledger) -> None:
+    job = accepted(ledger, 1)
+    assert ledger.by_ref("ref-vg-1-1") == ledger.by_provider_job("acme", "me", "pj-1") == job
+    assert ledger.by_ref("ref-vg-9-1") is ledger.by_provider_job("acme", "you", "pj-1") is None
+
+
+@pytest.mark.promise("W2")
+def test_a_delivery_is_taken_in_once(store: Store) -> None:
+    assert not store.open().seen("acme:1")
+    assert store.open().seen("acme:1")
+    assert not store.open().seen("acme:2")
+    store.open().unsee("acme:1")
+    assert not store.open().seen("acme:1")
+
+
+# --- the same clip is made once
+
+
+@pytest.mark.promise("C4")
+def test_one_job_at_a_time_makes_a_clip_for_the_cache(ledger: Ledger) -> None:
+    first, second = created(ledger, 1), created(ledger, 2)
+    job, _ = ledger.begin(begun(first), fence=None, flight="key")
+    with pytest.raises(FlightTakenError):
+        ledger.begin(begun(second), fence=None, flight="key")
+    assert ledger.get("vg-2") == second
+    lost = ledger.save(transitions.lose(job, NOW, LOST))
+    second, _ = ledger.begin(begun(second), fence=None, flight="key")
+    ledger.save(transitions.reject(second, NOW, FAILED))
+    third = ledger.begin(begun(created(ledger, 3)), fence=None, flight="key")[0]
+    done = ledger.save(transitions.store(_succeeded(ledger, third), NOW, Artifact.STORED))
+    assert done.done
+    assert lost.status is JobStatus.UNKNOWN
+    assert ledger.begin(begun(created(ledger, 4)), fence=None, flight="key")[0].version == 1
+
+
+def _succeeded(ledger: Ledger, job: JobRecord) -> JobRecord:
+    return transitions.succeed(ledger.save(accept(job, "pj")), NOW, cost=Decimal("0.1"), origin="computed")
+
+
+@pytest.mark.promise("C4")
+def test_a_race_to_make_a_clip_has_one_winner(store: Store) -> None:
+    for number in range(6):
+        created(store.open(), number)
+    outcomes: list[bool] = []
+
+    def fly(number: int) -> None:
+        ledger = store.open()
+        new = begun(ledger.get(f"vg-{number}"))
+        barrier.wait()
+        try:
+            ledger.begin(new, fence=None, flight="key")
+        except FlightTakenError:
+            outcomes.append(False)
+        else:
+            outcomes.append(True)
+
+    barrier = threading.Barrier(6)
+    together(fly, 6)
+    assert sorted(outcomes) == [False] * 5 + [True]
+
+
+# --- what the past says
+
+
+def test_what_the_past_says(ledger: Ledger) -> None:
     for number, seconds in enumerate([10.0, 30.0, 20.0], start=1):
         start = NOW - timedelta(minutes=5)
-        job = begun(ledger.create(record(number), event(record(number))), start)
-        job = ledger.save(job)
-        job = ledger.save(transitions.accept(job, start, provider_job_id=str(number), handle={}))
+        job = ledger.begin(begun(created(ledger, number), start), fence=None)[0]
+        job = ledger.save(accept(job, str(number)))
         end = start + timedelta(seconds=seconds)
         ledger.save(transitions.succeed(job, end, cost=Decimal("0.1"), origin="computed"))
     seen = ledger.observations(NOW)
@@ -138,92 +307,32 @@ def test_what_the_past_says(ledger: SqliteLedger) -> None:
     assert ledger.observations(NOW + timedelta(days=30)).latency == {}
 
 
-def test_memory_is_a_ledger_too() -> None:
-    ledger = open_ledger("memory")
-    ledger.create(record(), event(record()))
-    assert ledger.get("vg-1").status is JobStatus.CREATED
-
-
-@pytest.mark.parametrize(
-    ("content", "says"),
-    [
-        (b"not a database, but long enough to be looked at" * 40, "damaged"),
-        (b"SQLite format 3\x00" + b"\xff" * 200, "damaged"),
-    ],
-)
-def test_a_damaged_file_is_refused_and_left_alone(tmp_path: Path, content: bytes, says: str) -> None:
-    path = tmp_path / "ledger.db"
-    path.write_bytes(content)
-    with pytest.raises(LedgerError, match=says) as caught:
-        SqliteLedger(str(path))
-    assert caught.value.hint
-    assert path.read_bytes() == content
-
-
-def test_a_truncated_ledger_is_refused(ledger: SqliteLedger, tmp_path: Path) -> None:
-    for number in range(50):
-        ledger.create(record(number), event(record(number)))
-    ledger.close()
-    path = tmp_path / "deep" / "ledger.db"
-    os.truncate(path, path.stat().st_size // 2)
-    with pytest.raises(LedgerError):
-        SqliteLedger(str(path)).jobs(limit=None)
-
-
-def test_a_newer_ledger_is_refused(ledger: SqliteLedger, tmp_path: Path) -> None:
-    ledger.close()
-    path = tmp_path / "deep" / "ledger.db"
-    with sqlite3.connect(path) as db:
-        db.execute("PRAGMA user_version = 99")
-    db.close()
-    with pytest.raises(LedgerError, match="newer videogen") as caught:
-        SqliteLedger(str(path))
-    assert "Upgrade" in (caught.value.hint or "")
-
-
-def test_another_program_s_database_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "other.db"
-    with sqlite3.connect(path) as db:
-        db.execute("CREATE TABLE recipes (name TEXT)")
-    db.close()
-    with pytest.raises(LedgerError, match="not a ledger"):
-        SqliteLedger(str(path))
-
-
-@pytest.mark.parametrize("place", ["file/ledger.db", "folder"])
-def test_a_place_that_cannot_be_used_is_named(tmp_path: Path, place: str) -> None:
-    (tmp_path / "file").write_text("in the way")
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(LedgerError, match=place.partition("/")[0]) as caught:
-        SqliteLedger(str(tmp_path / place))
-    assert "VIDEOGEN_" in (caught.value.hint or "")
-
-
 def test_an_address_that_no_store_serves_is_refused() -> None:
     with pytest.raises(LedgerError, match="redis"):
         open_ledger("redis://localhost")
 
 
-def test_many_threads_and_connections_write_at_once(tmp_path: Path) -> None:
-    location = str(tmp_path / "ledger.db")
-    SqliteLedger(location).create(record(0), event(record(0)))
-    errors: list[BaseException] = []
+def test_many_threads_and_connections_write_at_once(store: Store) -> None:
+    store.open()
 
     def work(worker: int) -> None:
-        try:
-            mine = SqliteLedger(location)
-            for n in range(20):
-                number = 1 + worker * 100 + n
-                job = mine.create(record(number), event(record(number)))
-                mine.save(begun(job), event(job, "submitting"))
-            mine.close()
-        except BaseException as error:
-            errors.append(error)
+        mine = store.open()
+        for n in range(10):
+            finished(mine, f"{worker}-{n}")
 
-    threads = [threading.Thread(target=work, args=(w,)) for w in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
-    assert len(SqliteLedger(location).jobs(status="submitting", limit=None)) == 120
+    together(work, 6)
+    assert len(store.open().jobs(status="succeeded", limit=None)) == 60
+    assert store.open().check() == []
+
+
+@given(message=st.text(st.characters(codec=None, categories=None), max_size=40), progress=st.floats(0, 1))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_a_vendor_says_can_be_stored(message: str, progress: float) -> None:
+    ledger = open_ledger("memory")
+    job = created(ledger)
+    told = msgspec.structs.replace(event(job, "said"), message=message, progress=progress, data={"raw": message})
+    ledger.save(transitions.fail(job, NOW, LedgerError(message)), told)
+    (_, found) = ledger.events("vg-1")
+    assert found.progress == progress
+    assert found.message.encode("utf-8", "replace") == message.encode("utf-8", "replace")
+    assert ledger.check() == []

@@ -99,6 +99,7 @@ def _png_of_size(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
+@pytest.mark.promise("M2")
 @pytest.mark.parametrize(
     ("data", "field", "message"),
     [
@@ -131,6 +132,7 @@ def test_bad_inputs_are_refused_with_a_reason(tmp_path: Path, data: bytes, field
     assert caught.value.message.startswith(f"{field}: ")
 
 
+@pytest.mark.promise("M2")
 def test_a_bomb_costs_no_memory_and_no_time() -> None:
     start = time.monotonic()
     with pytest.raises(InvalidMediaError):
@@ -262,6 +264,7 @@ def test_probe(tmp_path: Path, options: dict[str, object], facts: tuple[object, 
     assert (video.path, video.size) == (path, path.stat().st_size)
 
 
+@pytest.mark.promise("D3")
 @pytest.mark.parametrize("options", [{"faststart": True}, {}, {"container": "webm", "codec": "libvpx"}])
 def test_every_truncation_is_found(tmp_path: Path, options: dict[str, object]) -> None:
     whole = clip(seconds=4, detail=40, **options)
@@ -296,6 +299,7 @@ def test_a_long_tail_is_not_decoded_but_must_be_there(tmp_path: Path, monkeypatc
         probe(stored(tmp_path, open_ended[:-10]))
 
 
+@pytest.mark.promise("D3", "T19")
 def test_malicious_boxes(tmp_path: Path) -> None:
     big = struct.pack(">I4sQ", 1, b"mdat", 24) + bytes(8)
     assert complete_container(stored(tmp_path, FTYP + box(b"moov") + big))

@@ -143,7 +143,9 @@ def test_keys_do_not_show(tmp_path: Path) -> None:
     (tmp_path / "videogen.toml").write_text(f'[providers.acme]\napi_key = "{CANARY}"\nheaders = {{ x = "{CANARY}" }}')
     (tmp_path / "videogen.toml").chmod(0o600)
     settings = load_settings(environ={"ACME_KEY": CANARY, "HOME": "/root"}, folder=tmp_path)
-    with_address = msgspec.structs.replace(settings, ledger=f"postgres://u:{quote(CANARY, safe='')}@h/d")
+    with_address = msgspec.structs.replace(
+        settings, ledger=f"postgres://u:{quote(CANARY)}@h/d?password={quote(CANARY)}"
+    )
     things = [
         Secret(CANARY),
         Sealed({"key": CANARY}),

@@ -303,7 +303,13 @@ def test_a_pil_image_becomes_a_png() -> None:
 def test_labels_keep_secrets_to_themselves() -> None:
     assert Media(url="https://me:secret@a.example/b.png?sig=secret#x").label == "https://a.example/b.png"
     assert Media(data=b"123").label == "3 bytes"
-    assert "secret" not in str(make(image="https://me:secret@a.example/b.png?sig=secret").given())
+    assert "secret" not in str(make(image="https://a.example/b.png?sig=secret").given())
+    for media in (Media(url="https://me:secret@a.example/b.png?sig=secret#x"), Media(data=b"secret")):
+        assert "secret" not in repr(media) + str(media.__rich_repr__())
+    for image in ("https://me:secret@a.example/b.png", "gs://me@a/b", Media(url="http://a.example\\@h/")):
+        with pytest.raises(InvalidMediaError, match="user name or password"):
+            make(image=image)
+    assert make(image="https://a.example/@me/b.png?c=d@e").image.label == "https://a.example/@me/b.png"
 
 
 def test_given_lists_what_was_set_and_no_bytes() -> None:

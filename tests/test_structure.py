@@ -222,6 +222,7 @@ def added_by(tmp_path: Path) -> Added:
     return measure
 
 
+@pytest.mark.promise("T26")
 @pytest.mark.parametrize("name", ["videogen", "videogen_core"])
 def test_importing_loads_next_to_nothing(added_by: Added, name: str) -> None:
     added = added_by(f"import {name}")
@@ -252,6 +253,62 @@ def test_asking_loads_no_io_library(added_by: Added, tmp_path: Path) -> None:
         "videogen.models()"
     )
     assert added_by(code) & {"av", "PIL", "httpx", "apsw", "sqlite3", "typer", "rich", "stamina"} == set()
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- what is shipped: the contents of the built wheel are compared with git by `nox -s build` ---------------------
+
+
+def tracked() -> list[str]:
+    """The files of the repository that git knows, or is about to."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no checkout")
+    listed = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "src"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return listed.stdout.split()
+
+
+@pytest.mark.promise("T26")
+def test_a_wheel_holds_our_packages_and_nothing_that_runs_by_itself() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert project["tool"]["hatch"]["build"]["targets"].keys() == {"wheel", "sdist"}
+    assert "hooks" not in project["tool"]["hatch"]["build"]
+    assert project["build-system"] == {"requires": ["hatchling>=1.27"], "build-backend": "hatchling.build"}
+    for name in tracked():
+        assert any(name.startswith(f"{package}/") for package in packages), name
+        assert Path(name).suffix in (".py", ".toml", ".typed", ".sql"), f"{name}: code or data of another kind"
+    scripts, entry_points = project["project"]["scripts"], project["project"]["entry-points"]
+    assert scripts == {"videogen": "videogen_core.cli:main"}
+    assert entry_points == {"videogen.plugins": {"sandbox": "videogen_core.sandbox.plugin"}}
+
+
+@pytest.mark.promise("T26")
+@pytest.mark.parametrize("name", ["videogen", "videogen_core"])
+def test_importing_touches_no_network_no_process_and_no_file(name: str, tmp_path: Path) -> None:
+    code = f"""
+import sys
+
+def watch(event, details):
+    if event == "open":
+        refused = isinstance(details[1], str) and bool(set(details[1]) & set("wax+"))
+    else:
+        kinds = ("socket.", "subprocess.", "urllib.", "os.exec", "os.fork", "os.posix_spawn", "os.system")
+        refused = event.startswith(kinds)
+    if refused or event in ("os.mkdir", "os.remove", "os.rename"):
+        raise SystemExit(f"{{event}} {{details}}")
+
+sys.dont_write_bytecode = True
+sys.addaudithook(watch)
+import {name} as face
+for public in face.__all__:
+    getattr(face, public)
+"""
+    loaded_by(code, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

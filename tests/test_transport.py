@@ -69,6 +69,7 @@ def test_the_corpus_is_large_enough() -> None:
     assert len(set(PRIVATE_HOSTS)) + len(WITH_TRAPS) >= 60
 
 
+@pytest.mark.promise("U1")
 @pytest.mark.anyio
 @pytest.mark.parametrize("host", PRIVATE_HOSTS)
 async def test_no_spelling_of_a_private_address_is_reached(host: str) -> None:
@@ -82,6 +83,7 @@ async def test_no_spelling_of_a_private_address_is_reached(host: str) -> None:
     assert transport.never_sent(caught.value)
 
 
+@pytest.mark.promise("U1")
 @pytest.mark.anyio
 @pytest.mark.parametrize("url", WITH_TRAPS)
 async def test_odd_urls_are_refused(url: str) -> None:
@@ -96,6 +98,7 @@ def test_public_addresses(address: str) -> None:
     assert not is_public("cdn.example")
 
 
+@pytest.mark.promise("U1")
 @pytest.mark.anyio
 async def test_one_private_answer_among_public_ones_is_enough_to_refuse() -> None:
     for answers in (["93.184.216.34", "127.0.0.1"], ["2606:4700::1111", "::1"], []):
@@ -103,6 +106,7 @@ async def test_one_private_answer_among_public_ones_is_enough_to_refuse() -> Non
             await fetch_public("https://cdn.example/a", max_bytes=10, timeout=5, resolver=resolving(answers))
 
 
+@pytest.mark.promise("U1")
 @pytest.mark.anyio
 async def test_it_connects_to_what_it_checked_and_keeps_host_and_tls_name() -> None:
     seen: list[httpx.Request] = []
@@ -138,6 +142,7 @@ async def test_the_next_address_is_tried_and_proxies_are_ignored(monkeypatch: py
     assert server.requests[0].headers["host"] == f"cdn.example:{server.port}"
 
 
+@pytest.mark.promise("D7", "U1")
 @pytest.mark.anyio
 async def test_redirects_pass_the_guard_and_never_lose_tls() -> None:
     hops = iter(["https://127.0.0.1/x", "http://cdn.example/plain", "https://u:p@cdn.example/"])
@@ -162,6 +167,7 @@ async def _literal_or(host: str, other: str) -> list[str]:
 # --- fetch_public
 
 
+@pytest.mark.promise("D7")
 @pytest.mark.anyio
 async def test_fetching_follows_five_redirects_and_no_more() -> None:
     def hop(request: Request) -> list[object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -24,11 +25,11 @@ def timezone(settings: Settings) -> str:
         ConfigurationError: It is not known.
     """
     name = settings.timezone
-    if name is None:
-        import tzlocal
-
-        name = tzlocal.get_localzone_name() or "UTC"
     try:
+        if name is None:
+            import tzlocal
+
+            name = tzlocal.get_localzone_name() or "UTC"
         return ZoneInfo(name).key
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ConfigurationError(
@@ -56,9 +57,10 @@ def moment(value: Any, zone: str, *, field: str) -> datetime | None:
             found = None
     elif isinstance(value, date) and not isinstance(value, datetime):
         found = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - midnight where the user is
-    if not isinstance(found, datetime):
-        raise RequestError(f"{field}: {value!r} is no time.", hint="Write 2026-11-01, an ISO time, or 7d.")
-    return (found if found.tzinfo is not None else found.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
+    if isinstance(found, datetime):
+        with suppress(OverflowError):  # the first or the last day that there is, in a zone that is ahead or behind
+            return (found if found.tzinfo is not None else found.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
+    raise RequestError(f"{field}: {value!r} is no time.", hint="Write 2026-11-01, an ISO time, or 7d.")
 
 
 def costs(workspace: Workspace, by: Any, since: Any, until: Any) -> list[CostLine]:

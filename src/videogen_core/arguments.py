@@ -16,6 +16,7 @@ from .errors import RequestError
 from .planning import make_policy
 from .request import VideoRequest
 from .routing import Policy, Prefer
+from .secret import masked
 from .settings import Settings
 from .states import Unknown
 
@@ -129,10 +130,25 @@ def sort_arguments(
         InvalidMediaError: A media argument is none.
     """
     known_names(arguments, _CLIP | _CHOICE | (_DELIVERY if call in ("generate", "submit") else frozenset()), call=call)
+    _without_keys(arguments)
     picked = {group: {k: v for k, v in arguments.items() if k in group} for group in (_CLIP, _CHOICE, _DELIVERY)}
     request = VideoRequest.make(prompt, **picked[_CLIP])
     policy = make_policy(settings, **picked[_CHOICE])
     return request, policy, _delivery(settings, **picked[_DELIVERY])
+
+
+def _without_keys(arguments: Mapping[str, Any]) -> None:
+    """Refuse a known key where it would be written down.
+
+    Raises:
+        RequestError: One is among the options or tags, or is the idempotency key.
+    """
+    for name in ("options", "tags", "idempotency_key"):
+        if masked(str(arguments.get(name))) != str(arguments.get(name)):
+            raise RequestError(
+                f"{name}: one of your keys is in it, and the ledger would keep it in clear text.",
+                hint="A key belongs in the environment, in .env or in the table [providers.NAME] of the configuration.",
+            )
 
 
 def known_names(arguments: Mapping[str, Any], known: frozenset[str], *, call: str) -> None:

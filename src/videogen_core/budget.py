@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_CEILING, Decimal, InvalidOperation
+from decimal import ROUND_CEILING, Context, Decimal, InvalidOperation
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ __all__ = [
 
 _MICRO = 1_000_000
 _MOST = 10**12  # US dollars
+_UP = Context(prec=60, rounding=ROUND_CEILING)  # our own: neither its precision nor its rounding is the caller's
 
 
 class Period(StrEnum):
@@ -168,13 +169,23 @@ class Crossing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def micro(amount: Decimal) -> int:
-    """Millionths of a dollar, rounded up, so that sums are exact integers and no hold is too small."""
-    return int((amount * _MICRO).to_integral_value(ROUND_CEILING))
+    """Millionths of a dollar, rounded up, so that sums are exact integers and no hold is too small.
+
+    What a provider says to be more than a million millions is counted as that, so that it can be written down.
+
+    Raises:
+        RequestError: It is no amount: negative, infinite, or not a number.
+    """
+    if not amount.is_finite() or amount < 0:
+        raise RequestError(f"{amount} is no amount of money.")
+    if amount >= _MOST:
+        return _MOST * _MICRO
+    return int(_UP.to_integral_value(_UP.multiply(amount, Decimal(_MICRO))))
 
 
 def dollars(amount: int) -> Decimal:
     """The amount of so many millionths of a dollar."""
-    return Decimal(amount) / _MICRO
+    return _UP.divide(Decimal(amount), Decimal(_MICRO))
 
 
 def make_budget(
@@ -193,12 +204,12 @@ def make_budget(
     Raises:
         RequestError: One of them is wrong; the message names it.
     """
-    if not isinstance(name, str) or not name.strip() or len(name) > 100:
-        raise RequestError("name: a budget needs a name of 1 to 100 characters.")
+    if not isinstance(name, str) or not name.strip() or len(name) > 100 or not name.isprintable():
+        raise RequestError("name: a budget needs a name of 1 to 100 printable characters.")
     if period not in tuple(Period):
         raise RequestError(f"period: {period!r} is none.", hint=f"Allowed: {', '.join(Period)}.")
     for field, value in (("provider", provider), ("model", model)):
-        if value is not None and not (isinstance(value, str) and value.strip()):
+        if value is not None and not (isinstance(value, str) and value.strip() and value.isprintable()):
             raise RequestError(f"{field}: expected a name, got {value!r}.")
     labels = {} if tags is None else tags
     if not isinstance(labels, Mapping) or not all(isinstance(x, str) for pair in labels.items() for x in pair):
@@ -222,9 +233,9 @@ def _limit(value: Any) -> Decimal:
         amount = Decimal("NaN")
     if not amount.is_finite() or not 0 <= amount < _MOST:
         raise RequestError(f"limit: expected an amount in US dollars, got {value!r}.", hint="Write limit='25.00'.")
-    if micro(amount) != amount * _MICRO:
+    if dollars(micro(amount)) != amount:
         raise RequestError(f"limit: {value!r} is finer than a millionth of a dollar.")
-    return amount
+    return amount.copy_abs()  # no minus before a zero
 
 
 def _shares(warn: Iterable[Any]) -> tuple[float, ...]:
@@ -251,7 +262,8 @@ def window(budget: Budget, now: datetime) -> tuple[datetime | None, datetime | N
     if budget.period is Period.TOTAL:
         return None, None
     zone = _zone(budget.timezone)
-    midnight = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+    # fold: where clocks go back to midnight, the day begins at the first of the two
+    midnight = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None, fold=0)
     match budget.period:
         case Period.DAY:
             first, after = midnight, midnight + timedelta(days=1)

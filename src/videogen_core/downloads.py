@@ -25,7 +25,7 @@ from . import transport
 from .errors import DownloadError, IntegrityError, ResultExpiredError
 from .partials import Expected, Partial
 from .provider import Output
-from .redaction import redact_url
+from .redaction import cause_of, redact_url
 from .retry import MAX_RETRY_AFTER, Backoff
 from .states import Video
 
@@ -90,11 +90,9 @@ async def save(
         if output.data is not None:
             video = await anyio.to_thread.run_sync(_store, temporary, output, expected_duration)
         else:
-            url = output.url or ""
-            if http is None and not (allow_http or allow_private):
-                url = re.sub(r"^http://(?=[^/:]+(/|$))", "https://", url, flags=re.IGNORECASE)
+            secure = http is None and not (allow_http or allow_private)
             factory = http or partial(transport.public_client, allow_private=allow_private, allow_http=allow_http)
-            transfer = _Transfer(url, output, temporary, min_rate, rate_window, backoff, on_progress)
+            transfer = _Transfer(output, secure, temporary, min_rate, rate_window, backoff, on_progress)
             video = await _fetch(transfer, factory, timeout, expected_duration)
     finally:
         if temporary.descriptor >= 0:
@@ -116,9 +114,8 @@ async def _fetch(
         except TimeoutError as error:
             raise DownloadError(f"The download did not end within {timeout:g} s.", hint=_RESUME) from error
         # outside the deadline: from here on it is only our own disk
-        finish = partial(transfer.temporary.finish, transfer.batch, transfer.expected(duration))
         try:
-            return await anyio.to_thread.run_sync(finish)
+            return await anyio.to_thread.run_sync(transfer.finish, duration)
         except IntegrityError:
             if last:
                 raise
@@ -146,18 +143,25 @@ class _BrokenError(Exception):
 class _Transfer:
     """One output on its way from a URL into a temporary file."""
 
-    url: str
     output: Output
+    secure: bool  # http becomes https, wherever the address leaves that open
     temporary: Partial
     min_rate: int
     rate_window: float
     backoff: Backoff
     on_progress: Progress | None
-    batch: bytearray = field(default_factory=bytearray)  # arrived, not yet written
+    batch: bytearray = field(default_factory=bytearray, repr=False)  # arrived, not yet written
     total: int | None = None
     etag: str | None = None
     md5: str | None = None
     framed: bool = False
+
+    @property
+    def url(self) -> str:
+        """Where it is fetched from."""
+        if not self.secure:
+            return self.output.url or ""
+        return re.sub(r"^http://(?=[^/:]+(/|$))", "https://", self.output.url or "", flags=re.IGNORECASE)
 
     @property
     def host(self) -> str:
@@ -172,6 +176,11 @@ class _Transfer:
         """What the finished file must be, as far as the provider and the server have said."""
         size = self.output.size if self.output.size is not None else self.total
         return Expected(size=size, sha256=self.output.sha256, md5=self.md5, duration=duration, framed=self.framed)
+
+    def finish(self, duration: float | None) -> Video:
+        """Write the rest, check the file and give it its name."""
+        # a view, since crash reports show local variables, and what came may be a message with a key in it
+        return self.temporary.finish(memoryview(self.batch), self.expected(duration))
 
     async def run(self, client: httpx.AsyncClient) -> None:
         """Ask until all is here. Only tries that bring more than any before are free.
@@ -189,7 +198,8 @@ class _Transfer:
                 broken = error
             except transport.network_errors() as error:
                 if transport.is_refusal(error):
-                    raise DownloadError(f"{self.host} cannot be used: {transport.describe(error)}.") from error
+                    why = transport.describe(error)
+                    raise DownloadError(f"{self.host} cannot be used: {why}.") from cause_of(error)
                 broken = _BrokenError(transport.describe(error))
             if self.received > best and not broken.in_vain:
                 delays = self.backoff.delays(dice)
@@ -206,8 +216,8 @@ class _Transfer:
             headers |= {"Range": f"bytes={self.received}-", "If-Range": self.etag}
         elif self.received:
             await self.restart()
-        own = {key: value for key, value in self.output.headers.items() if key.lower() not in ("range", "if-range")}
-        async with transport.following(client, self.url, headers=headers, own_headers=own) as response:
+        # no local variable holds the address or the headers, since crash reports show them
+        async with transport.following(client, self.url, headers=headers, own_headers=self._own_headers()) as response:
             await self._begin(response, resuming="Range" in headers)
             await self._read(response)
         if self.total is not None and self.received != self.total:
@@ -216,6 +226,10 @@ class _Transfer:
                 broken.in_vain = True
                 await self.restart()
             raise broken
+
+    def _own_headers(self) -> dict[str, str]:
+        """What the provider says to send along, but for what is ours to say."""
+        return {key: value for key, value in self.output.headers.items() if key.lower() not in ("range", "if-range")}
 
     async def _begin(self, response: httpx.Response, *, resuming: bool) -> None:
         """Judge status and headers, and make ready to write."""

@@ -39,6 +39,7 @@ __all__ = [
 MAX_IMAGE_BYTES = 64 * 1024**2
 MAX_IMAGE_PIXELS = 64 * 10**6
 MAX_VIDEO_BYTES = 2 * 1024**3
+_PNG_END = b"IEND\xae\x42\x60\x82"
 IMAGE_FORMATS = ("image/png", "image/jpeg", "image/webp")
 
 
@@ -187,6 +188,8 @@ def decode_image(data: bytes, field: str, label: str) -> Image.Image:
         if image.width * image.height > MAX_IMAGE_PIXELS:  # known before anything is unpacked
             raise InvalidMediaError(f"{name} has {image.width}x{image.height} pixels.", hint=hint)
         image.load()
+        if image.format == "PNG" and _PNG_END not in data:  # the pixels may be there all the same
+            raise EOFError
     except InvalidMediaError:
         raise
     except Image.DecompressionBombError as error:

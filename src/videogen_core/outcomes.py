@@ -25,6 +25,7 @@ from .errors import (
 )
 from .redaction import redact
 from .retry import clock_skew, http_date
+from .secret import masked
 from .strict_json import NotJSONError, decode
 
 __all__ = ["Answer", "accepted", "error_for_status", "unavailable", "usable_id"]
@@ -32,6 +33,7 @@ __all__ = ["Answer", "accepted", "error_for_status", "unavailable", "usable_id"]
 _USABLE_ID = re.compile(r"[\x21-\x7e]{1,512}")
 _REQUEST_IDS = ("x-request-id", "request-id", "x-goog-request-id", "x-amzn-requestid", "trace-id", "x-trace-id")
 _LONGEST_MESSAGE = 500  # characters of a vendor's words
+_LONGEST_ECHO = 16 * 1024  # characters of them that are looked through for keys
 T = TypeVar("T")
 
 
@@ -65,7 +67,7 @@ class Answer:
     def request_id(self) -> str | None:
         """The vendor's id of the request, where one of the usual headers has it."""
         found = (self.headers.get(name) for name in _REQUEST_IDS)
-        return next((value for value in found if usable_id(value)), None)
+        return next((masked(value) for value in found if value and usable_id(value)), None)
 
     @property
     def date(self) -> datetime | None:
@@ -106,6 +108,7 @@ class Answer:
         """
         if isinstance(value, str) and usable_id(value):
             return value
+        del value  # crash reports show local variables
         raise self.garbled("it holds no usable id")
 
     def garbled(self, why: str) -> ProviderProtocolError:
@@ -137,7 +140,7 @@ class Answer:
         """
         error = error_for_status(
             self.status,
-            (message or self.text)[:_LONGEST_MESSAGE],
+            redact((message or self.text)[:_LONGEST_ECHO])[:_LONGEST_MESSAGE],  # half a key would not be recognised
             provider=self.provider,
             model=model,
             code=code,

@@ -191,7 +191,7 @@ class Partial:
         with suppress(OSError):  # see _locked
             fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
-    def write(self, data: bytes | bytearray) -> None:
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         with self._disk_errors(len(data)):
             view = memoryview(data)
             while view:
@@ -218,7 +218,7 @@ class Partial:
             os.lseek(self.descriptor, 0, os.SEEK_SET)
             self.written = 0
 
-    def finish(self, tail: bytes | bytearray, expected: Expected) -> Video:
+    def finish(self, tail: bytes | bytearray | memoryview, expected: Expected) -> Video:
         """Write the rest, check everything, and give the file its name.
 
         Raises:

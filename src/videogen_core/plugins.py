@@ -137,9 +137,11 @@ class Plugins:
                 except KeyboardInterrupt:
                     raise
                 except BaseException as error:  # a plugin's sys.exit() must not end the program
+                    from .redaction import redact
+
                     plugin.state = "failed"
-                    plugin.error = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-                    plugin.details = traceback.format_exc()
+                    plugin.error = redact(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+                    plugin.details = redact(traceback.format_exc())
         return plugin
 
     def _adopt(self, plugin: Plugin, provider: object) -> None:

@@ -65,6 +65,8 @@ def decode(file: IO[bytes], mime: str, size: int) -> Facts:
             if not container.streams.video:
                 raise IntegrityError("the file has no video stream.")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise IntegrityError("the video is in a format that no decoder here knows.")
             _check_stream(stream, size)
             first, end, count = _read_packets(container, stream)
             if count < stream.frames:
@@ -72,8 +74,12 @@ def decode(file: IO[bytes], mime: str, size: int) -> Facts:
             return _decode_end(container, stream, first, end)
     except av.FFmpegError as error:
         raise IntegrityError(f"the video cannot be decoded: {error.strerror}.") from error
-    except (ValueError, OverflowError, MemoryError) as error:
-        raise IntegrityError("the video cannot be decoded.") from error
+    except IntegrityError:
+        raise
+    except MemoryError as error:
+        raise IntegrityError("the video takes too much memory to decode.") from error
+    except Exception as error:  # a hostile file makes decoders raise anything
+        raise IntegrityError(f"the video cannot be decoded ({type(error).__name__}).") from error
 
 
 def _opened(file: IO[bytes], mime: str, **options: str) -> InputContainer:

@@ -92,7 +92,9 @@ class Registry:
         except VideogenError as error:
             return error.message
         except Exception as error:  # a plugin's bug must not take the others down
-            return f"its readiness check failed: {type(error).__name__}: {error}"
+            from .redaction import redact
+
+            return redact(f"its readiness check failed: {type(error).__name__}: {error}")
         return None
 
     def hint(self, name: str) -> str | None:

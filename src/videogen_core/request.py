@@ -99,6 +99,7 @@ class Media(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if isinstance(value, Media):
             if [value.path, value.url, value.data].count(None) != 2:
                 raise InvalidMediaError(f"{field}: a Media has exactly one of path, url and data.")
+            _refuse_user(value.url or "", field)
             return value
         if isinstance(value, (bytes, bytearray, memoryview)):
             return cls(data=_not_empty(bytes(value), field))
@@ -121,7 +122,18 @@ class Media(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if value[:5].lower() == "data:":
             return cls(data=_decode_data_uri(value, field))
         address = _address(value, field)
-        return cls(url=address) if _SCHEME.match(address) else cls(path=address)
+        if not _SCHEME.match(address):
+            return cls(path=address)
+        _refuse_user(address, field)
+        return cls(url=address)
+
+    def __repr__(self) -> str:
+        """Without the bytes, and without what may be secret in an address."""
+        known = [f"{name}={getattr(self, name)!r}" for name in ("mime_type", "size", "sha256") if getattr(self, name)]
+        return f"Media({', '.join([self.label, *known])})"
+
+    def __rich_repr__(self) -> list[Any]:
+        return [self.label]
 
     @property
     def label(self) -> str:
@@ -148,6 +160,14 @@ def _not_empty(data: bytes, field: str) -> bytes:
     if not data:
         raise InvalidMediaError(f"{field}: the bytes are empty.", hint="Pass the content of an image file.")
     return data
+
+
+def _refuse_user(url: str, field: str) -> None:
+    if "@" in re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)[0]:
+        raise InvalidMediaError(
+            f"{field}: the address holds a user name or password, which the ledger would keep.",
+            hint="Download it and pass the file instead.",
+        )
 
 
 def _address(text: str, field: str) -> str:

@@ -162,8 +162,10 @@ def _sealed(providers: Any) -> Any:
 
 
 def _shown_address(ledger: str | None) -> str | None:
-    """A database address without its password."""
-    return ledger if ledger is None else re.sub(r"://.*@", f"://{MASK}@", ledger)
+    """A database address without its password, wherever in it that is."""
+    if ledger is None or "://" not in ledger:
+        return ledger
+    return re.sub(r"\?.*", f"?{MASK}", re.sub(r"://.*@", f"://{MASK}@", ledger))
 
 
 _NAMES = tuple(name for name in Settings.__struct_fields__ if name not in ("environment", "inline_catalog", "origin"))

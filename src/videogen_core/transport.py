@@ -7,14 +7,14 @@ Whoever talks HTTP catches `network_errors` and words them with `describe`.
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from .errors import InvalidMediaError
-from .redaction import quiet_http_logging, redact_url
+from .redaction import cause_of, quiet_http_logging, redact_url
 from .retry import retry_after
 
 if TYPE_CHECKING:
@@ -192,20 +192,33 @@ async def fetch_public(
     Raises:
         InvalidMediaError: The address is not allowed, cannot be reached, or does not give the bytes in time and size.
     """
+    http = partial(public_client, allow_private=allow_private, allow_http=allow_http, resolver=resolver)
+    found = await _fetched(url, max_bytes, timeout, http)
+    del url  # it may be signed, and crash reports show local variables
+    if isinstance(found, bytes):
+        return found
+    raise found
+
+
+async def _fetched(
+    url: str, max_bytes: int, timeout: float, client: Callable[[], httpx.AsyncClient]
+) -> bytes | InvalidMediaError:
+    """`fetch_public`, with its failures returned."""
     import anyio
 
     label = redact_url(url)
     try:
         with anyio.fail_after(timeout):
-            async with (
-                public_client(allow_private=allow_private, allow_http=allow_http, resolver=resolver) as http,
-                following(http, url) as response,
-            ):
+            async with client() as http, following(http, url) as response:
                 return await _read_body(response, max_bytes, label)
-    except TimeoutError as error:
-        raise InvalidMediaError(f"{label} did not arrive within {timeout:g} s.", hint=_FETCH_HINT) from error
+    except InvalidMediaError as error:
+        return error.with_traceback(None)
+    except TimeoutError:
+        return InvalidMediaError(f"{label} did not arrive within {timeout:g} s.", hint=_FETCH_HINT)
     except network_errors() as error:
-        raise InvalidMediaError(f"{label} cannot be fetched: {describe(error)}.", hint=_FETCH_HINT) from error
+        failure = InvalidMediaError(f"{label} cannot be fetched: {describe(error)}.", hint=_FETCH_HINT)
+        failure.__cause__ = cause_of(error)
+        return failure
 
 
 _FETCH_HINT = "Download it and pass the file instead."

@@ -40,6 +40,7 @@ from ..routing import Policy, Route
 from ..settings import Settings
 from ..spec import ModelSpec
 from ..states import TERMINAL, Artifact, JobRecord, JobStatus, Result
+from . import answers
 from .caching import Caching, open_cache
 from .cancelling import cancel
 from .chain import following
@@ -53,7 +54,7 @@ from .record import LeaseLostError, Listener, Log, Recorder
 from .sessions import Sessions
 from .submission import Submitter, unknown
 from .units import Units
-from .watching import Watcher
+from .watching import Watcher, asks_too_much
 
 __all__ = ["Clock", "Engine"]
 
@@ -515,7 +516,10 @@ def _pause(error: VideogenError, backoff: float | None) -> float | None:
     """Seconds to wait before the same offer is asked again; None when that is no use."""
     if not isinstance(error, ProviderError) or not error.retryable or backoff is None:
         return None
-    return backoff if error.retry_after is None else max(error.retry_after, 0.05)
+    if asks_too_much(error):
+        return None
+    asked = answers.pause(error.retry_after)
+    return backoff if asked is None else max(asked, 0.05)
 
 
 def failure(job: JobRecord) -> VideogenError:

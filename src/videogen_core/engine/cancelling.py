@@ -6,11 +6,11 @@ from datetime import datetime
 from functools import partial
 
 from .. import transitions
-from ..errors import RequestError
+from ..errors import ProviderError, RequestError
 from ..states import JobRecord
 from .chain import cost_of_failure
 from .record import LeaseLostError, Log
-from .watching import Watcher
+from .watching import Watcher, forgotten
 
 __all__ = ["cancel"]
 
@@ -25,7 +25,12 @@ async def cancel(job: JobRecord, watcher: Watcher, log: Log) -> tuple[JobRecord,
         RequestError: The provider did not stop it.
     """
     job = await log.write(job, transitions.request_cancel, "cancel_requested", f"asking {job.provider} to stop it")
-    answer = await watcher.stop(job)
+    try:
+        answer = await watcher.stop(job)
+    except ProviderError as error:
+        if forgotten(error):  # it was stopped before, by a process that could not write that down
+            return job, False
+        raise
     if not answer.accepted:
         raise RequestError(
             f"{job.provider} did not stop job {job.id}: {answer.message or 'it cannot cancel'}.",

@@ -108,8 +108,9 @@ class Reconciler:
         try:
             with anyio.fail_after(call.timeout):
                 found = tuple(await self.session.find(call, attempt.started_at))
-        except ProviderError as error:
-            self.log.note(job, "retrying", f"{self.provider.name} could not be asked for job {job.id}: {error.message}")
+        except (ProviderError, TimeoutError) as error:
+            why = error.message if isinstance(error, ProviderError) else f"no answer within {call.timeout:g} s"
+            self.log.note(job, "retrying", f"{self.provider.name} could not be asked for job {job.id}: {why}")
             return job, ()
         except VideogenError:
             raise

@@ -13,19 +13,25 @@ from .. import transitions
 from ..errors import GenerationFailedError, ProviderError, ProviderProtocolError, VideogenError
 from ..provider import Cancellation, ProviderJob, Session, Snapshot
 from ..redaction import redact
-from ..retry import poll_interval
+from ..retry import MAX_RETRY_AFTER, poll_interval
 from ..spec import ModelSpec
 from ..states import Artifact, JobRecord, JobStatus
 from . import answers
 from .chain import cost_of_failure, cost_of_success, following
 from .record import Log
 
-__all__ = ["Watcher", "provider_job"]
+__all__ = ["Watcher", "asks_too_much", "forgotten", "provider_job"]
 
 _STEP = 0.05  # of progress, worth a write to the ledger
 _PUZZLED = 10  # unreadable replies in a row, after which asking on is no use
 _STOP_TIMEOUT = 60.0  # seconds for a cancel
 _LONGEST_PAUSE = 30.0  # seconds between tries while the provider cannot be asked
+_FORGOTTEN = (404, 410)
+
+
+def forgotten(error: ProviderError) -> bool:
+    """Whether the provider says that it has no such job."""
+    return error.status_code in _FORGOTTEN
 
 
 def provider_job(job: JobRecord, spec: ModelSpec) -> ProviderJob:
@@ -70,6 +76,8 @@ class Watcher:
         except ProviderError as error:
             error.provider, error.model = error.provider or self.spec.provider, error.model or self.spec.id
             error.job_id = job.id
+            if job.cancel_requested_at is not None and forgotten(error):
+                return Snapshot(status=JobStatus.CANCELLED, message=f"{job.provider} knows the cancelled job no more")
             raise
         except VideogenError:
             raise
@@ -117,7 +125,8 @@ class Watcher:
             The job, succeeded, failed or cancelled, or created again for the next offer; and the last snapshot.
 
         Raises:
-            ProviderError: Asking cannot go on (a refused key, say); the job is as it was and can be resumed.
+            ProviderError: Asking cannot go on (a refused key, or a longer wait than is reasonable); the job is as it
+                was and can be resumed.
         """
         clock = self.log.recorder.clock
         submitted = job.attempt.accepted_at or job.attempt.started_at
@@ -132,7 +141,9 @@ class Watcher:
                 snapshot = await self.ask(job)
             except ProviderError as error:
                 failures += 1
-                if not error.retryable or (failures >= _PUZZLED and isinstance(error, ProviderProtocolError)):
+                if not error.retryable or asks_too_much(error):
+                    raise
+                if failures >= _PUZZLED and isinstance(error, ProviderProtocolError):
                     raise
                 wait = self._pause(error, failures)
                 self.log.note(job, "retrying", f"{error.message} Asking again in {wait:.0f} s.")
@@ -231,6 +242,11 @@ class Watcher:
             error.message,
             error=error.to_dict(),
         )
+
+
+def asks_too_much(error: ProviderError) -> bool:
+    """Whether the provider wants a wait so long that a person is told of it instead."""
+    return error.retry_after is not None and error.retry_after > MAX_RETRY_AFTER
 
 
 def _said(cost: Decimal | None) -> str:

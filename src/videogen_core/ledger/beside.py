@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,12 +15,22 @@ __all__ = ["Marker", "Reserve", "make_private", "network_filesystem"]
 _RESERVE_BYTES = 128 * 1024
 _NETWORK = ("nfs", "cifs", "smb", "sshfs", "lustre", "gpfs", "beegfs", "ceph", "gluster", "afs")
 _WITH_WAL = "wal"
+_creating = threading.Lock()
 
 
 def make_private(path: Path) -> None:
-    """Create folder and file for their owner alone; the file exists before SQLite would make it world-readable."""
+    """Create folder and file for their owner alone; the file exists before SQLite would make it world-readable.
+
+    A file that exists is not opened: closing it would drop every lock that this process has on it.
+
+    Raises:
+        OSError: It cannot be created, or not be written to.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    with _creating, suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    if not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, "it cannot be written to", str(path))
 
 
 class Marker:
@@ -48,12 +60,16 @@ class Marker:
         if not self._ledger.exists() or self._ledger.stat().st_size == 0:
             raise self._gone(self._ledger, "There was a ledger here, and with it the record of jobs and their costs")
         if _WITH_WAL in said and not self._wal.exists():
-            raise self._gone(self._wal, "It holds the last transactions of the ledger")
+            folded = (
+                " If you have looked at it with another SQLite program, that has put them into the ledger when it was "
+                "closed, and nothing is lost."
+            )
+            raise self._gone(self._wal, "It holds the last transactions of the ledger", folded)
 
-    def _gone(self, path: Path, why: str) -> LedgerError:
+    def _gone(self, path: Path, why: str, more: str = "") -> LedgerError:
         return LedgerError(
             f"{path} is missing or empty. {why}.",
-            hint=f"Restore it from a copy. To go on without it, remove {self.path}.",
+            hint=f"Restore it from a copy. To go on without it, remove {self.path}.{more}",
         )
 
     def leave(self, *, wal: bool) -> None:
@@ -76,17 +92,20 @@ class Reserve:
     def __init__(self, location: str) -> None:
         self.path = Path(f"{location}.reserve")
 
-    def fill(self) -> None:
-        """Take the space, where there is some; a ledger works without."""
+    def fill(self) -> bool:
+        """Take the space. False when there is not enough; where files cannot be made at all, a ledger works without."""
         with suppress(OSError):
             if self.path.stat().st_size >= _RESERVE_BYTES:
-                return
-        with suppress(OSError):
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+                return True
+        try:
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o600)
             try:
-                os.write(descriptor, bytes(_RESERVE_BYTES))  # real zeros: a hole would take no space
+                # noise, since a hole takes no space, and zeros are nothing to a file system that compresses
+                return os.write(descriptor, os.urandom(_RESERVE_BYTES)) == _RESERVE_BYTES
             finally:
                 os.close(descriptor)
+        except OSError as error:
+            return error.errno not in (errno.ENOSPC, errno.EDQUOT)
 
     def free(self) -> bool:
         """Give it up; False when there is none."""

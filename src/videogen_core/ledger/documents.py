@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -14,6 +14,8 @@ from ..errors import LedgerError
 from ..states import Attempt, Event, JobRecord
 
 __all__ = ["attempt_columns", "encoded", "job_columns", "read_budget", "read_event", "read_job"]
+
+T = TypeVar("T")
 
 # Errors that are the provider's own fault, and so count against its health.
 _PROVIDER_FAULTS = frozenset({"ProviderUnavailableError", "ProviderProtocolError", "GenerationFailedError"})
@@ -34,23 +36,42 @@ def read_job(doc: bytes, version: int) -> JobRecord:
     Raises:
         LedgerError: It cannot be read.
     """
-    try:
-        job = msgspec.json.decode(doc, type=JobRecord, dec_hook=_decode)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise LedgerError(
-            f"A job of the ledger cannot be read: {error}.", hint="A newer videogen may have written it; upgrade."
-        ) from error
-    return msgspec.structs.replace(job, version=version)
+    job = _read(doc, JobRecord, "A job")
+    return msgspec.structs.replace(job, version=version, attempts=tuple(map(_with_hold, job.attempts)))
+
+
+def _with_hold(attempt: Attempt) -> Attempt:
+    """An open attempt of the first schema, which held the top of its estimate without saying so."""
+    if attempt.hold is not None or not attempt.open or attempt.quote.high is None:
+        return attempt
+    return msgspec.structs.replace(attempt, hold=attempt.quote.high)
 
 
 def read_event(doc: bytes, seq: int) -> Event:
-    """An event from its document."""
-    return msgspec.structs.replace(msgspec.json.decode(doc, type=Event), seq=seq)
+    """An event from its document.
+
+    Raises:
+        LedgerError: It cannot be read.
+    """
+    return msgspec.structs.replace(_read(doc, Event, "An event"), seq=seq)
 
 
 def read_budget(doc: bytes) -> Budget:
-    """A budget from its document."""
-    return msgspec.json.decode(doc, type=Budget)
+    """A budget from its document.
+
+    Raises:
+        LedgerError: It cannot be read.
+    """
+    return _read(doc, Budget, "A budget")
+
+
+def _read(doc: bytes, kind: type[T], what: str) -> T:
+    try:
+        return msgspec.json.decode(doc, type=kind, dec_hook=_decode)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise LedgerError(
+            f"{what} of the ledger cannot be read: {error}.", hint="A newer videogen may have written it; upgrade."
+        ) from error
 
 
 def _decode(kind: type, value: Any) -> Any:

@@ -6,11 +6,12 @@ what would go over a limit, however many processes ask at the same time.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 
 from ..budget import Budget, BudgetState, Crossing, dollars, micro, window
-from ..errors import BudgetExceededError
+from ..errors import BudgetExceededError, LedgerError
 from ..states import Attempt, JobRecord, Money
 from .documents import encoded, read_budget
 from .transaction import Row, Transaction
@@ -18,6 +19,7 @@ from .transaction import Row, Transaction
 __all__ = ["acknowledge", "faults", "post", "remove", "reserve", "restate", "states"]
 
 _BUDGETS = "SELECT name, limit_micro, blocked, doc FROM budgets ORDER BY name"  # in order, so that no two deadlock
+_DOC = "SELECT doc FROM budgets WHERE name = :name"
 _BEFORE_ALL = -1.0e12  # the beginning of a period that has none
 
 
@@ -37,7 +39,7 @@ def reserve(tx: Transaction, job: JobRecord) -> tuple[Crossing, ...]:
     tx.lock_budgets(alone=False)
     now = tx.now()
     for name, limit, blocked, doc in tx.rows(_BUDGETS):
-        budget = read_budget(doc)
+        budget = read_budget(bytes(doc))
         if not budget.covers(offer=attempt.offer, model=attempt.model, tags=job.tags):
             continue
         if attempt.hold is None:
@@ -48,7 +50,8 @@ def reserve(tx: Transaction, job: JobRecord) -> tuple[Crossing, ...]:
             )
         starts = _starts(budget, now)[0]
         amount = micro(attempt.hold)
-        if not _hold(tx, name, starts, amount, limit, blocked):
+        counters = _hold(tx, name, starts, amount, -1 if blocked else limit)
+        if counters is None:
             state = _state(tx, (name, limit, blocked, doc), now)
             raise BudgetExceededError(
                 state.refusal(attempt.hold) or f"The budget {name!r} is taken.",
@@ -64,38 +67,29 @@ def reserve(tx: Transaction, job: JobRecord) -> tuple[Crossing, ...]:
             starts=starts,
             amount=amount,
         )
-        crossings += _crossed(tx, budget, starts)
+        crossings += _crossed(tx, budget, starts, counters)
     return tuple(crossings)
 
 
-def _hold(tx: Transaction, name: str, starts: float, amount: int, limit: int, blocked: str) -> bool:
-    """Add to what a period holds, if its limit allows it. What is free always fits."""
-    tx.change(
-        "INSERT INTO periods (budget, starts) VALUES (:budget, :starts) ON CONFLICT DO NOTHING",
-        budget=name,
-        starts=starts,
+def _hold(tx: Transaction, name: str, starts: float, amount: int, limit: int) -> Row | None:
+    """Add to what a period holds, if its limit allows it; its counters then. What is free always fits."""
+    query = (
+        "UPDATE periods SET held_micro = held_micro + :amount WHERE budget = :budget AND starts = :starts "
+        "AND (:amount = 0 OR settled_micro + held_micro + :amount <= :limit) "
+        "RETURNING held_micro, settled_micro, warned"
     )
-    if amount == 0:
-        return True
-    return not blocked and bool(
-        tx.change(
-            "UPDATE periods SET held_micro = held_micro + :amount WHERE budget = :budget AND starts = :starts "
-            "AND settled_micro + held_micro + :amount <= :limit",
-            amount=amount,
-            budget=name,
-            starts=starts,
-            limit=limit,
-        )
-    )
+    values = {"amount": amount, "budget": name, "starts": starts, "limit": limit}
+    found = tx.rows(query, **values)
+    if not found:
+        begin = "INSERT INTO periods (budget, starts) VALUES (:budget, :starts) ON CONFLICT DO NOTHING"
+        tx.change(begin, budget=name, starts=starts)
+        found = tx.rows(query, **values)
+    return found[0] if found else None
 
 
-def _crossed(tx: Transaction, budget: Budget, starts: float) -> list[Crossing]:
+def _crossed(tx: Transaction, budget: Budget, starts: float, counters: Row) -> list[Crossing]:
     """The highest share that has just been passed, told once in a period."""
-    ((held, settled, warned),) = tx.rows(
-        "SELECT held_micro, settled_micro, warned FROM periods WHERE budget = :budget AND starts = :starts",
-        budget=budget.name,
-        starts=starts,
-    )
+    held, settled, warned = counters
     taken = dollars(held + settled)
     passed = [share for share in budget.warn if warned < share and taken >= Decimal(repr(share)) * budget.limit]
     if not passed or not budget.limit:
@@ -111,8 +105,7 @@ def _crossed(tx: Transaction, budget: Budget, starts: float) -> list[Crossing]:
 
 def post(tx: Transaction, job_id: str, attempt: Attempt) -> None:
     """Settle or release what an attempt holds, once it is over; book the difference when its cost is corrected."""
-    if attempt.open:
-        return
+    tx.lock_budgets(alone=False)
     amount = micro(attempt.booked)
     rows = tx.rows(
         "SELECT budget, starts, money, amount_micro FROM holds WHERE job_id = :job AND number = :number "
@@ -121,8 +114,6 @@ def post(tx: Transaction, job_id: str, attempt: Attempt) -> None:
         number=attempt.number,
     )
     for budget, starts, money, before in rows:
-        if (money, before) == (attempt.money.value, amount):
-            continue
         tx.change(
             "UPDATE holds SET money = :money, amount_micro = :amount "
             "WHERE job_id = :job AND number = :number AND budget = :budget",
@@ -133,24 +124,33 @@ def post(tx: Transaction, job_id: str, attempt: Attempt) -> None:
             budget=budget,
         )
         tx.change(
-            "UPDATE periods SET held_micro = held_micro - :unheld, settled_micro = settled_micro + :settled "
+            "UPDATE periods SET held_micro = held_micro + :held, settled_micro = settled_micro + :settled "
             "WHERE budget = :budget AND starts = :starts",
-            unheld=before if money == Money.HELD else 0,
-            settled=amount - (before if money == Money.SETTLED else 0),
+            held=_counted(Money.HELD, attempt.money, amount) - _counted(Money.HELD, money, before),
+            settled=_counted(Money.SETTLED, attempt.money, amount) - _counted(Money.SETTLED, money, before),
             budget=budget,
             starts=starts,
         )
-        if money == Money.HELD and amount > before:
-            _block(tx, budget, job_id, dollars(amount), dollars(before))
+    if rows and _is_overrun(attempt, amount):
+        _block(tx, [budget for budget, *_ in rows], job_id, attempt)
 
 
-def _block(tx: Transaction, budget: str, job_id: str, cost: Decimal, held: Decimal) -> None:
+def _counted(counter: Money, money: str, amount: int) -> int:
+    return amount if money == counter else 0
+
+
+def _is_overrun(attempt: Attempt, amount: int) -> bool:
+    """Whether more is charged than could be; what a person has entered, a person has looked at."""
+    held = Decimal(0) if attempt.hold is None else attempt.hold
+    return not attempt.open and attempt.cost_origin != "person" and amount > micro(held)
+
+
+def _block(tx: Transaction, budgets: list[str], job_id: str, attempt: Attempt) -> None:
     """A provider has charged more than could be: nothing more is reserved until somebody has looked."""
-    tx.change(
-        "UPDATE budgets SET blocked = :why WHERE name = :budget",
-        why=f"job {job_id} cost ${cost:f}, although at most ${held:f} had been expected",
-        budget=budget,
-    )
+    expected = Decimal(0) if attempt.hold is None else attempt.hold
+    why = f"job {job_id} cost ${attempt.booked:f}, although at most ${expected:f} had been expected"
+    for budget in budgets:
+        tx.change("UPDATE budgets SET blocked = :why WHERE name = :budget", why=why, budget=budget)
 
 
 def acknowledge(tx: Transaction, name: str) -> bool:
@@ -169,7 +169,7 @@ def states(tx: Transaction) -> list[BudgetState]:
 
 def _state(tx: Transaction, row: Row, now: float) -> BudgetState:
     name, _, blocked, doc = row
-    budget = read_budget(doc)
+    budget = read_budget(bytes(doc))
     starts, first, end = _starts(budget, now)
     found = tx.rows(
         "SELECT held_micro, settled_micro FROM periods WHERE budget = :budget AND starts = :starts",
@@ -183,10 +183,11 @@ def _state(tx: Transaction, row: Row, now: float) -> BudgetState:
 
 
 def restate(tx: Transaction, budget: Budget) -> BudgetState:
-    """Store a budget, and count in its present period what has been spent and held since that began."""
+    """Store a budget. When it is new, or covers something else, what has been spent and held in its present period is
+    counted anew; otherwise its counters go on."""
     tx.lock_budgets(alone=True)
     now = tx.now()
-    _forget(tx, budget.name)
+    before = [read_budget(bytes(doc)) for (doc,) in tx.rows(_DOC, name=budget.name)]
     tx.change(
         "INSERT INTO budgets (name, limit_micro, doc) VALUES (:name, :limit, :doc) "
         "ON CONFLICT (name) DO UPDATE SET limit_micro = :limit, doc = :doc",
@@ -194,8 +195,23 @@ def restate(tx: Transaction, budget: Budget) -> BudgetState:
         limit=micro(budget.limit),
         doc=encoded(budget),
     )
-    starts = _starts(budget, now)[0]
-    held = settled = 0
+    if not before or _extent(before[0]) != _extent(budget):
+        _forget(tx, budget.name)
+        _recount(tx, budget, _starts(budget, now)[0])
+    elif before[0].limit != budget.limit:  # shares of it are other amounts now
+        tx.change("UPDATE periods SET warned = 0 WHERE budget = :name", name=budget.name)
+    (row,) = (row for row in tx.rows(_BUDGETS) if row[0] == budget.name)
+    return _state(tx, row, now)
+
+
+def _extent(budget: Budget) -> tuple[object, ...]:
+    """What a budget counts."""
+    return budget.period, budget.timezone, budget.provider, budget.model, budget.tags
+
+
+def _recount(tx: Transaction, budget: Budget, starts: float) -> None:
+    """Count the attempts of a period that a budget covers."""
+    counted = {Money.HELD.value: 0, Money.SETTLED.value: 0}
     for job_id, number, money, amount in _covered(tx, budget, starts):
         tx.change(
             "INSERT INTO holds (job_id, number, budget, starts, money, amount_micro) "
@@ -207,19 +223,14 @@ def restate(tx: Transaction, budget: Budget) -> BudgetState:
             money=money,
             amount=amount,
         )
-        held += amount if money == Money.HELD else 0
-        settled += amount if money == Money.SETTLED else 0
+        counted[money] += amount
     tx.change(
         "INSERT INTO periods (budget, starts, held_micro, settled_micro) VALUES (:budget, :starts, :held, :settled)",
         budget=budget.name,
         starts=starts,
-        held=held,
-        settled=settled,
+        held=counted[Money.HELD],
+        settled=counted[Money.SETTLED],
     )
-    ((_, limit, blocked, doc),) = tx.rows(
-        "SELECT name, limit_micro, blocked, doc FROM budgets WHERE name = :name", name=budget.name
-    )
-    return _state(tx, (budget.name, limit, blocked, doc), now)
 
 
 def _covered(tx: Transaction, budget: Budget, starts: float) -> list[Row]:
@@ -257,26 +268,45 @@ def _forget(tx: Transaction, name: str) -> None:
 
 
 def faults(tx: Transaction) -> list[str]:
-    """Where a counter is not the sum of its holds, or a hold is not what its attempt says."""
-    found = []
-    sums = tx.rows(
-        "SELECT p.budget, p.starts, p.held_micro, p.settled_micro, "
-        "COALESCE(SUM(CASE WHEN h.money = 'held' THEN h.amount_micro END), 0), "
-        "COALESCE(SUM(CASE WHEN h.money = 'settled' THEN h.amount_micro END), 0) "
-        "FROM periods AS p LEFT JOIN holds AS h ON h.budget = p.budget AND h.starts = p.starts "
-        "GROUP BY p.budget, p.starts, p.held_micro, p.settled_micro"
-    )
-    for budget, _, held, settled, true_held, true_settled in sums:
-        if (held, settled) != (int(true_held), int(true_settled)):
-            found.append(
-                f"The budget {budget!r} counts ${dollars(held):f} held and ${dollars(settled):f} settled; its holds "
-                f"are ${dollars(int(true_held)):f} and ${dollars(int(true_settled)):f}."
+    """Where a counter is not the sum of its holds, a hold is not what its attempt says, or a limit not its budget's."""
+    return [*_sum_faults(tx), *_hold_faults(tx), *_budget_faults(tx)]
+
+
+def _sum_faults(tx: Transaction) -> Iterator[str]:
+    kept = {(b, s): (h, c) for b, s, h, c in tx.rows("SELECT budget, starts, held_micro, settled_micro FROM periods")}
+    true = {
+        (budget, starts): (int(held), int(settled))
+        for budget, starts, held, settled in tx.rows(
+            "SELECT budget, starts, SUM(CASE WHEN money = 'held' THEN amount_micro ELSE 0 END), "
+            "SUM(CASE WHEN money = 'settled' THEN amount_micro ELSE 0 END) FROM holds GROUP BY budget, starts"
+        )
+    }
+    for place in sorted({*kept, *true}):
+        (held, settled), (true_held, true_settled) = kept.get(place, (0, 0)), true.get(place, (0, 0))
+        if (held, settled) != (true_held, true_settled):
+            yield (
+                f"The budget {place[0]!r} counts ${dollars(held):f} held and ${dollars(settled):f} settled; its holds "
+                f"are ${dollars(true_held):f} and ${dollars(true_settled):f}."
             )
+
+
+def _hold_faults(tx: Transaction) -> Iterator[str]:
+    # a job that has been purged leaves its holds behind: what it cost was spent
     strays = tx.rows(
-        "SELECT h.job_id, h.number, h.budget FROM holds AS h JOIN attempts AS a "
-        "ON a.job_id = h.job_id AND a.number = h.number "
-        "WHERE h.money <> a.money OR h.amount_micro <> a.booked_micro"
+        "SELECT h.job_id, h.number, h.budget FROM holds AS h JOIN jobs ON jobs.id = h.job_id "
+        "LEFT JOIN attempts AS a ON a.job_id = h.job_id AND a.number = h.number "
+        "WHERE a.job_id IS NULL OR h.money <> a.money OR h.amount_micro <> a.booked_micro"
     )
-    return found + [
-        f"Attempt {number} of job {job} is booked otherwise in {budget!r}." for job, number, budget in strays
-    ]
+    for job, number, budget in strays:
+        yield f"Attempt {number} of job {job} is booked otherwise in {budget!r}."
+
+
+def _budget_faults(tx: Transaction) -> Iterator[str]:
+    for name, limit, _, doc in tx.rows(_BUDGETS):
+        try:
+            budget = read_budget(bytes(doc))
+        except LedgerError as error:
+            yield f"Budget {name!r}: {error.message}"
+            continue
+        if (name, limit) != (budget.name, micro(budget.limit)):
+            yield f"Budget {name!r}: its columns are not those of its record."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from statistics import median
 from typing import Any
@@ -14,7 +14,7 @@ from ..errors import LedgerError, RequestError
 from ..retry import Outcome
 from ..states import JobStatus
 from . import Observations, postings
-from .documents import attempt_columns, job_columns, read_job
+from .documents import attempt_columns, job_columns, read_event, read_job
 from .transaction import Row, Transaction
 
 __all__ = ["costs", "faults", "observations"]
@@ -44,7 +44,7 @@ def costs(tx: Transaction, by: str, since: datetime | None, until: datetime | No
     """
     kind, _, tag = by.partition(":")
     columns = {"model": "a.model", "offer": "a.offer", "provider": "a.provider", "total": "''", "tag": "t.value"}
-    if kind == "day":
+    if by == "day":
         column = f"CAST(FLOOR(a.started_at / {_QUARTER_HOUR}) AS BIGINT)"
     elif kind in columns and bool(tag) == (kind == "tag"):
         column = columns[kind]
@@ -58,7 +58,7 @@ def costs(tx: Transaction, by: str, since: datetime | None, until: datetime | No
         until=1.0e12 if until is None else until.timestamp(),
         **({"tag": tag} if tag else {}),
     )
-    if kind == "day":
+    if by == "day":
         return _by_day(rows, ZoneInfo(timezone))
     return sorted((_line(str(row[0] or ""), row[1:]) for row in rows), key=lambda line: (-line.spent, line.key))
 
@@ -116,31 +116,51 @@ def observations(tx: Transaction, now: datetime) -> Observations:
 
 def faults(tx: Transaction) -> list[str]:
     """What is wrong with the jobs, and with the counters of money."""
-    found = []
+    return [*_job_faults(tx), *_event_faults(tx), *postings.faults(tx)]
+
+
+_JOB_COLUMNS = ("status", "money", "artifact", "offer", "unfinished", "held_micro", "cost_micro")
+_ATTEMPT_COLUMNS = ("status", "provider_job_id", "money", "booked_micro", "cost_micro", "client_ref")
+
+
+def _job_faults(tx: Transaction) -> Iterator[str]:
+    """Where the columns of a job, its attempts or its tags are not what its record says."""
     attempts: dict[str, dict[int, Row]] = {}
-    columns = ("status", "provider_job_id", "money", "booked_micro", "client_ref")
-    for job_id, number, *row in tx.rows(f"SELECT job_id, number, {', '.join(columns)} FROM attempts"):
+    for job_id, number, *row in tx.rows(f"SELECT job_id, number, {', '.join(_ATTEMPT_COLUMNS)} FROM attempts"):
         attempts.setdefault(job_id, {})[number] = tuple(row)
-    for job_id, version, status, money, unfinished, doc in tx.rows(
-        "SELECT id, version, status, money, unfinished, doc FROM jobs"
-    ):
+    tags: dict[str, dict[str, str]] = {}
+    for job_id, key, value in tx.rows("SELECT job_id, key, value FROM tags"):
+        tags.setdefault(job_id, {})[key] = value
+    rows = tx.rows(f"SELECT id, version, doc, idempotency_key, {', '.join(_JOB_COLUMNS)} FROM jobs")
+    for job_id, version, doc, key, *columns in rows:
         try:
             job = read_job(bytes(doc), version)
         except LedgerError as error:
-            found.append(f"Job {job_id}: {error.message}")
+            yield f"Job {job_id}: {error.message}"
             continue
         kept = job_columns(job)
-        if (status, money, unfinished) != (kept["status"], kept["money"], kept["unfinished"]):
-            found.append(
-                f"Job {job_id}: its columns say {status} and {money}, its record {job.status} and {job.money}."
-            )
+        if columns != [kept[name] for name in _JOB_COLUMNS] or (job_id, key) != (job.id, job.idempotency_key):
+            yield f"Job {job_id}: its columns are not those of its record."
         if job.done and kept["held_micro"]:
-            found.append(f"Job {job_id} is done and still holds ${dollars(kept['held_micro']):f}.")
-        wanted = {a.number: tuple(attempt_columns(a)[name] for name in columns) for a in job.attempts}
+            yield f"Job {job_id} is done and still holds ${dollars(kept['held_micro']):f}."
+        wanted = {a.number: tuple(attempt_columns(a)[name] for name in _ATTEMPT_COLUMNS) for a in job.attempts}
         before = {number: _known(row, wanted.get(number)) for number, row in attempts.get(job_id, {}).items()}
         if before != wanted:
-            found.append(f"Job {job_id}: its attempts are not those of its record.")
-    return found + postings.faults(tx)
+            yield f"Job {job_id}: its attempts are not those of its record."
+        if tags.get(job_id, {}) != job.tags:
+            yield f"Job {job_id}: its tags are not those of its record."
+
+
+def _event_faults(tx: Transaction) -> Iterator[str]:
+    """Events that cannot be read, or are another job's."""
+    for seq, job_id, doc in tx.rows("SELECT seq, job_id, doc FROM events"):
+        try:
+            event = read_event(bytes(doc), seq)
+        except LedgerError as error:
+            yield f"Event {seq} of job {job_id}: {error.message}"
+        else:
+            if event.job_id != job_id:
+                yield f"Event {seq} of job {job_id} is one of job {event.job_id}."
 
 
 def _known(row: Row, wanted: Row | None) -> Row:

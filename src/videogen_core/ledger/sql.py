@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -58,6 +59,9 @@ class SqlLedger(Ledger):
     # --- jobs
 
     def create(self, job: JobRecord, event: Event) -> JobRecord:
+        _must_be_text("idempotency_key", job.idempotency_key or "")
+        for key, value in job.tags.items():
+            _must_be_text("tags", key + value)
         fingerprint = job.request.fingerprint()
         row = {
             **job_columns(job),
@@ -88,6 +92,7 @@ class SqlLedger(Ledger):
         return self._write(work)
 
     def find(self, idempotency_key: str, request: VideoRequest) -> JobRecord | None:
+        _must_be_text("idempotency_key", idempotency_key)
         rows = self._read(lambda tx: tx.rows(_BY_KEY, key=idempotency_key))
         return _same_request(rows[0], request.fingerprint(), idempotency_key) if rows else None
 
@@ -127,11 +132,23 @@ class SqlLedger(Ledger):
         if tx.change(query, **row, id=job.id, before=job.version) != 1:
             self._explain(tx, new, row["doc"], fence)
             return new, False
-        for attempt in new.attempts:
-            self._store_attempt(tx, new, attempt)
-            postings.post(tx, new.id, attempt)
+        self._store_attempts(tx, new)
         _insert_events(tx, events)
         return new, True
+
+    def _store_attempts(self, tx: Transaction, job: JobRecord) -> None:
+        """Bring the rows of the attempts up to date, and with them the money in the budgets."""
+        names = tuple(attempt_columns(job.attempt)) if job.attempts else ()
+        query = f"SELECT {', '.join(('number', *names))} FROM attempts WHERE job_id = :job"
+        stored = {number: row for number, *row in tx.rows(query, job=job.id)} if names else {}
+        for attempt in job.attempts:
+            before = dict(zip(names, stored.get(attempt.number, ()), strict=False))
+            row = attempt_columns(attempt)
+            if row != before:
+                self._store_attempt(tx, job, attempt.number, row, before)
+            if before and (row["money"], row["booked_micro"]) != (before["money"], before["booked_micro"]):
+                postings.post(tx, job.id, attempt)
+            self._store_orphans(tx, job, attempt)
 
     def _explain(self, tx: Transaction, new: JobRecord, doc: bytes, fence: int | None) -> None:
         """Say why a job was not stored; nothing when this very version is there already."""
@@ -145,27 +162,46 @@ class SqlLedger(Ledger):
             raise FencedError(f"Another process drives job {new.id} now.", job_id=new.id)
         raise ConflictError(f"Job {new.id} was changed by another process.", job_id=new.id)
 
-    def _store_attempt(self, tx: Transaction, job: JobRecord, attempt: Attempt) -> None:
-        row = attempt_columns(attempt)
-        claimed = "SELECT job_id FROM attempts WHERE provider = :provider AND account = :account AND "
-        if row["provider_job_id"] is not None and tx.rows(
-            claimed + "provider_job_id = :theirs AND NOT (job_id = :job AND number = :number)",
-            provider=attempt.provider,
-            account=attempt.account,
-            theirs=attempt.provider_job_id,
+    def _store_attempt(
+        self, tx: Transaction, job: JobRecord, number: int, row: dict[str, Any], before: Mapping[str, Any]
+    ) -> None:
+        theirs = row["provider_job_id"]
+        if theirs is not None and theirs != before.get("provider_job_id"):
+            self._claim(tx, job, number, row)
+        marked = {**row, "job_id": job.id, "number": number}
+        if before:
+            pairs = ", ".join(f"{name} = :{name}" for name in row)
+            tx.change(f"UPDATE attempts SET {pairs} WHERE job_id = :job_id AND number = :number", **marked)
+        else:
+            tx.change(f"INSERT INTO attempts ({', '.join(marked)}) VALUES ({_marks(marked)})", **marked)
+
+    def _claim(self, tx: Transaction, job: JobRecord, number: int, row: Mapping[str, Any]) -> None:
+        """See that a job of the vendor is nobody else's."""
+        provider, theirs = row["provider"], row["provider_job_id"]
+        where = "provider = :provider AND account = :account AND provider_job_id = :theirs"
+        if tx.rows(
+            f"SELECT 1 FROM attempts WHERE {where} AND NOT (job_id = :job AND number = :number) "
+            f"UNION ALL SELECT 1 FROM orphans WHERE {where} AND job_id <> :job",
+            provider=provider,
+            account=row["account"],
+            theirs=theirs,
             job=job.id,
-            number=attempt.number,
+            number=number,
         ):
-            raise ClaimedError(
-                f"{attempt.provider} job {attempt.provider_job_id} belongs to another job already.", job_id=job.id
+            raise ClaimedError(f"{provider} job {theirs} belongs to another job already.", job_id=job.id)
+
+    def _store_orphans(self, tx: Transaction, job: JobRecord, attempt: Attempt) -> None:
+        """An id that somebody has already stays his; it is in the document of the job all the same."""
+        for theirs in attempt.orphans:
+            tx.change(
+                "INSERT INTO orphans (provider, account, provider_job_id, job_id, number) "
+                "VALUES (:provider, :account, :theirs, :job, :number) ON CONFLICT DO NOTHING",
+                provider=attempt.provider,
+                account=attempt.account,
+                theirs=theirs,
+                job=job.id,
+                number=attempt.number,
             )
-        pairs = ", ".join(f"{name} = :{name}" for name in row)
-        row |= {"job_id": job.id, "number": attempt.number}
-        tx.change(
-            f"INSERT INTO attempts ({', '.join(row)}) VALUES ({_marks(row)}) "
-            f"ON CONFLICT (job_id, number) DO UPDATE SET {pairs}",
-            **row,
-        )
 
     def get(self, job_id: str) -> JobRecord:
         return self._read(lambda tx: self._got(tx, job_id))
@@ -217,22 +253,21 @@ class SqlLedger(Ledger):
         self, job_id: str, worker: str, driver: str, lease: float, *, dead: Callable[[str], bool] = lambda _: False
     ) -> Claim | None:
         def work(tx: Transaction) -> Claim | None:
-            now = tx.now()
             rows = tx.rows(
-                "SELECT lease_owner, lease_worker, alive_until, fence, unfinished, doc, version FROM jobs "
-                f"LEFT JOIN workers ON workers.id = lease_worker WHERE jobs.id = :id{tx.for_update}",
+                "SELECT lease_owner, lease_worker, fence, unfinished, doc, version FROM jobs "
+                f"WHERE id = :id{tx.for_update}",
                 id=job_id,
             )
             if not rows:
                 raise self._missing(job_id)
-            holder, its_worker, until, fence, unfinished, doc, version = rows[0]
+            holder, its_worker, fence, unfinished, doc, version = rows[0]
             job = read_job(bytes(doc), version)
             if not unfinished:
                 return Claim(job, None)
-            alive = holder is not None and until is not None and until >= now and not dead(its_worker)
-            if alive and holder != driver:
-                return None
+            now = tx.now()
             if holder != driver:
+                if holder is not None and _alive(tx, its_worker, now, lease) and not dead(its_worker):
+                    return None
                 fence += 1
             _beat(tx, worker, now + lease)
             tx.change(
@@ -268,19 +303,24 @@ class SqlLedger(Ledger):
 
     def by_provider_job(self, provider: str, account: str, provider_job_id: str) -> JobRecord | None:
         where = "provider = :provider AND account = :account AND provider_job_id = :id"
-        return self._job_of(where, provider=provider, account=account, id=provider_job_id)
+        values = {"provider": provider, "account": account, "id": provider_job_id}
+        return self._job_of(where, **values) or self._job_of(where, "orphans", **values)
 
-    def _job_of(self, where: str, **values: Any) -> JobRecord | None:
-        query = f"SELECT jobs.doc, jobs.version FROM attempts JOIN jobs ON jobs.id = job_id WHERE {where}"
+    def _job_of(self, where: str, table: str = "attempts", **values: Any) -> JobRecord | None:
+        query = f"SELECT jobs.doc, jobs.version FROM {table} JOIN jobs ON jobs.id = job_id WHERE {where}"
         rows = self._read(lambda tx: tx.rows(query, **values))
         return read_job(bytes(rows[0][0]), rows[0][1]) if rows else None
 
     def seen(self, delivery: str) -> bool:
+        call = secrets.token_hex(8)  # the second run of this very call has not seen it before
+
         def work(tx: Transaction) -> bool:
             now = tx.now()
             tx.change("DELETE FROM deliveries WHERE seen_at < :old", old=now - _DELIVERIES_SECONDS)
-            query = "INSERT INTO deliveries (id, seen_at) VALUES (:id, :now) ON CONFLICT DO NOTHING"
-            return not tx.change(query, id=delivery, now=now)
+            query = "INSERT INTO deliveries (id, call, seen_at) VALUES (:id, :call, :now) ON CONFLICT DO NOTHING"
+            if tx.change(query, id=delivery, call=call, now=now):
+                return False
+            return tx.rows("SELECT call FROM deliveries WHERE id = :id", id=delivery) != [(call,)]
 
         return self._write(work)
 
@@ -344,14 +384,29 @@ class SqlLedger(Ledger):
                 f"Jobs are kept for at least {_KEPT_DAYS} days, as long as their idempotency keys hold.",
                 hint="Choose an earlier time.",
             )
-        gone = "SELECT id FROM jobs WHERE unfinished = 0 AND held_micro = 0 AND updated_at < :before"
+        over = "FROM jobs WHERE unfinished = 0 AND held_micro = 0 AND updated_at < :before"
 
         def work(tx: Transaction) -> int:
-            for table in ("events", "attempts", "tags"):
-                tx.change(f"DELETE FROM {table} WHERE job_id IN ({gone})", before=before.timestamp())
-            return tx.change(f"DELETE FROM jobs WHERE id IN ({gone})", before=before.timestamp())
+            tx.rows(f"SELECT id {over}{tx.for_update}", before=before.timestamp())  # nothing revives one meanwhile
+            for table in ("events", "attempts", "tags", "orphans"):
+                tx.change(f"DELETE FROM {table} WHERE job_id IN (SELECT id {over})", before=before.timestamp())
+            return tx.change(f"DELETE {over}", before=before.timestamp())
 
         return self._write(work)
+
+
+def _alive(tx: Transaction, worker: str, now: float, lease: float) -> bool:
+    """Whether a worker's time is not over.
+
+    When the clock has been set back, its time would seem to be longer than any lease. It is cut to one from now, which
+    a worker that lives will renew.
+    """
+    rows = tx.rows("SELECT alive_until FROM workers WHERE id = :id", id=worker)
+    if not rows or rows[0][0] < now:
+        return False
+    if rows[0][0] > now + lease > now:
+        _beat(tx, worker, now + lease)
+    return True
 
 
 def _beat(tx: Transaction, worker: str, until: float) -> None:
@@ -368,6 +423,12 @@ def _warning(job: JobRecord, crossing: Crossing) -> Event:
     return Event(
         job_id=job.id, at=job.updated_at, type="warning", status=job.status, message=crossing.message, data=data
     )
+
+
+def _must_be_text(field: str, text: str) -> None:
+    """Refuse what not every database can store: half characters, and the character of no meaning."""
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise RequestError(f"{field}: {text!r} holds characters that cannot be stored.")
 
 
 def _marks(row: Mapping[str, Any]) -> str:

@@ -6,10 +6,9 @@ apsw carries its own current SQLite; the interpreter's is often open to a corrup
 from __future__ import annotations
 
 import ctypes
-import os
+import random
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +20,7 @@ from ..errors import LedgerError
 from ..states import Event, JobRecord
 from . import schema
 from .beside import Marker, Reserve, make_private, network_filesystem
+from .forking import follow
 from .sql import SqlLedger, damaged
 from .transaction import Row, Transaction
 
@@ -52,6 +52,19 @@ class _Sqlite(Transaction):
         """A write transaction is alone already."""
 
 
+class _Patience:
+    """Waits for a file that another connection writes to: by chance, so that nobody is always the last, and never for
+    long, so that the file is not idle meanwhile. SQLite's own waiting lets one of eight processes starve for seconds.
+    """
+
+    def __call__(self, tries: int) -> bool:
+        now = time.monotonic()
+        if tries == 0:
+            self._deadline = now + BUSY_SECONDS
+        time.sleep(random.uniform(0.0005, 0.005 if tries < 20 else 0.02))
+        return now < self._deadline
+
+
 class SqliteLedger(SqlLedger):
     """A ledger in an SQLite file.
 
@@ -64,10 +77,11 @@ class SqliteLedger(SqlLedger):
 
     def __init__(self, location: str) -> None:
         self.location = location
+        self._on_disk = location != "memory"
         self._lock = threading.RLock()  # callers may be in any thread; a connection serves one at a time
         self._connection: apsw.Connection | None = None
         self._reserve = Reserve(location)
-        _ledgers.add(self)
+        follow(self)
         with self._lock, self._errors("opened"):
             self._open()
 
@@ -77,18 +91,16 @@ class SqliteLedger(SqlLedger):
         return self._connection or self._open()
 
     def _open(self) -> apsw.Connection:
-        if self.location == "memory":
-            db = apsw.Connection(":memory:")
-        else:
-            path, marker = Path(self.location), Marker(self.location)
+        if self._on_disk:
+            path = Path(self.location)
             if (kind := network_filesystem(path)) is not None:
                 raise LedgerError(
                     f"The ledger {path} is on a network file system ({kind}), whose locks cannot be relied on.",
                     hint="Set VIDEOGEN_LEDGER to a path on a local disk, or to a PostgreSQL address.",
                 )
-            marker.verify()
+            Marker(self.location).verify()
             make_private(path)
-            db = apsw.Connection(self.location)
+        db = apsw.Connection(self.location if self._on_disk else ":memory:")
         try:
             self._prepare(db)
         except BaseException:
@@ -98,23 +110,35 @@ class SqliteLedger(SqlLedger):
         return db
 
     def _prepare(self, db: apsw.Connection) -> None:
-        db.set_busy_timeout(BUSY_SECONDS * 1000)
+        db.set_busy_handler(_Patience())
         self._connection = db
-        on_disk = self.location != "memory"
-        if on_disk:
-            # kept when the last connection closes, so that a missing one tells that somebody has removed it
-            keep = ctypes.c_int(1)
-            db.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, ctypes.addressof(keep))
+        if self._on_disk:
+            # what is refused is left untouched, its write-ahead log included
+            db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             self._quick_check(db)
         self._migrate()
-        if on_disk:
-            safe = tuple(map(int, apsw.sqlite_lib_version().split("."))) >= _SAFE_WAL
-            db.pragma("journal_mode", "wal" if safe else "delete")
         db.pragma("synchronous", "full")
         db.pragma("foreign_keys", True)
-        if on_disk:
+        if self._on_disk:
+            self._choose_journal(db)
+            db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
             Marker(self.location).leave(wal=Path(f"{self.location}-wal").exists())
             self._reserve.fill()
+
+    def _choose_journal(self, db: apsw.Connection) -> None:
+        # kept when the last connection closes, so that a missing one tells that somebody has removed it
+        keep = ctypes.c_int(1)
+        db.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, ctypes.addressof(keep))
+        safe = tuple(map(int, apsw.sqlite_lib_version().split("."))) >= _SAFE_WAL
+        wanted, deadline = "wal" if safe else "delete", time.monotonic() + BUSY_SECONDS
+        while db.pragma("journal_mode") != wanted:
+            try:
+                if db.pragma("journal_mode", wanted) != wanted:
+                    return  # a file system without shared memory: slower, and as safe
+            except apsw.BusyError:  # the change of mode does not wait for others by itself
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
 
     def _quick_check(self, db: apsw.Connection) -> None:
         if Path(self.location).stat().st_size > _CHECKED_BYTES:
@@ -128,13 +152,10 @@ class SqliteLedger(SqlLedger):
         try:
             yield
         except apsw.FullError as error:
-            raise LedgerError(
-                f"The ledger {self.location} could not be {verb}: the disk is full.",
-                hint="Free some space and run `videogen resume`.",
-            ) from error
+            raise self._full() from error
         except (apsw.NotADBError, apsw.CorruptError) as error:
             raise damaged(self.location, error) from error
-        except (apsw.Error, OSError) as error:
+        except (apsw.Error, OSError, OverflowError) as error:
             raise LedgerError(
                 f"The ledger {self.location} could not be {verb}: {error}.",
                 hint="Check that its folder exists and is writable, or set VIDEOGEN_HOME or VIDEOGEN_LEDGER.",
@@ -162,20 +183,43 @@ class SqliteLedger(SqlLedger):
             raise
         return answer
 
+    # --- a full disk
+
+    def create(self, job: JobRecord, event: Event) -> JobRecord:
+        self._need_room()
+        return super().create(job, event)
+
+    def begin(
+        self, job: JobRecord, *events: Event, fence: int | None, flight: str | None = None
+    ) -> tuple[JobRecord, tuple[Event, ...]]:
+        self._need_room()
+        return super().begin(job, *events, fence=fence, flight=flight)
+
+    def _need_room(self) -> None:
+        """Buy nothing new while the space that was set aside is gone: what is under way may need all there is."""
+        if self._on_disk and not self._reserve.fill():
+            raise self._full()
+
     def save(self, job: JobRecord, *events: Event, fence: int | None = None) -> JobRecord:
         # What has been paid for is written down even on a full disk: it is for this that some space was set aside.
         try:
             return super().save(job, *events, fence=fence)
         except LedgerError as error:
-            if not (isinstance(error.__cause__, apsw.FullError) and self._reserve.free()):
+            if not (isinstance(error.__cause__, apsw.FullError | apsw.IOError) and self._reserve.free()):
                 raise
         return super().save(job, *events, fence=fence)
+
+    def _full(self) -> LedgerError:
+        return LedgerError(
+            f"The ledger {self.location} could not be written: the disk is full.",
+            hint="Free some space and run `videogen resume`.",
+        )
 
     # --- schema
 
     def _migrate(self) -> None:
-        application, version = self._db.pragma("application_id"), self._version()
-        if application not in (0, APPLICATION_ID) or (application == 0 and self._tables()):
+        application, version, tables = self._read(self._identity)
+        if application != APPLICATION_ID and (application or tables):
             raise LedgerError(
                 f"{self.location} is an SQLite database, but not a ledger.", hint="Set VIDEOGEN_LEDGER to another path."
             )
@@ -184,18 +228,22 @@ class SqliteLedger(SqlLedger):
         if version < schema.LATEST:
             self._write(self._migrations)
 
+    def _identity(self, _: Transaction) -> tuple[int, int, int]:
+        """Whose file it is, its schema and how many tables there are, all of one moment: another may be making it."""
+        tables = self._db.execute("SELECT count(*) FROM sqlite_schema").get
+        return self._db.pragma("application_id"), self._db.pragma("user_version"), tables
+
     def _migrations(self, tx: Transaction) -> None:
-        for number in range(self._version(), schema.LATEST):  # another process may have been quicker
+        present = self._db.pragma("user_version")
+        for number in range(present, schema.LATEST):  # another process may have been quicker
             for statement in schema.statements(number + 1):
                 tx.change(statement)
-        self._db.pragma("application_id", APPLICATION_ID)
-        self._db.pragma("user_version", schema.LATEST)
+        if present < schema.LATEST:
+            self._db.pragma("application_id", APPLICATION_ID)
+            self._db.pragma("user_version", schema.LATEST)
 
     def _version(self) -> int:
-        return int(self._db.pragma("user_version"))
-
-    def _tables(self) -> bool:
-        return bool(self._db.execute("SELECT count(*) FROM sqlite_schema").get)
+        return int(self._read(lambda _: self._db.pragma("user_version")))
 
     # --- care
 
@@ -207,7 +255,7 @@ class SqliteLedger(SqlLedger):
     def vacuum(self) -> None:
         with self._lock, self._errors("written"):
             self._db.execute("VACUUM")
-            if self.location != "memory":
+            if self._on_disk:
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
@@ -219,28 +267,10 @@ class SqliteLedger(SqlLedger):
     def before_fork(self) -> None:
         """Let go of the file: a connection that crosses a fork holds no locks in the child, so it would lose writes."""
         self._lock.acquire()
-        if self.location != "memory":
+        if self._on_disk:
             with suppress(LedgerError):
                 self.close()
 
-    def after_fork(self) -> None:
-        """Go on, in the parent and in the child."""
+    def after_fork(self, *, child: bool) -> None:
+        """Go on; the file is opened again when it is needed."""
         self._lock.release()
-
-
-_ledgers: weakref.WeakSet[SqliteLedger] = weakref.WeakSet()
-_forking: list[SqliteLedger] = []
-
-
-def _before_fork() -> None:
-    _forking[:] = list(_ledgers)
-    for ledger in _forking:
-        ledger.before_fork()
-
-
-def _after_fork() -> None:
-    while _forking:
-        _forking.pop().after_fork()
-
-
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)

@@ -37,6 +37,16 @@ DROP INDEX attempts_by_provider_job;
 CREATE UNIQUE INDEX attempts_by_provider_job ON attempts (provider, account, provider_job_id)
     WHERE provider_job_id IS NOT NULL;
 
+-- More ids that came for one create; each may be a job that is paid for, and is nobody else's.
+CREATE TABLE orphans (
+    provider TEXT NOT NULL,
+    account TEXT NOT NULL,
+    provider_job_id TEXT NOT NULL,
+    job_id TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    PRIMARY KEY (provider, account, provider_job_id)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE budgets (
     name TEXT PRIMARY KEY,
     limit_micro INTEGER NOT NULL,
@@ -66,9 +76,10 @@ CREATE TABLE holds (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX holds_by_budget ON holds (budget, starts);
 
--- Webhook deliveries that have been taken in.
+-- Webhook deliveries that have been taken in, and by which call.
 CREATE TABLE deliveries (
     id TEXT PRIMARY KEY,
+    call TEXT NOT NULL,
     seen_at REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX deliveries_by_time ON deliveries (seen_at);
