@@ -28,12 +28,20 @@ def listed() -> list[str]:
 
 
 def named(path: Path) -> Iterator[tuple[str, int]]:
-    """What the markers of a file name, with the line."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    """What the markers of a file name, with the line; ``*NAMES`` is a tuple of the same file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tuples = {
+        ast.unparse(node.targets[0]): node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple)
+    }
+    for node in ast.walk(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("mark.promise"):
             for argument in node.args:
-                assert isinstance(argument, ast.Constant), f"{path.name}:{node.lineno}: name promises as plain text"
-                yield str(argument.value), node.lineno
+                value = tuples.get(ast.unparse(argument.value)) if isinstance(argument, ast.Starred) else argument
+                assert value is not None, f"{path.name}:{node.lineno}: name promises as plain text"
+                found = ast.literal_eval(value)
+                yield from ((name, node.lineno) for name in (found if isinstance(found, tuple) else (found,)))
 
 
 def test_the_page_lists_every_promise_once() -> None:
