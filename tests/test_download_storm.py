@@ -33,8 +33,17 @@ from videogen_core.retry import Backoff
 from videogen_core.states import JobStatus
 
 CLIP = clip(seconds=4, detail=40, faststart=True)
-OTHER = clip(seconds=4, detail=41, faststart=True, gop=24)  # what the address gives once its content has changed
-assert CLIP != OTHER
+
+
+def changed() -> bytes:
+    """What the address gives once its content has changed: as long, as whole, and different at every eighth part."""
+    data = bytearray(CLIP)
+    for eighth in range(1, 8):
+        data[len(data) * eighth // 8] ^= 1
+    return bytes(data)
+
+
+OTHER = changed()
 PATIENT = Backoff(first=0.002, cap=0.01, attempts=6)
 fetch = partial(downloads.save, allow_private=True, backoff=PATIENT)
 
@@ -94,6 +103,7 @@ class Storm:
         if start:
             shown = start + (dice.choice([-7, 5]) if fault == "range_wrong" else 0)
             headers["content-range"] = f"bytes {shown}-{len(body) - 1}/{len(body)}"
+            rest = (body[shown:] + bytes(5))[: len(rest)]  # so that the sum would be right
         length = len(rest)
         cut = int(length * dice.random())
         if fault == "short_cl":
@@ -295,6 +305,34 @@ async def test_what_is_not_whole_is_fetched_once_more(tmp_path: Path) -> None:
         await fetch(Output(url=f"{server.url}/clip"), tmp_path / "a.mp4")
     assert len(server.requests) == 2
     assert names(tmp_path) == ["a.mp4"]
+
+
+PADDED = CLIP + (20_008).to_bytes(4) + b"free" + random.Random(5).randbytes(20_000)
+
+
+@pytest.mark.anyio
+@pytest.mark.promise("D5")
+@pytest.mark.parametrize("fault", ["another start", "another total", "another tag", "weak tag", "no range at all"])
+async def test_a_part_that_does_not_fit_is_not_taken(tmp_path: Path, fault: str) -> None:
+    """Where nobody else would see it: inside padding, with every length right."""
+    broken_at, total = len(PADDED) - 10_000, len(PADDED)
+    start = broken_at + (7 if fault == "another start" else 0)
+    said = total + (5 if fault == "another total" else 0)
+    headers: dict[str, object] = {
+        "etag": {"another tag": '"v2"', "weak tag": 'W/"v1"'}.get(fault, '"v1"'),
+        "content-range": f"bytes {start}-{said - 1}/{said}",
+    }
+    if fault == "no range at all":
+        del headers["content-range"]
+    answers: list[list[object]] = [
+        [head(content_length=total, etag='"v1"'), PADDED[:broken_at], 0.02, RESET],
+        [head("206 Partial Content", content_length=10_000, **headers), bytes(10_000)],
+        [head(content_length=total), PADDED],
+    ]
+    with serving(clip=lambda _: answers.pop(0)) as server:
+        await fetch(Output(url=f"{server.url}/clip"), tmp_path / "a.mp4")
+    assert (tmp_path / "a.mp4").read_bytes() == PADDED
+    assert [request.offset for request in server.requests] == [0, broken_at, 0]
 
 
 # --- bounds

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import gzip
 import hashlib
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -300,15 +302,21 @@ def test_sweep_removes_what_dead_processes_left(tmp_path: Path) -> None:
         capture_output=True, check=True, text=True,
     )  # fmt: skip
     dead, own, old = child.stdout.strip(), temporary_name(), temporary_name()
-    for name in (dead, own, old, "a.mp4", ".videogen-x.part"):
+    foreign = re.sub(r"[0-9a-f]{12}", "0" * 12, dead)
+    for name in (dead, own, old, foreign, "a.mp4", ".videogen-x.part"):
         (tmp_path / name).write_bytes(b"")
+    lock = os.open(tmp_path / foreign, os.O_RDONLY)  # in another container, where its pid means another process
+    fcntl.flock(lock, fcntl.LOCK_EX)
     os.utime(tmp_path / old, (0, 0))
     transfer = Partial(tmp_path / "b.mp4", False, 100)
     transfer.open(None)
     # one with our own pid that is not ours: of a container that has been started again
     assert sweep(tmp_path) == 3
-    assert left_behind(tmp_path) == sorted([str(transfer.path and transfer.path.name), "a.mp4", ".videogen-x.part"])
+    left = [str(transfer.path and transfer.path.name), foreign, "a.mp4", ".videogen-x.part"]
+    assert left_behind(tmp_path) == sorted(left)
     transfer.discard()
+    os.close(lock)
+    assert sweep(tmp_path) == 1
     assert sweep(tmp_path / "none") == 0
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -62,6 +63,20 @@ async def test_a_full_disk_is_reported_and_left_clean_and_the_download_works_lat
         assert (await fetch(output, target)).size == len(CLIP)
     assert target.read_bytes() == CLIP
     assert names(small_disk.path) == ["boat.mp4"]
+
+
+@pytest.mark.anyio
+@pytest.mark.promise("T8", "D2")
+async def test_what_cannot_fit_is_not_even_begun(small_disk: Disk) -> None:
+    def announce(_: Request) -> list[object]:
+        return [head(content_length=600_000), 5.0]
+
+    start = time.monotonic()
+    with serving(clip=announce) as server:
+        with pytest.raises(DownloadError, match=r"No space left on device \(600,000 bytes more are needed\)"):
+            await fetch(Output(url=f"{server.url}/clip"), small_disk.path / "boat.mp4")
+        assert time.monotonic() - start < 2
+    assert names(small_disk.path) == []
 
 
 @pytest.mark.anyio
