@@ -45,7 +45,8 @@ _WORDS = {
     "REAL": "DOUBLE PRECISION",
     "BLOB": "BYTEA",
 }
-_CONNECTION_LOST = (psycopg.OperationalError, psycopg.InterfaceError)
+# InternalError: a pooler has answered a commit with the end of its own connection
+_CONNECTION_LOST = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
 # Nothing was committed, and the same may succeed now.
 _CONTENDED = (pg.SerializationFailure, pg.DeadlockDetected, pg.UniqueViolation, pg.LockNotAvailable)
 
