@@ -121,6 +121,7 @@ class SqliteLedger(SqlLedger):
         db.pragma("foreign_keys", True)
         if self._on_disk:
             self._choose_journal(db)
+            db.pragma("schema_version")  # the first look makes the write-ahead log, which the mark is about
             db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
             Marker(self.location).leave(wal=Path(f"{self.location}-wal").exists())
             self._reserve.fill()
@@ -205,9 +206,16 @@ class SqliteLedger(SqlLedger):
         try:
             return super().save(job, *events, fence=fence)
         except LedgerError as error:
-            if not (isinstance(error.__cause__, apsw.FullError | apsw.IOError) and self._reserve.free()):
+            if not (self._on_disk and isinstance(error.__cause__, apsw.FullError | apsw.IOError)):
                 raise
+            self._make_room()
         return super().save(job, *events, fence=fence)
+
+    def _make_room(self) -> None:
+        """Give up the space that was set aside, and let the write-ahead log begin anew in the space that it has."""
+        self._reserve.free()
+        with self._lock, suppress(apsw.Error):
+            self._db.execute("PRAGMA wal_checkpoint(RESTART)")
 
     def _full(self) -> LedgerError:
         return LedgerError(
