@@ -21,7 +21,7 @@ from ..states import Event, JobRecord
 from . import schema
 from .beside import Marker, Reserve, make_private, network_filesystem
 from .forking import follow
-from .sql import SqlLedger, damaged
+from .sql import SqlLedger, backfill, damaged
 from .transaction import Row, Transaction
 
 __all__ = ["SqliteLedger"]
@@ -167,9 +167,15 @@ class SqliteLedger(SqlLedger):
             return self._run("BEGIN", work)
 
     def _write(self, work: Callable[[Transaction], T]) -> T:
+        def checked(tx: Transaction) -> T:
+            # a newer process may have changed the schema since we opened it
+            if (version := self._db.pragma("user_version")) > schema.LATEST:
+                raise schema.newer(self.location, version)
+            return work(tx)
+
         # IMMEDIATE: a reader that turns writer would fail at once under contention
         with self._lock, self._errors("written"):
-            return self._run("BEGIN IMMEDIATE", work)
+            return self._run("BEGIN IMMEDIATE", checked)
 
     def _run(self, begin: str, work: Callable[[Transaction], T]) -> T:
         db = self._db
@@ -247,6 +253,7 @@ class SqliteLedger(SqlLedger):
             for statement in schema.statements(number + 1):
                 tx.change(statement)
         if present < schema.LATEST:
+            backfill(tx)
             self._db.pragma("application_id", APPLICATION_ID)
             self._db.pragma("user_version", schema.LATEST)
 
