@@ -75,7 +75,7 @@ class Marker:
     def leave(self, *, wal: bool) -> None:
         """Say that there is a ledger, and whether a write-ahead log belongs to it."""
         text = _WITH_WAL if wal else "file"
-        with suppress(OSError):
+        with suppress(OSError, UnicodeDecodeError):
             if self.path.exists() and self.path.read_text(encoding="ascii").strip() == text:
                 return
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -107,13 +107,10 @@ class Reserve:
         except OSError as error:
             return error.errno not in (errno.ENOSPC, errno.EDQUOT)
 
-    def free(self) -> bool:
-        """Give it up; False when there is none."""
-        try:
+    def free(self) -> None:
+        """Give it up, if there is any."""
+        with suppress(OSError):
             self.path.unlink()
-        except OSError:
-            return False
-        return True
 
 
 def network_filesystem(path: Path, mounts: str = "/proc/self/mountinfo") -> str | None:

@@ -23,7 +23,7 @@ from psycopg.conninfo import conninfo_to_dict
 from ..errors import LedgerError
 from . import schema
 from .forking import follow
-from .sql import SqlLedger
+from .sql import SqlLedger, backfill
 from .transaction import Row, Transaction
 
 __all__ = ["PostgresLedger"]
@@ -45,7 +45,8 @@ _WORDS = {
     "REAL": "DOUBLE PRECISION",
     "BLOB": "BYTEA",
 }
-_CONNECTION_LOST = (psycopg.OperationalError, psycopg.InterfaceError)
+# InternalError: a pooler has answered a commit with the end of its own connection
+_CONNECTION_LOST = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
 # Nothing was committed, and the same may succeed now.
 _CONTENDED = (pg.SerializationFailure, pg.DeadlockDetected, pg.UniqueViolation, pg.LockNotAvailable)
 
@@ -97,7 +98,11 @@ class PostgresLedger(SqlLedger):
         self._connection: psycopg.Connection[Row] | None = None
         self._patience = OPEN_SECONDS
         follow(self)
-        self._migrate()
+        try:
+            self._migrate()
+        except BaseException:
+            self.close()
+            raise
         self._patience = RECONNECT_SECONDS
 
     def _connected(self) -> psycopg.Connection[Row]:
@@ -186,10 +191,13 @@ class PostgresLedger(SqlLedger):
         found = tx.rows("SELECT version FROM videogen_schema")
         if not found:
             tx.change("INSERT INTO videogen_schema (version) VALUES (0)")
-        for number in range(found[0][0] if found else 0, schema.LATEST):  # another may have been quicker
+        present = int(found[0][0]) if found else 0
+        for number in range(present, schema.LATEST):  # another may have been quicker
             for statement in schema.translated(number + 1, _WORDS):
                 tx.change(statement)
-            tx.change("UPDATE videogen_schema SET version = :version", version=number + 1)
+        if present < schema.LATEST:
+            backfill(tx)
+            tx.change("UPDATE videogen_schema SET version = :version", version=schema.LATEST)
 
     def _version(self) -> int:
         def work(tx: Transaction) -> int:

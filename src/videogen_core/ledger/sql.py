@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -30,7 +31,7 @@ from . import (
 from .documents import attempt_columns, encoded, job_columns, read_event, read_job
 from .transaction import Transaction
 
-__all__ = ["SqlLedger", "damaged"]
+__all__ = ["SqlLedger", "backfill", "damaged"]
 
 T = TypeVar("T")
 
@@ -144,6 +145,8 @@ class SqlLedger(Ledger):
         for attempt in job.attempts:
             before = dict(zip(names, stored.get(attempt.number, ()), strict=False))
             row = attempt_columns(attempt)
+            if before:  # of a vendor's job that two had before ids were claimed, the migration has told them apart
+                row["account"] = before["account"]
             if row != before:
                 self._store_attempt(tx, job, attempt.number, row, before)
             if before and (row["money"], row["booked_micro"]) != (before["money"], before["booked_micro"]):
@@ -409,6 +412,18 @@ def _alive(tx: Transaction, worker: str, now: float, lease: float) -> bool:
     return True
 
 
+def backfill(tx: Transaction) -> None:
+    """Fill the columns that a migration has added, from the documents."""
+    for job_id, version, doc in tx.rows("SELECT id, version, doc FROM jobs"):
+        with suppress(LedgerError):  # `check` tells of it
+            for attempt in read_job(bytes(doc), version).attempts:
+                row = attempt_columns(attempt)
+                del row["account"]
+                pairs = ", ".join(f"{name} = :{name}" for name in row)
+                where = "job_id = :job AND number = :number"
+                tx.change(f"UPDATE attempts SET {pairs} WHERE {where}", **row, job=job_id, number=attempt.number)
+
+
 def _beat(tx: Transaction, worker: str, until: float) -> None:
     tx.change(
         "INSERT INTO workers (id, alive_until) VALUES (:id, :until) "
@@ -458,6 +473,6 @@ def damaged(location: str, why: object) -> LedgerError:
     """The error of a store that is no ledger, or no longer one."""
     return LedgerError(
         f"The ledger {location} is damaged or is no ledger ({why}).",
-        hint="It was left untouched. Move it aside or restore a copy, or set VIDEOGEN_LEDGER to another place. "
-        "`videogen ledger export` saves what can still be read.",
+        hint="It was left untouched. Restore a copy, or set VIDEOGEN_LEDGER to another place. "
+        f"`sqlite3 {location} .recover` prints what can still be read.",
     )

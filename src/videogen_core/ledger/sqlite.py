@@ -21,7 +21,7 @@ from ..states import Event, JobRecord
 from . import schema
 from .beside import Marker, Reserve, make_private, network_filesystem
 from .forking import follow
-from .sql import SqlLedger, damaged
+from .sql import SqlLedger, backfill, damaged
 from .transaction import Row, Transaction
 
 __all__ = ["SqliteLedger"]
@@ -121,6 +121,7 @@ class SqliteLedger(SqlLedger):
         db.pragma("foreign_keys", True)
         if self._on_disk:
             self._choose_journal(db)
+            db.pragma("schema_version")  # the first look makes the write-ahead log, which the mark is about
             db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
             Marker(self.location).leave(wal=Path(f"{self.location}-wal").exists())
             self._reserve.fill()
@@ -166,9 +167,15 @@ class SqliteLedger(SqlLedger):
             return self._run("BEGIN", work)
 
     def _write(self, work: Callable[[Transaction], T]) -> T:
+        def checked(tx: Transaction) -> T:
+            # a newer process may have changed the schema since we opened it
+            if (version := self._db.pragma("user_version")) > schema.LATEST:
+                raise schema.newer(self.location, version)
+            return work(tx)
+
         # IMMEDIATE: a reader that turns writer would fail at once under contention
         with self._lock, self._errors("written"):
-            return self._run("BEGIN IMMEDIATE", work)
+            return self._run("BEGIN IMMEDIATE", checked)
 
     def _run(self, begin: str, work: Callable[[Transaction], T]) -> T:
         db = self._db
@@ -205,9 +212,16 @@ class SqliteLedger(SqlLedger):
         try:
             return super().save(job, *events, fence=fence)
         except LedgerError as error:
-            if not (isinstance(error.__cause__, apsw.FullError | apsw.IOError) and self._reserve.free()):
+            if not (self._on_disk and isinstance(error.__cause__, apsw.FullError | apsw.IOError)):
                 raise
+            self._make_room()
         return super().save(job, *events, fence=fence)
+
+    def _make_room(self) -> None:
+        """Give up the space that was set aside, and let the write-ahead log begin anew in the space that it has."""
+        self._reserve.free()
+        with self._lock, suppress(apsw.Error):
+            self._db.execute("PRAGMA wal_checkpoint(RESTART)")
 
     def _full(self) -> LedgerError:
         return LedgerError(
@@ -239,6 +253,7 @@ class SqliteLedger(SqlLedger):
             for statement in schema.statements(number + 1):
                 tx.change(statement)
         if present < schema.LATEST:
+            backfill(tx)
             self._db.pragma("application_id", APPLICATION_ID)
             self._db.pragma("user_version", schema.LATEST)
 

@@ -1,0 +1,449 @@
+"""The ledger as a file: damaged, foreign, newer or unwritable ones are refused with advice and left as they are; a full
+disk refuses what is new and takes what is paid for."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import apsw
+import pytest
+
+import videogen_core.ledger.sqlite as module
+from ledgers import LOST, NOW, accept, begun, created, event, finished, sent, succeed
+from videogen_core import LedgerError, transitions
+from videogen_core.ledger.beside import network_filesystem
+from videogen_core.ledger.sqlite import SqliteLedger
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "deep" / "ledger.db"
+
+
+@pytest.fixture
+def filled(path: Path) -> Path:
+    """A ledger of some pages, closed."""
+    with closing(SqliteLedger(str(path))) as ledger:
+        for number in range(20):
+            finished(ledger, number)
+        ledger.vacuum()  # nothing is left in the log that would heal a damage
+    return path
+
+
+def test_files_and_folders_are_their_owner_s_alone(path: Path) -> None:
+    ledger = SqliteLedger(str(path))
+    created(ledger)
+    files = list(path.parent.iterdir())
+    assert {file.name for file in files} >= {"ledger.db", "ledger.db-wal", "ledger.db.marker", "ledger.db.reserve"}
+    assert all(file.stat().st_mode & 0o077 == 0 for file in files)
+    assert path.parent.stat().st_mode & 0o077 == 0
+
+
+def test_memory_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with closing(SqliteLedger("memory")) as ledger:
+        finished(ledger)
+        ledger.vacuum()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists the locks")
+def test_a_second_ledger_in_the_process_takes_no_lock_of_the_first_away(path: Path) -> None:
+    """POSIX drops every lock that a process has on a file as soon as it closes any descriptor of it."""
+
+    def locks() -> int:
+        inode = f":{path.stat().st_ino} "
+        mine = [line.split() for line in Path("/proc/locks").read_text().splitlines() if inode in line]
+        return sum(line[4] == str(os.getpid()) for line in mine)
+
+    with closing(SqliteLedger(str(path))) as first:
+        created(first)
+        before = locks()
+        assert before
+        SqliteLedger(str(path)).close()
+        assert locks() == before
+        with closing(SqliteLedger(str(path))) as second:
+            assert len(second.jobs()) == 1
+
+
+# --- damage
+
+
+def header(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(bytes(100))
+
+
+def page(path: Path) -> None:
+    """A page in the middle, which belongs to some table or index."""
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 4096 // 2 * 4096)
+        file.write(b"\xff" * 4096)
+
+
+def half(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def empty(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def gone(path: Path) -> None:
+    path.unlink()
+
+
+def garbage(path: Path) -> None:
+    path.write_bytes(b"not a database, but long enough to be looked at " * 400)
+
+
+def half_garbage(path: Path) -> None:
+    path.write_bytes(b"SQLite format 3\x00" + b"\xff" * 20_000)
+
+
+def foreign(path: Path) -> None:
+    for file in path.parent.iterdir():
+        file.unlink()
+    _execute(path, "CREATE TABLE recipes (name TEXT)")
+
+
+def another_program_s(path: Path) -> None:
+    _execute(path, "PRAGMA application_id = 7")
+
+
+def newer(path: Path) -> None:
+    _execute(path, "PRAGMA user_version = 99")
+
+
+def _execute(path: Path, *statements: str) -> None:
+    db = apsw.Connection(str(path))
+    keep = ctypes.c_int(1)
+    db.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, ctypes.addressof(keep))
+    for statement in statements:
+        db.execute(statement)
+    db.close()
+
+
+def no_wal(path: Path) -> None:
+    Path(f"{path}-wal").unlink()
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
+    "header": (header, "damaged"),
+    "page": (page, "damaged"),
+    "half": (half, "damaged"),
+    "empty": (empty, "missing or empty"),
+    "gone": (gone, "missing or empty"),
+    "garbage": (garbage, "damaged"),
+    "half garbage": (half_garbage, "damaged"),
+    "foreign": (foreign, "not a ledger"),
+    "another program's": (another_program_s, "not a ledger"),
+    "newer": (newer, "newer videogen"),
+    "no write-ahead log": (no_wal, "-wal is missing"),
+}
+
+
+@pytest.mark.promise("T9", "L1", "L3")
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_file_that_is_no_ledger_any_more_is_refused_and_left_alone(filled: Path, name: str) -> None:
+    damage, says = DAMAGE[name]
+    damage(filled)
+    before = contents(filled)
+    for _ in range(2):  # a refusal must not change what the next start sees
+        with pytest.raises(LedgerError, match=says) as caught:
+            SqliteLedger(str(filled))
+        assert caught.value.hint
+        assert str(filled) in caught.value.message
+    assert contents(filled) == before
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    """The ledger and its write-ahead log; what is shared memory or empty says nothing."""
+    files = {file.name: file.read_bytes() for file in path.parent.iterdir() if not file.name.endswith("-shm")}
+    return {name: content for name, content in files.items() if content or name == path.name}
+
+
+@pytest.mark.promise("T9", "L1")
+@pytest.mark.parametrize("name", ["header", "page", "half"])
+def test_damage_is_not_written_over_by_what_is_in_the_log(path: Path, tmp_path: Path, name: str) -> None:
+    """With transactions in the write-ahead log, as after a crash."""
+    live = SqliteLedger(str(path))
+    for number in range(60):
+        finished(live, number)
+    crashed = tmp_path / "crashed"
+    shutil.copytree(path.parent, crashed)
+    live.close()
+    DAMAGE[name][0](crashed / "ledger.db")
+    before = contents(crashed / "ledger.db")
+    assert len(before["ledger.db-wal"]) > 10_000
+    with suppress(LedgerError), closing(SqliteLedger(str(crashed / "ledger.db"))) as ledger:
+        assert len(ledger.jobs(limit=None)) == 60, "the log has every page that was damaged"
+        assert ledger.check() == []
+        return
+    assert contents(crashed / "ledger.db") == before
+
+
+@pytest.mark.promise("L1")
+def test_what_a_crash_left_in_the_log_is_there_again(path: Path, tmp_path: Path) -> None:
+    live = SqliteLedger(str(path))
+    finished(live)
+    shutil.copytree(path.parent, tmp_path / "crashed")
+    assert SqliteLedger(str(tmp_path / "crashed" / "ledger.db")).get("vg-1").status == "succeeded"
+
+
+@pytest.mark.promise("L1")
+def test_a_ledger_may_be_given_up_by_removing_its_mark(filled: Path) -> None:
+    gone(filled)
+    with pytest.raises(LedgerError) as caught:
+        SqliteLedger(str(filled))
+    mark = Path(f"{filled}.marker")
+    assert str(mark) in (caught.value.hint or "")
+    mark.unlink()
+    Path(f"{filled}-wal").unlink()
+    assert SqliteLedger(str(filled)).jobs() == []
+
+
+@pytest.mark.promise("L1")
+def test_another_sqlite_program_that_folds_the_log_in_is_thought_of(filled: Path) -> None:
+    db = sqlite3.connect(filled)
+    assert db.execute("SELECT count(*) FROM jobs").fetchone() == (20,)
+    db.close()
+    if Path(f"{filled}-wal").exists():
+        assert len(SqliteLedger(str(filled)).jobs(limit=None)) == 20
+        return
+    with pytest.raises(LedgerError) as caught:
+        SqliteLedger(str(filled))
+    assert "another SQLite program" in (caught.value.hint or "")
+    Path(f"{filled}.marker").unlink()
+    assert len(SqliteLedger(str(filled)).jobs(limit=None)) == 20
+
+
+@pytest.mark.promise("L1")
+def test_the_mark_of_former_versions_or_a_broken_one_does_no_harm(filled: Path) -> None:
+    mark = Path(f"{filled}.marker")
+    for content in (b"", b"\xff\xfe", b"file\n"):
+        mark.write_bytes(content)
+        SqliteLedger(str(filled)).close()
+        assert mark.read_text() == "wal\n"
+
+
+@pytest.mark.parametrize("place", ["file/ledger.db", "folder"])
+def test_a_place_that_cannot_be_used_is_named(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(LedgerError, match=place.partition("/")[0]) as caught:
+        SqliteLedger(str(tmp_path / place))
+    assert "VIDEOGEN_" in (caught.value.hint or "")
+
+
+# --- versions of SQLite, network file systems
+
+
+@pytest.mark.promise("L4")
+def test_an_sqlite_whose_write_ahead_log_may_corrupt_uses_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apsw, "sqlite_lib_version", lambda: "3.51.2")
+    with closing(SqliteLedger(str(path))) as ledger:
+        finished(ledger)
+        assert ledger._db.pragma("journal_mode") == "delete"
+        assert ledger._db.pragma("synchronous") == 2
+        assert not Path(f"{path}-wal").exists()
+    with closing(SqliteLedger(str(path))) as ledger:
+        assert ledger.check() == []
+    monkeypatch.undo()
+    with closing(SqliteLedger(str(path))) as ledger:
+        assert ledger._db.pragma("journal_mode") == "wal"
+        assert len(ledger.jobs()) == 1
+    monkeypatch.setattr(apsw, "sqlite_lib_version", lambda: "3.51.2")
+    with closing(SqliteLedger(str(path))) as ledger:
+        assert ledger._db.pragma("journal_mode") == "delete"
+        assert len(ledger.jobs()) == 1
+
+
+MOUNTS = """22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+30 22 0:26 / /mnt/share rw - nfs4 server:/export rw
+31 22 0:27 / /mnt/with\\040space rw shared:3 master:1 - fuse.sshfs me@host: rw
+32 30 0:28 / /mnt/share/local rw - tmpfs tmpfs rw
+33 22 0:29 / /mnt/windows rw - cifs //server/share rw
+nonsense
+"""
+
+
+@pytest.mark.promise("L5")
+@pytest.mark.parametrize(
+    ("place", "kind"),
+    [
+        ("/home/ledger.db", None),
+        ("/mnt/share/ledger.db", "nfs4"),
+        ("/mnt/share/deep/down/ledger.db", "nfs4"),
+        ("/mnt/shared/ledger.db", None),
+        ("/mnt/share/local/ledger.db", None),
+        ("/mnt/with space/ledger.db", "fuse.sshfs"),
+        ("/mnt/windows/ledger.db", "cifs"),
+    ],
+)
+def test_a_network_file_system_is_known(tmp_path: Path, place: str, kind: str | None) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(MOUNTS)
+    assert network_filesystem(Path(place), str(mounts)) == kind
+    assert network_filesystem(Path(place), str(tmp_path / "none")) is None
+
+
+@pytest.mark.promise("L5")
+def test_a_ledger_on_a_network_file_system_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "network_filesystem", lambda _: "nfs4")
+    with pytest.raises(LedgerError, match=r"network file system \(nfs4\)") as caught:
+        SqliteLedger(str(path))
+    assert "PostgreSQL" in (caught.value.hint or "")
+    assert not path.exists()
+
+
+# --- disks that are full or read-only
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one megabyte."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("may not mount a small file system")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+def fill(place: Path) -> Path:
+    ballast = place / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while file.write(b"x" * 4096):
+                pass
+        except OSError:
+            pass
+    return ballast
+
+
+def exhaust(ledger: SqliteLedger, name: str) -> None:
+    """Make new jobs until there is no room for another."""
+    numbers = iter(range(200))
+    with pytest.raises(LedgerError, match="disk is full") as caught:
+        any(created(ledger, f"{name}-{number}") is None for number in numbers)
+    assert "Free some space" in (caught.value.hint or "")
+
+
+@pytest.mark.promise("T8", "T9", "L2")
+def test_a_full_disk_refuses_what_is_new_and_takes_what_is_paid_for(small_disk: Path) -> None:
+    ledger = SqliteLedger(str(small_disk / "ledger.db"))
+    under_way = [sent(ledger, number) for number in range(4)]
+    waiting = created(ledger, "waiting")
+    ballast = fill(small_disk)
+    for job in under_way:
+        exhaust(ledger, f"before-{job.id}")
+        taken = ledger.save(accept(job, f"pj-{job.id}"), event(job, "accepted"))
+        exhaust(ledger, f"after-{job.id}")
+        ledger.save(succeed(taken))
+    with pytest.raises(LedgerError, match="disk is full"):
+        ledger.begin(begun(waiting), fence=None)
+    assert ledger.get("vg-waiting") == waiting
+    ledger.close()
+    ballast.unlink()
+    with closing(SqliteLedger(str(small_disk / "ledger.db"))) as again:
+        assert (small_disk / "ledger.db.reserve").stat().st_size == 128 * 1024, "space is set aside again"
+        assert [job.provider_job_id for job in again.jobs(status="succeeded")] == [f"pj-vg-{n}" for n in (3, 2, 1, 0)]
+        assert again.begin(begun(waiting), fence=None)[0].version == 1
+        assert again.check() == []
+
+
+@pytest.mark.promise("T8", "L2")
+def test_a_ledger_opens_on_a_full_disk_and_finds_what_is_paid_for(small_disk: Path) -> None:
+    ledger = SqliteLedger(str(small_disk / "ledger.db"))
+    lost = ledger.save(transitions.lose(sent(ledger), NOW, LOST))
+    ledger.close()
+    fill(small_disk)
+    with closing(SqliteLedger(str(small_disk / "ledger.db"))) as again:
+        assert again.get("vg-1") == lost
+        assert again.save(accept(lost, "pj")).provider_job_id == "pj"
+        exhaust(again, "new")
+
+
+@pytest.mark.promise("T8", "L2")
+def test_a_new_ledger_on_a_full_disk_is_refused(small_disk: Path) -> None:
+    fill(small_disk)
+    with pytest.raises(LedgerError, match=r"disk is full|No space left|could not be") as caught:
+        created(SqliteLedger(str(small_disk / "ledger.db")))
+    assert caught.value.hint
+
+
+@pytest.mark.promise("T9")
+def test_a_read_only_file_system_is_refused(small_disk: Path) -> None:
+    path = small_disk / "ledger.db"
+    with closing(SqliteLedger(str(path))) as ledger:
+        finished(ledger)
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    with pytest.raises(LedgerError, match=r"cannot be written|ead-only") as caught:
+        SqliteLedger(str(path))
+    assert "writable" in (caught.value.hint or "")
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder that everybody may look into; pytest's own may only be looked into by whoever runs the tests."""
+    folder = Path(tempfile.mkdtemp(prefix="videogen-"))
+    folder.chmod(0o755)
+    yield folder
+    for file in (folder, *folder.rglob("*")):
+        file.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+def opened_by_nobody(path: Path) -> str:
+    """What a process says that has no right to everything."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            if os.geteuid() == 0:
+                os.setegid(65534)
+                os.seteuid(65534)
+            try:
+                SqliteLedger(str(path))
+                said = "it was opened"
+            except LedgerError as error:
+                said = str(error)
+            os.write(writing, said.encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as file:
+        said = file.read()
+    os.waitpid(pid, 0)
+    return said
+
+
+@pytest.mark.promise("T9")
+def test_a_file_that_may_not_be_written_is_refused(public: Path) -> None:
+    path = public / "ledger.db"
+    with closing(SqliteLedger(str(path))) as ledger:
+        finished(ledger)
+    path.chmod(0o444)
+    said = opened_by_nobody(path)
+    assert "could not be opened" in said
+    assert "writable" in said
+
+
+@pytest.mark.promise("T9")
+def test_a_folder_that_may_not_be_written_is_refused(public: Path) -> None:
+    public.chmod(0o555)
+    said = opened_by_nobody(public / "ledger.db")
+    assert "could not be opened" in said
+    assert "writable" in said
+    assert opened_by_nobody(public / "deep" / "ledger.db").startswith("The ledger")
