@@ -570,14 +570,14 @@ async def test_no_download_that_goes_wrong_leaves_a_wrong_file(acme: ServerThrea
         Fault("status", status=500),
         Fault("status", status=429, retry_after="0"),
         Fault("redirect", location="/nowhere"),
-        *(Fault("expired", status=status) for status in (403, 404, 410)),
+        Fault("expired", status=403),  # only one: two that meet the same job are the end of its clip
     ]
     acme.inject(*(replace_on(fault, "download") for fault in faults))
     failed: list[VideogenError] = []
 
     async def one(number: int) -> None:
         job = await videogen.submit("a boat", model="acme/paper", output=str(tmp_path / f"{number}.mp4"))
-        for _ in range(3):
+        for _ in range(len(faults)):  # at worst one job meets them all
             try:
                 await job.wait()
                 break
