@@ -25,7 +25,18 @@ import anyio
 import pytest
 
 from acme.plugin import AcmeProvider, AcmeSession
-from videogen_core import AsyncClient, Client, Context, Session, Submission, SubmitCall, VideogenError, WebhookError
+from videogen_core import (
+    AsyncClient,
+    Client,
+    Context,
+    Provider,
+    Session,
+    Submission,
+    SubmitCall,
+    VideogenError,
+    WebhookError,
+    hookimpl,
+)
 from videogen_core.retry import Backoff
 
 HERE = Path(__file__).parent
@@ -55,6 +66,29 @@ class CountedSession(AcmeSession):
         told = copy.copy(self)
         told._arguments = {**self._arguments, "headers": {**self._arguments["headers"], REF: call.client_ref}}
         return await AcmeSession.submit(told, call)
+
+
+@hookimpl
+def videogen_provider() -> Provider:
+    """As an installed plugin, for the command line; see `installed`."""
+    return CountedAcme()
+
+
+def installed(folder: Path, url: str, home: Path) -> dict[str, str]:
+    """Make a folder in which Acme is an installed plugin; returns the variables with which a command finds it."""
+    info = folder / "acme_plugin-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-plugin\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[videogen.plugins]\nacme = rig\n")
+    return {
+        "PYTHONPATH": os.pathsep.join([str(folder), str(HERE)]),
+        "ACME_URL": url,
+        "ACME_KEY": "test-key",
+        "VIDEOGEN_HOME": str(home),
+        "VIDEOGEN_CONFIG_DIR": str(folder),
+        "VIDEOGEN_ALLOW_PRIVATE_ADDRESSES": "1",
+        "VIDEOGEN_PROBE_IN_PROCESS": "1",
+    }
 
 
 def arguments(home: Path | str, url: str, **changes: Any) -> dict[str, Any]:
