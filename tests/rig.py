@@ -24,6 +24,7 @@ from typing import Any, Self
 import anyio
 import pytest
 
+import mutants
 from acme.plugin import AcmeProvider, AcmeSession
 from videogen_core import (
     AsyncClient,
@@ -37,7 +38,11 @@ from videogen_core import (
     WebhookError,
     hookimpl,
 )
+from videogen_core.budget import make_budget
+from videogen_core.ledger import open_ledger
 from videogen_core.retry import Backoff
+
+mutants.apply()  # in drivers, too
 
 HERE = Path(__file__).parent
 REF = "x-client-ref"
@@ -111,6 +116,13 @@ def client(home: Path | str, url: str, **changes: Any) -> AsyncClient:
 
 def sync_client(home: Path | str, url: str, **changes: Any) -> Client:
     return Client(**arguments(home, url, **changes))
+
+
+def with_budget(location: str) -> None:
+    """Open a ledger and give it a budget, whose counters its own check then lays beside its holds."""
+    ledger = open_ledger(location)
+    ledger.set_budget(make_budget("all", limit=1000, period="total", timezone="UTC"))
+    ledger.close()
 
 
 def hurry(patch: pytest.MonkeyPatch | None = None, *, factor: float = 0.05, proof: float = 0.4) -> None:
