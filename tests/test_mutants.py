@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -12,7 +13,6 @@ import pytest
 
 import rig
 from mutants import MUTANTS, VARIABLES
-from videogen_core import VideogenError
 from videogen_core.ledger.sqlite import SqliteLedger
 from videogen_core.partials import Expected, Partial
 from videogen_core.testing import Clip, make_clip
@@ -93,17 +93,18 @@ def test_what_is_on_record_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.promise("T24", "B1")
 def test_processes_that_read_before_they_write_wait_for_each_other(tmp_path: Path) -> None:
-    with rig.sync_client(tmp_path, "http://127.0.0.1:9", patience=0.01) as videogen:
-        with pytest.raises(VideogenError):
-            videogen.submit("boat", model="paper")
-        (job,) = videogen.jobs()
+    async def unsent() -> str:
+        async with rig.client(tmp_path, "http://127.0.0.1:9") as videogen:
+            return (await videogen._create(await videogen._ready(), "boat", {"model": "paper"}, "submit")).id
+
+    job_id = asyncio.run(unsent())
     code = f"""
 import rig
 from videogen_core.ledger import open_ledger
 ledger = open_ledger({str(tmp_path / "ledger.db")!r})
 for number in range(300):
     ledger.seen(str(number % 40))
-    ledger.claim({job.id!r}, "worker", "driver", 60)
+    ledger.claim({job_id!r}, "worker", f"driver-{{number}}", 60, dead=lambda worker: True)
     ledger.by_ref("nobody")
     ledger.set_budget(rig.make_budget("all", limit=1000 + number))
 """
