@@ -95,6 +95,8 @@ class Log:
         A holder on this machine that is dead counts no more.
         """
         recorder = self.recorder
+        if job_id in recorder.worker.unreleased:
+            await recorder.run(recorder.worker.let_go, job_id)
         found = await recorder.run(recorder.ledger.claim, job_id, recorder.worker.id, self._driver, LEASE, dead=is_dead)
         if found is None:
             return None
@@ -110,7 +112,8 @@ class Log:
         self._fence = None
         self.recorder.worker.leave()
         if not job.done:
-            await self.recorder.run(self.recorder.ledger.release, job.id, self._driver)
+            self.recorder.worker.unreleased[job.id] = self._driver
+            await self.recorder.run(self.recorder.worker.let_go, job.id)
 
     async def write(
         self, job: JobRecord, change: Change, kind: str, message: str, *, late: bool = False, **data: Any
