@@ -24,9 +24,25 @@ from typing import Any, Self
 import anyio
 import pytest
 
+import mutants
 from acme.plugin import AcmeProvider, AcmeSession
-from videogen_core import AsyncClient, Client, Context, Session, Submission, SubmitCall, VideogenError, WebhookError
+from videogen_core import (
+    AsyncClient,
+    Client,
+    Context,
+    Provider,
+    Session,
+    Submission,
+    SubmitCall,
+    VideogenError,
+    WebhookError,
+    hookimpl,
+)
+from videogen_core.budget import make_budget
+from videogen_core.ledger import open_ledger
 from videogen_core.retry import Backoff
+
+mutants.apply()  # in drivers, too
 
 HERE = Path(__file__).parent
 REF = "x-client-ref"
@@ -57,6 +73,29 @@ class CountedSession(AcmeSession):
         return await AcmeSession.submit(told, call)
 
 
+@hookimpl
+def videogen_provider() -> Provider:
+    """As an installed plugin, for the command line; see `installed`."""
+    return CountedAcme()
+
+
+def installed(folder: Path, url: str, home: Path) -> dict[str, str]:
+    """Make a folder in which Acme is an installed plugin; returns the variables with which a command finds it."""
+    info = folder / "acme_plugin-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-plugin\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[videogen.plugins]\nacme = rig\n")
+    return {
+        "PYTHONPATH": os.pathsep.join([str(folder), str(HERE)]),
+        "ACME_URL": url,
+        "ACME_KEY": "test-key",
+        "VIDEOGEN_HOME": str(home),
+        "VIDEOGEN_CONFIG_DIR": str(folder),
+        "VIDEOGEN_ALLOW_PRIVATE_ADDRESSES": "1",
+        "VIDEOGEN_PROBE_IN_PROCESS": "1",
+    }
+
+
 def arguments(home: Path | str, url: str, **changes: Any) -> dict[str, Any]:
     """What a client takes to work with an emulator; ``kind``, ``list_lag`` and ``request`` are for the plugin."""
     plugin = {name: changes.pop(name) for name in ("kind", "list_lag") if name in changes}
@@ -77,6 +116,13 @@ def client(home: Path | str, url: str, **changes: Any) -> AsyncClient:
 
 def sync_client(home: Path | str, url: str, **changes: Any) -> Client:
     return Client(**arguments(home, url, **changes))
+
+
+def with_budget(location: str) -> None:
+    """Open a ledger and give it a budget, whose counters its own check then lays beside its holds."""
+    ledger = open_ledger(location)
+    ledger.set_budget(make_budget("all", limit=1000, period="total", timezone="UTC"))
+    ledger.close()
 
 
 def hurry(patch: pytest.MonkeyPatch | None = None, *, factor: float = 0.05, proof: float = 0.4) -> None:

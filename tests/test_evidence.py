@@ -440,6 +440,43 @@ async def test_resubmit(acme: ServerProcess, home: Path) -> None:
     assert [attempt.cost_origin for attempt in found.jobs[0].attempts] == ["assumed", "provider"]
 
 
+# --- S3: an answer is never dropped
+
+
+@pytest.mark.promise("S3", "S7")
+async def test_a_handle_that_comes_after_its_lease_was_lost_is_kept(acme: ServerProcess, home: Path) -> None:
+    acme.inject(Fault("hang", on="create", seconds=0.6))
+    async with client(home, acme) as videogen:
+        making = asyncio.create_task(make(videogen))
+        await asyncio.to_thread(rig.within, 5, lambda: acme.created == 1)
+        (job,) = await videogen.jobs()
+        # another process takes it over, which cannot see that this one is alive
+        assert videogen.ledger.claim(job.id, "elsewhere", "elsewhere/1", 0.3, dead=lambda _: True) is not None
+        await asyncio.sleep(0.8)
+        (job,) = await videogen.jobs()
+        assert job.provider_job_id == acme.jobs()[0]["id"]
+        await making
+    assert len(history(home, acme).creates) == 1
+
+
+@pytest.mark.promise("S3")
+async def test_a_handle_that_comes_after_the_job_was_given_up_is_kept(acme: ServerProcess, home: Path) -> None:
+    acme.inject(Fault("hang", on="create", seconds=0.6))
+    async with client(home, acme) as videogen, client(home, acme) as other:
+        making = asyncio.create_task(make(videogen))
+        await asyncio.to_thread(rig.within, 5, lambda: acme.created == 1)
+        (job,) = await other.jobs()
+        assert other.ledger.claim(job.id, "elsewhere", "elsewhere/1", 0.0, dead=lambda _: True) is not None
+        with pytest.raises(SubmissionUnknownError):
+            await job.wait(5)
+        await job.settle(abandon=True)
+        with pytest.raises(VideogenError):
+            await making
+    found = history(home, acme)
+    assert kinds(found)[-1] == "orphan"
+    assert found.jobs[0].attempt.orphans == (found.made[0]["id"],)
+
+
 # --- S6: states move forward
 
 

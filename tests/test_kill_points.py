@@ -263,6 +263,7 @@ def killed_at(
     acme.change(kind=kind)
     acme.script_all(scenario.script)
     acme.inject(*scenario.faults)
+    rig.with_budget(ledger or str(folder / "home" / "ledger.db"))
     config = {"url": acme.url, "home": str(folder / "home"), "ledger": ledger, "kind": kind, "event": event}
     config |= {"way": way, "visit": visit}
     driver = zygote.start("test_kill_points:drive", folder, when=when, **config)

@@ -113,6 +113,7 @@ def campaign(
     vendor.change(kind=kind, list_lag=LAG if kind in ("B", "C", "D") else 0.0)
     vendor.script_all(Script(polls=2, times=None))
     vendor.inject_profile("storm")
+    rig.with_budget(ledger or str(folder / "home" / "ledger.db"))
     common = {"url": vendor.url, "home": str(folder / "home"), "ledger": ledger, "kind": kind, "seed": seed}
     struck = 0
     for run in range(kills):

@@ -164,11 +164,11 @@ class Engine:
             VideogenError: Why the job failed, or why it cannot be driven now.
         """
         log = Log(self.recorder, listener)
-        if job.version == 0:
-            log.note(job, "created", f"for {job.offer}")
-            await log.tell()
         with _left_behind(job), anyio.move_on_after(timeout) as scope:
             try:
+                if job.version == 0:
+                    log.note(job, "created", f"for {job.offer}")
+                    await log.tell()
                 job = await self._drive(job, log, until_accepted=until_accepted)
             finally:
                 await log.release(job)
@@ -246,7 +246,8 @@ class Engine:
             seen = await to_thread.run_sync(self.planner.observations)
         observed = seen.latency.get(spec.id)
         typical = None if spec.latency is None else spec.latency.typical
-        return Watcher(self._session(spec), spec, log, observed or typical, self._dice)
+        session, closed = self._session(spec), self.sessions.closed
+        return Watcher(session, spec, log, observed or typical, self._dice, closed)
 
     def _fetcher(self, watcher: Watcher, log: Log) -> Fetcher:
         return Fetcher(self.settings, log, watcher, self._swept, self._caching)

@@ -57,11 +57,12 @@ class Reconciler:
             SubmissionUnknownError: Nobody knows; the error says where a person can look.
         """
         candidates: tuple[str, ...] = ()
-        for pause in self._pauses(job.attempt):
+        began = self._clock.monotonic()
+        for pause in self._pauses(job.attempt, began):
             if pause:
                 await self.log.tell()
                 await self._clock.sleep(pause)
-            job, candidates = await self._once(job)
+            job, candidates = await self._once(job, began)
             if job.status is not JobStatus.UNKNOWN:
                 return job
         if job.on_unknown == "resubmit":
@@ -73,8 +74,12 @@ class Reconciler:
     def _clock(self) -> Clock:
         return self.log.recorder.clock
 
-    def _pauses(self, attempt: Attempt) -> Iterator[float]:
-        """Seconds before each look, as many as may bring something new."""
+    def _pauses(self, attempt: Attempt, began: float) -> Iterator[float]:
+        """Seconds before each look, as many as may bring something new.
+
+        How long is told by the wall clock, which alone knows of other processes, but waited by the monotonic one: a
+        clock that was put forward proves nothing, and one that was put back makes nobody wait for longer.
+        """
         provider, now = self.provider, self._clock.now
         if self._may_resend(attempt):
             yield from (0.0, *(_RESEND_PAUSE * 2**n for n in range(_RESENDS - 1)))
@@ -84,22 +89,30 @@ class Reconciler:
         yield 0.0
         over = (attempt.deadline or attempt.started_at) + timedelta(seconds=provider.list_lag)
         if provider.reconcile == "by_ref":
-            proven = over + timedelta(seconds=transitions.PROOF_SECONDS)
-            while (left := (proven - now()).total_seconds()) > 0:
+            left = (over - now()).total_seconds() + transitions.PROOF_SECONDS
+            longest = self._proof + self.submitter.settings.submit_timeout
+            end = began + min(max(left, self._proof), longest)
+            while (left := end - self._clock.monotonic()) > 0:
                 yield min(left, max(provider.list_lag, _LOOK_EVERY))
             yield 0.0
         elif provider.list_lag and now() < over:
             yield provider.list_lag + 1.0
             yield provider.list_lag + 5.0
 
+    @property
+    def _proof(self) -> float:
+        """Seconds for which absence must last."""
+        return self.provider.list_lag + transitions.PROOF_SECONDS
+
     def _may_resend(self, attempt: Attempt) -> bool:
-        return (self._clock.now() - attempt.started_at).total_seconds() < self.provider.idempotency
+        age = (self._clock.now() - attempt.started_at).total_seconds()
+        return -_EARLY <= age < self.provider.idempotency  # by a clock that was put back nobody knows how old it is
 
     def _too_old(self, attempt: Attempt) -> bool:
         window = self.provider.reconcile_window
         return window is not None and (self._clock.now() - attempt.started_at).total_seconds() > window
 
-    async def _once(self, job: JobRecord) -> tuple[JobRecord, tuple[str, ...]]:
+    async def _once(self, job: JobRecord, began: float) -> tuple[JobRecord, tuple[str, ...]]:
         """One look, or one more create under the same key; and the ids of jobs that it may be."""
         attempt = job.attempt
         call = self.submitter.call(self.spec, attempt.request, attempt.client_ref)
@@ -116,11 +129,13 @@ class Reconciler:
             raise
         except Exception as error:
             raise unknown(job, self.spec, error, check=self.provider.console) from error
-        return await self._judged(job, [item for item in found if isinstance(item, Found)])
+        return await self._judged(job, [item for item in found if isinstance(item, Found)], began)
 
-    async def _judged(self, job: JobRecord, found: list[Found]) -> tuple[JobRecord, tuple[str, ...]]:
+    async def _judged(self, job: JobRecord, found: list[Found], began: float) -> tuple[JobRecord, tuple[str, ...]]:
         by_ref = self.provider.reconcile == "by_ref"
         if by_ref and not found:
+            if job.attempt.absent_at is not None and self._clock.monotonic() - began < self._proof:
+                return job, ()  # it has not lasted long enough
             absent = partial(transitions.absent, lag=self.provider.list_lag)
             return await self.log.write(job, absent, "absent", f"{self.provider.name} knows no job of our id"), ()
         free = [item for item in found if await self._is_free(job, item)]

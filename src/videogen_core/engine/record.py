@@ -99,6 +99,8 @@ class Log:
         A holder on this machine that is dead counts no more.
         """
         recorder = self.recorder
+        if job_id in recorder.worker.unreleased:
+            await recorder.run(recorder.worker.let_go, job_id)
         found = await recorder.run(recorder.ledger.claim, job_id, recorder.worker.id, self._driver, LEASE, dead=is_dead)
         if found is None:
             return None
@@ -115,9 +117,10 @@ class Log:
         self.recorder.worker.leave()
         if job.done:  # it has lost its lease already
             return
-        release = partial(self.recorder.ledger.release, job.id, self._driver)
+        worker = self.recorder.worker
+        worker.unreleased[job.id] = self._driver
         with anyio.move_on_after(CLEANUP_SECONDS, shield=True), suppress(VideogenError):
-            await to_thread.run_sync(release, abandon_on_cancel=True)
+            await to_thread.run_sync(worker.let_go, job.id, abandon_on_cancel=True)
 
     async def write(
         self, job: JobRecord, change: Change, kind: str, message: str, *, late: bool = False, **data: Any

@@ -13,9 +13,14 @@ from ..provider import Context, Session
 from ..registry import Registry
 from ..settings import Settings
 
-__all__ = ["Sessions"]
+__all__ = ["Sessions", "closed_meanwhile"]
 
 _CLOSE_SECONDS = 5.0
+
+
+def closed_meanwhile() -> VideogenError:
+    """The error of whoever still works with a client that somebody has closed."""
+    return VideogenError("The client was closed meanwhile.", hint="Resume the job.")
 
 
 class Sessions:
@@ -36,7 +41,7 @@ class Sessions:
             ConfigurationError: Its credentials are missing.
         """
         if self._closed:
-            raise VideogenError("The client was closed meanwhile.", hint="Resume the job.")
+            raise closed_meanwhile()
         if provider not in self._open:
             plugin = self._registry.plugins.provider(provider)
             settings = self._settings.provider(provider)
@@ -67,6 +72,10 @@ class Sessions:
             self._slots[provider] = anyio.Semaphore(size)
         async with self._slots[provider]:
             yield
+
+    def closed(self) -> bool:
+        """Whether no session is given out any more."""
+        return self._closed
 
     def refuse(self) -> None:
         """Give no session out any more; those in use stay open until `close`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from random import Random
@@ -19,6 +20,7 @@ from ..states import Artifact, JobRecord, JobStatus
 from . import answers
 from .chain import cost_of_failure, cost_of_success, following
 from .record import Log
+from .sessions import closed_meanwhile
 
 __all__ = ["Watcher", "asks_too_much", "forgotten", "provider_job"]
 
@@ -57,6 +59,7 @@ class Watcher:
         log: Where it is recorded.
         expected: Typical seconds of this model.
         dice: For the jitter of pauses.
+        closed: Whether the session was closed meanwhile, so that it will never answer again.
     """
 
     session: Session
@@ -64,6 +67,7 @@ class Watcher:
     log: Log
     expected: float | None = None
     dice: Random = field(default_factory=Random)
+    closed: Callable[[], bool] = lambda: False
 
     async def ask(self, job: JobRecord) -> Snapshot:
         """Poll once, recording nothing.
@@ -141,6 +145,8 @@ class Watcher:
                 snapshot = await self.ask(job)
             except ProviderError as error:
                 failures += 1
+                if self.closed():
+                    raise closed_meanwhile() from error
                 if not error.retryable or asks_too_much(error):
                     raise
                 if failures >= _PUZZLED and isinstance(error, ProviderProtocolError):

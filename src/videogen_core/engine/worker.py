@@ -28,9 +28,13 @@ class Worker:
 
     Args:
         ledger: Where the leases are.
+
+    Attributes:
+        unreleased: Job id -> the driver whose lease on it could not be given back yet, on a full disk, say.
     """
 
     def __init__(self, ledger: Ledger) -> None:
+        self.unreleased: dict[str, str] = {}
         self.id = f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}:{_machine()}:{secrets.token_hex(3)}"
         self._ledger = ledger
         self._numbers = itertools.count(1)
@@ -57,8 +61,22 @@ class Worker:
         with self._lock:
             self._held -= 1
 
+    def let_go(self, job_id: str) -> None:
+        """Give back the lease of a driver that is through with a job; nothing happens when there is none. Blocks.
+
+        Raises:
+            LedgerError: It could not be given back; the next one to claim the job here tries again.
+        """
+        driver = self.unreleased.get(job_id)
+        if driver is not None:
+            self._ledger.release(job_id, driver)
+            self.unreleased.pop(job_id, None)
+
     def _run(self) -> None:
         while not self._stop.wait(_BEAT):
+            for job_id in list(self.unreleased):
+                with suppress(VideogenError):
+                    self.let_go(job_id)
             with self._lock:
                 if self._held <= 0:
                     self._thread = None
