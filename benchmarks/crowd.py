@@ -129,8 +129,7 @@ async def _work(jobs: int, folder: Path) -> dict[str, float]:
         while vendor.accepted < jobs + 1:  # noqa: ASYNC110 - it counts by itself
             await asyncio.sleep(0.01)
         accepted_s, create_s = time.perf_counter() - wall, time.process_time() - cpu
-        while len(await client.jobs(status="running", limit=None)) < jobs:  # the first poll of each is a write
-            await asyncio.sleep(POLL_EVERY)
+        await _all_running(client, jobs)  # the first poll of each is a write
         resident_kb = _resident_kb()
         polls, cpu, wall = vendor.polls, time.process_time(), time.perf_counter()
         await asyncio.sleep(WATCHED)
@@ -150,6 +149,13 @@ async def _work(jobs: int, folder: Path) -> dict[str, float]:
         )
         os._exit(0)  # what ten thousand cancellations take is no figure of ours
     raise AssertionError(tasks)
+
+
+async def _all_running(client: AsyncClient, jobs: int) -> None:
+    running = 0
+    while running < jobs:
+        await asyncio.sleep(POLL_EVERY)
+        running = len(await client.jobs(status="running", limit=None))
 
 
 async def _make(client: AsyncClient, number: int) -> None:
