@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import estimates, imports, jobs, routes
+from . import crowd, estimates, imports, jobs, routes
 from .figures import Figure, machine, report, show
 
 BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "estimates": estimates.measure,
     "routes": routes.measure,
     "jobs": jobs.measure,
+    "crowd": crowd.measure,
 }
 
 
