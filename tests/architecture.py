@@ -75,8 +75,8 @@ LAYERS: dict[str, dict[str, str]] = {
         "handle": "states",
         "questions": "request spec limits pricing routing workspace arguments",
         "accounting": "errors budget cost settings workspace",
-        "async_client": "errors spec limits pricing states budget cost ledger routing provider settings engine "
-        "workspace arguments handle questions accounting",
+        "async_client": "errors redaction spec limits pricing states budget cost ledger routing provider settings "
+        "engine workspace arguments handle questions accounting",
         "sync_client": "errors spec limits pricing states budget cost ledger routing provider settings workspace "
         "_portal arguments handle questions accounting async_client",
         "default": "errors spec pricing states budget cost routing async_client sync_client",

@@ -25,6 +25,7 @@ from .ledger import Ledger
 from .limits import Violation
 from .pricing import Quote, money
 from .provider import Provider
+from .redaction import cause_of, said
 from .routing import Route
 from .settings import Settings
 from .spec import ModelSpec
@@ -300,7 +301,7 @@ class AsyncClient:
         except VideogenError:
             raise
         except Exception as error:
-            raise PluginError(f"The plugin {provider!r} broke: {type(error).__name__}: {error}.") from error
+            raise PluginError(f"The plugin {provider!r} broke: {said(error)}.") from cause_of(error)
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(1):
                 await sessions.close()

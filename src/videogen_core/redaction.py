@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from .secret import MASK, masked
 
-__all__ = ["CauseError", "RedactingFilter", "cause_of", "quiet_http_logging", "redact", "redact_url"]
+__all__ = ["CauseError", "RedactingFilter", "cause_of", "quiet_http_logging", "redact", "redact_url", "said"]
 
 _HTTP_LOGGERS = (
     "httpx", "httpcore", "httpcore.connection", "httpcore.http11", "httpcore.http2", "httpcore.proxy", "httpcore.socks",
@@ -68,6 +68,11 @@ def cause_of(error: BaseException, depth: int = 5) -> CauseError:
     if before is not None and depth:
         found.__cause__ = cause_of(before, depth - 1)
     return found
+
+
+def said(error: BaseException) -> str:
+    """What an exception that is not ours says, which may be an address with a key in it."""
+    return redact(f"{type(error).__name__}: {error}")
 
 
 def redact_url(url: str) -> str:

@@ -43,7 +43,7 @@ from ..states import TERMINAL, Artifact, JobRecord, JobStatus, Result
 from . import answers
 from .caching import Caching, open_cache
 from .cancelling import cancel
-from .chain import following
+from .chain import following, lost_creates, lost_too_often
 from .clock import Clock
 from .fetching import Fetcher
 from .inputs import keep_inputs
@@ -59,6 +59,7 @@ from .watching import Watcher, asks_too_much
 __all__ = ["Clock", "Engine"]
 
 _LONGEST_CHAIN = 5
+_MOST_LOST = 3  # creates of one job that an offer may lose before the next one is tried
 _WATCH_EVERY = 0.5  # seconds between looks at a job that another process drives
 
 logger = logging.getLogger("videogen")
@@ -271,6 +272,9 @@ class Engine:
         waited, delays = 0.0, Backoff().delays(self._dice)
         spec = await self.known_spec(job.offer)
         session = self._session(spec)
+        if lost_creates(job) >= _MOST_LOST:
+            error = lost_too_often(job)
+            return await self._next_or_give_up(job, error, log), None
         while True:
             try:
                 plan = self._submitter.plan(job, spec, self._provider(spec))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from ..errors import ContentPolicyError, ProviderError, VideogenError
+from ..errors import ContentPolicyError, ProviderError, ProviderUnavailableError, VideogenError
 from ..provider import Snapshot
 from ..states import JobRecord
 
-__all__ = ["cost_of_failure", "cost_of_success", "following"]
+__all__ = ["cost_of_failure", "cost_of_success", "following", "lost_creates", "lost_too_often"]
 
 
 def following(job: JobRecord, error: VideogenError) -> str | None:
@@ -20,6 +20,28 @@ def following(job: JobRecord, error: VideogenError) -> str | None:
         curable = job.fallback_on_policy
     left = job.chain[job.place + 1 :]
     return left[0] if curable and left else None
+
+
+def lost_creates(job: JobRecord) -> int:
+    """How many creates at the present offer got no answer and were asked for again."""
+    return sum(
+        attempt.offer == job.offer
+        and attempt.accepted_at is None
+        and (attempt.absent_at is not None or attempt.cost_origin == "assumed")
+        for attempt in job.attempts
+    )
+
+
+def lost_too_often(job: JobRecord) -> ProviderUnavailableError:
+    """The error of an offer whose creates get lost one after the other."""
+    return ProviderUnavailableError(
+        f"{job.provider} was asked {lost_creates(job)} times for job {job.id}, and each time the answer was lost.",
+        provider=job.provider,
+        model=job.offer,
+        accepted=False,
+        hint=f"`videogen jobs {job.id}` shows what each attempt is booked at. Try again later, or another model.",
+        job_id=job.id,
+    )
 
 
 def cost_of_success(job: JobRecord, snapshot: Snapshot) -> tuple[Decimal | None, str | None]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import VideogenError, WebhookError
 from ..provider import Notice, Provider, Submission
+from ..redaction import cause_of
 from ..states import JobRecord, JobStatus
 from . import answers
 from .record import LeaseLostError, Log
@@ -68,7 +69,7 @@ class Receiver:
         except WebhookError:
             raise
         except Exception as error:
-            raise WebhookError(f"A webhook delivery for {plugin.name} cannot be read.") from error
+            raise WebhookError(f"A webhook delivery for {plugin.name} cannot be read.") from cause_of(error)
         return notice
 
     async def _job(self, plugin: Provider, notice: Notice, reference: str | None) -> JobRecord:

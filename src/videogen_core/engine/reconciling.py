@@ -13,6 +13,7 @@ import anyio
 from .. import transitions
 from ..errors import ProviderError, RequestError, VideogenError
 from ..provider import Found, Provider, Session, Submission, SubmitCall
+from ..redaction import cause_of, said
 from ..spec import ModelSpec
 from ..states import Attempt, JobRecord, JobStatus
 from . import answers
@@ -128,7 +129,7 @@ class Reconciler:
         except VideogenError:
             raise
         except Exception as error:
-            raise unknown(job, self.spec, error, check=self.provider.console) from error
+            raise unknown(job, self.spec, error, check=self.provider.console) from cause_of(error)
         return await self._judged(job, [item for item in found if isinstance(item, Found)], began)
 
     async def _judged(self, job: JobRecord, found: list[Found], began: float) -> tuple[JobRecord, tuple[str, ...]]:
@@ -187,7 +188,9 @@ class Reconciler:
         except VideogenError:
             raise
         except Exception as error:
-            raise RequestError(f"{self.provider.name} cannot take {provider_job_id!r} up: {error}.") from error
+            raise RequestError(
+                f"{self.provider.name} cannot take {provider_job_id!r} up: {said(error)}."
+            ) from cause_of(error)
 
     async def abandon(self, job: JobRecord, cost: Decimal) -> JobRecord:
         """Give a job up: a person says that nothing comes of it, and what it cost."""

@@ -10,6 +10,7 @@ import anyio
 from .. import transport
 from ..errors import ConfigurationError, PluginError, VideogenError
 from ..provider import Context, Session
+from ..redaction import cause_of, said
 from ..registry import Registry
 from ..settings import Settings
 
@@ -52,9 +53,7 @@ class Sessions:
             except VideogenError:
                 raise
             except Exception as error:
-                raise PluginError(
-                    f"The plugin {provider!r} could not connect: {type(error).__name__}: {error}."
-                ) from error
+                raise PluginError(f"The plugin {provider!r} could not connect: {said(error)}.") from cause_of(error)
             if not isinstance(session, Session):
                 raise PluginError(f"The plugin {provider!r} connected to {type(session).__name__}, not to a Session.")
             self._open[provider] = session

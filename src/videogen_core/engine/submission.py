@@ -31,7 +31,7 @@ from ..errors import (
 )
 from ..ledger import ClaimedError
 from ..provider import Provider, Session, Submission, SubmitCall
-from ..redaction import redact
+from ..redaction import cause_of, said
 from ..request import Media, VideoRequest
 from ..settings import Settings
 from ..spec import ModelSpec
@@ -121,7 +121,14 @@ class Submitter:
 
     def account(self, provider: Provider) -> str:
         """A hash of what tells the user's account at a vendor from others; empty where there is nothing to tell."""
-        name = str(provider.account(self.settings.environment, self.settings.provider(provider.name)) or "")
+        try:
+            name = str(provider.account(self.settings.environment, self.settings.provider(provider.name)) or "")
+        except VideogenError:
+            raise
+        except Exception as error:
+            raise PluginError(f"The plugin {provider.name!r} cannot tell its account: {said(error)}.") from cause_of(
+                error
+            )
         return hashlib.sha256(f"{provider.name}\n{name}".encode()).hexdigest()[:16] if name else ""
 
     def call(self, spec: ModelSpec, request: VideoRequest, client_ref: str) -> SubmitCall:
@@ -168,10 +175,10 @@ class Submitter:
             raise
         except Exception as error:
             raise PluginError(
-                f"The plugin {call.spec.provider!r} broke while preparing job {job.id}: {_said(error)}.",
+                f"The plugin {call.spec.provider!r} broke while preparing job {job.id}: {said(error)}.",
                 hint=f"Nothing was asked for. `videogen resume {job.id}` tries again.",
                 job_id=job.id,
-            ) from error
+            ) from cause_of(error)
         return await self.units.run(partial(self._ask, job, session, replace(plan, call=call), log))
 
     async def _ask(self, job: JobRecord, session: Session, plan: Plan, log: Log) -> Answer:
@@ -323,11 +330,6 @@ def _unchanged(media: Media) -> bytes:
     return data
 
 
-def _said(error: BaseException) -> str:
-    """What an exception of a plugin says, which may be an address with a key in it."""
-    return redact(f"{type(error).__name__}: {error}")
-
-
 def unknown(
     job: JobRecord, spec: ModelSpec, cause: BaseException | None, *, check: str = "", candidates: tuple[str, ...] = ()
 ) -> SubmissionUnknownError:
@@ -340,7 +342,7 @@ def unknown(
         check: Where a person can look.
         candidates: Ids of jobs at the vendor that it may be.
     """
-    why = f" ({_said(cause)})" if cause is not None else ""
+    why = f" ({said(cause)})" if cause is not None else ""
     seen = f"It may be {', '.join(candidates)}. " if candidates else ""
     where = f" ({check})" if check else ""
     error = SubmissionUnknownError(
@@ -351,5 +353,5 @@ def unknown(
         "--abandon or --resubmit.",
         job_id=job.id,
     )
-    error.__cause__ = cause
+    error.__cause__ = cause if cause is None or isinstance(cause, VideogenError) else cause_of(cause)
     return error

@@ -13,7 +13,7 @@ import anyio
 from .. import transitions
 from ..errors import GenerationFailedError, ProviderError, ProviderProtocolError, VideogenError
 from ..provider import Cancellation, ProviderJob, Session, Snapshot
-from ..redaction import redact
+from ..redaction import cause_of, redact, said
 from ..retry import MAX_RETRY_AFTER, poll_interval
 from ..spec import ModelSpec
 from ..states import Artifact, JobRecord, JobStatus
@@ -86,7 +86,7 @@ class Watcher:
         except VideogenError:
             raise
         except Exception as error:  # a reply the plugin did not foresee must not lose a paid job
-            raise self._unreadable(job, error) from error
+            raise self._unreadable(job, error) from cause_of(error)
 
     async def stop(self, job: JobRecord) -> Cancellation:
         """Ask the provider to stop a job, recording nothing.
@@ -106,12 +106,12 @@ class Watcher:
         except VideogenError:
             raise
         except Exception as error:
-            raise self._unreadable(job, error) from error
+            raise self._unreadable(job, error) from cause_of(error)
         return replace(answer, cost=answers.amount(answer.cost), message=redact(str(answer.message or "")))
 
     def _unreadable(self, job: JobRecord, error: Exception) -> ProviderProtocolError:
         return ProviderProtocolError(
-            f"The plugin {self.spec.provider!r} could not read a reply: {redact(f'{type(error).__name__}: {error}')}.",
+            f"The plugin {self.spec.provider!r} could not read a reply: {said(error)}.",
             provider=self.spec.provider,
             model=self.spec.id,
             retryable=True,
