@@ -80,19 +80,22 @@ USUAL = {"create": LOST, "poll": KEPT, "list": KEPT, "upload": KEPT, "download":
 OUTCOMES: dict[str, dict[str, str]] = {
     "create": {
         "expired": "PermissionDeniedError failed",  # 403: plainly refused
-        "bad_utf8": "queued queued",  # in a field that nobody reads; the id is whole, and an id is never dropped
+        "refusal": "RejectedRequestError failed",
         "wrong_type": "queued queued",
     },
     "poll": {
         "redirect": UNREADABLE,  # asking again would be redirected again; the job waits
         "expired": "PermissionDeniedError queued",
+        "refusal": "RejectedRequestError queued",
     },
     "list": {},
     "upload": {
         "redirect": "ProviderProtocolError failed",  # nothing was asked for yet
         "expired": "PermissionDeniedError failed",
+        "refusal": "RejectedRequestError failed",
     },
     "download": {
+        "refusal": "DownloadError succeeded",
         "slow": "JobTimeoutError succeeded",  # a byte now and then, from the first header on
         "long": "DownloadError succeeded",
         "endless": "DownloadError succeeded",
@@ -107,6 +110,7 @@ OUTCOMES: dict[str, dict[str, str]] = {
         "truncated": UNREACHED,
         "status": UNREACHED,
         "expired": "PermissionDeniedError queued",
+        "refusal": "RejectedRequestError queued",
         "wrong_type": "cancelled cancelled",
     },
     "webhook": {
@@ -188,7 +192,7 @@ def test_every_fault_has_its_outcome(acme: ServerProcess, tmp_path: Path, quick:
     found, wanted, late = {}, {}, []
     for what in cells(operation):
         # a vendor that refuses has not made the job
-        fault = Fault(what, on=operation, at="before" if what == "expired" else "after")  # type: ignore[arg-type]
+        fault = Fault(what, on=operation, at="before" if what in ("expired", "refusal") else "after")  # type: ignore[arg-type]
         kind, home = arrange(acme, operation, fault), tmp_path / what
         start = time.monotonic()
         found[what], wanted[what] = asyncio.run(run(what, kind, home)), expected(operation, what)

@@ -497,7 +497,8 @@ def _left_behind(job: JobRecord) -> Iterator[None]:
     """Say how to go on with a job that its driver leaves, for Ctrl-C, a cancellation or an error of the user's code."""
     try:
         yield
-    except VideogenError:
+    except VideogenError as error:
+        error.job_id = error.job_id or job.id
         raise
     except BaseException:
         logger.warning("Job %s is not finished; `videogen resume %s` picks it up.", job.id, job.id)
