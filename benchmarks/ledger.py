@@ -46,7 +46,7 @@ def measure() -> list[Figure]:
             limit=1 / SHARE,
             baseline=f"ledger {1e6 * mine:.0f} us a job ({1 / mine:,.0f} a second), raw {1e6 * theirs:.0f} us",
             note=f"two durable transactions each (begin, settle), FULL sync, {JOBS} jobs, {TURNS} turns; what the disk "
-            f"takes is in both, so the slower it is the nearer they are; raw SQLite {sqlite3.sqlite_version} with ready-made rows",
+            f"takes is in both, so a slow one brings them nearer; raw SQLite {sqlite3.sqlite_version}, ready-made rows",
         ),
     ]
 

@@ -132,7 +132,7 @@ class Machine(RuleBasedStateMachine):
         self.money, self.leases, self.vendor = Money(), Leases(), Vendor()
         self.jobs: dict[str, tuple[JobRecord, list[Try]]] = {}
         self.heard: dict[tuple[str, str], tuple[str, int]] = {}  # provider, id -> job, attempt; 0 = as an orphan
-        self.deliveries: set[str] = set()
+        self.deliveries: dict[str, float] = {}
         self.names = 0
 
     def _opened(self) -> SqliteLedger:
@@ -354,10 +354,11 @@ class Machine(RuleBasedStateMachine):
 
     def attached(self, job: JobRecord, now: datetime) -> JobRecord:
         delivery = f"{job.attempt.client_ref}-{job.version % 3}"
+        self.deliveries = {name: at for name, at in self.deliveries.items() if at >= self.now - DAY}
         assert self.ledger.seen(delivery) is (delivery in self.deliveries)
         if delivery in self.deliveries:
             raise Nothing
-        self.deliveries.add(delivery)
+        self.deliveries[delivery] = self.now
         return self.accepted(job, now)
 
     def reconciled(self, job: JobRecord, now: datetime) -> JobRecord:
