@@ -8,13 +8,14 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import crowd, estimates, imports, jobs, routes
+from . import crowd, estimates, imports, jobs, ledger, routes
 from .figures import Figure, machine, report, show
 
 BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "imports": imports.measure,
     "estimates": estimates.measure,
     "routes": routes.measure,
+    "ledger": ledger.measure,
     "jobs": jobs.measure,
     "crowd": crowd.measure,
 }

@@ -212,3 +212,32 @@ def test_a_postgres_ledger_may_be_made_by_several_at_once(postgres_url: str) -> 
         assert process.returncode == 0, error
     with closing(open_ledger(postgres_url)) as ledger:
         assert ledger.check() == []
+
+
+CREATE = """
+import sys
+from ledgers import event, record
+from videogen_core import VideoRequest
+from videogen_core.ledger import open_ledger
+ledger = open_ledger(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+job = record(sys.argv[2], idempotency_key="k", request=VideoRequest.make("boat"))
+print(ledger.create(job, event(job)).id)
+"""
+
+
+@pytest.mark.promise("S8")
+def test_processes_that_race_for_a_key_make_one_job(shared: Store) -> None:
+    ledger = shared.open()
+    command, here = [sys.executable, "-c", CREATE, shared.location], Path(__file__).parent
+    processes = [
+        subprocess.Popen([*command, str(n)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=here)
+        for n in range(6)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    answers = [process.communicate("\n", timeout=60)[0] for process in processes]
+    (job,) = ledger.jobs()
+    assert answers == [f"{job.id}\n"] * 6
