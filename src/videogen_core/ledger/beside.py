@@ -14,7 +14,7 @@ __all__ = ["Marker", "Reserve", "make_private", "network_filesystem"]
 
 _RESERVE_BYTES = 128 * 1024
 _NETWORK = ("nfs", "cifs", "smb", "sshfs", "lustre", "gpfs", "beegfs", "ceph", "gluster", "afs")
-_WITH_WAL = "wal"
+_WITH_WAL = "with-wal"
 _creating = threading.Lock()
 
 
@@ -34,56 +34,69 @@ def make_private(path: Path) -> None:
 
 
 class Marker:
-    """A small file that says: there is a ledger here.
+    """A small file that says: there is a ledger here, and this was the last event in it.
 
     An empty file is a valid, empty database, and so is a file whose write-ahead log was removed. Without the mark,
-    both would pass for a new ledger, and all that was paid for would be forgotten.
+    both would pass for a ledger, and what was paid for would be forgotten. A log that another program has folded into
+    the ledger is missing, too, but then the last event is there.
     """
 
     def __init__(self, location: str) -> None:
         self._ledger = Path(location)
         self._wal = Path(f"{location}-wal")
         self.path = Path(f"{location}.marker")
+        self._noted = -1
+        self._has_wal = False
 
-    def verify(self) -> None:
-        """Refuse to make a new ledger where there was one.
+    def verify(self) -> int | None:
+        """The number of the last event that must be in the ledger, since its write-ahead log is gone or empty; else None.
 
         Raises:
-            LedgerError: The file, or its write-ahead log, is gone or empty.
+            LedgerError: The ledger itself is gone or empty.
         """
         try:
             said = self.path.read_text(encoding="ascii").split()
         except (FileNotFoundError, NotADirectoryError):
-            return
+            return None
         except (OSError, UnicodeDecodeError):
             said = []
         if not self._ledger.exists() or self._ledger.stat().st_size == 0:
             raise self._gone(self._ledger, "There was a ledger here, and with it the record of jobs and their costs")
-        if _WITH_WAL in said and not self._wal.exists():
-            folded = (
-                " If you have looked at it with another SQLite program, that has put them into the ledger when it was "
-                "closed, and nothing is lost."
-            )
-            raise self._gone(self._wal, "It holds the last transactions of the ledger", folded)
+        if _WITH_WAL not in said or (self._wal.exists() and self._wal.stat().st_size):
+            return None
+        return max((int(word) for word in said if word.isdecimal()), default=0)
 
-    def _gone(self, path: Path, why: str, more: str = "") -> LedgerError:
+    def incomplete(self) -> LedgerError:
+        """The error of a ledger that lacks what its write-ahead log held."""
+        return self._gone(self._wal, "It held the last transactions of the ledger, which are not in it")
+
+    def _gone(self, path: Path, why: str) -> LedgerError:
         return LedgerError(
             f"{path} is missing or empty. {why}.",
-            hint=f"Restore it from a copy. To go on without it, remove {self.path}.{more}",
+            hint=f"Restore it from a copy. To go on without it, remove {self.path}.",
         )
 
-    def leave(self, *, wal: bool) -> None:
-        """Say that there is a ledger, and whether a write-ahead log belongs to it."""
-        text = _WITH_WAL if wal else "file"
-        with suppress(OSError, UnicodeDecodeError):
-            if self.path.exists() and self.path.read_text(encoding="ascii").strip() == text:
-                return
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    def leave(self, last_event: int, *, wal: bool) -> None:
+        """Say that there is a ledger, whether a write-ahead log belongs to it, and what the last event in it is."""
+        self._has_wal = wal
+        self._write(last_event, os.O_CREAT)
+
+    def note(self, last_event: int) -> None:
+        """Say what the last event is now. Not synced: to lag behind is no harm, to be ahead would be."""
+        if self._has_wal and last_event > self._noted:
+            with suppress(OSError):
+                self._write(last_event)
+
+    def _write(self, last_event: int, flags: int = 0) -> None:
+        text = f"{_WITH_WAL if self._has_wal else 'the-file'} {last_event:019}\n"  # of one length, so always whole
+        descriptor = os.open(self.path, os.O_WRONLY | flags, 0o600)
         try:
-            os.write(descriptor, f"{text}\n".encode())
-            os.fsync(descriptor)
+            os.pwrite(descriptor, text.encode(), 0)
+            if flags:
+                os.ftruncate(descriptor, len(text))
         finally:
             os.close(descriptor)
+        self._noted = last_event
 
 
 class Reserve:

@@ -81,6 +81,8 @@ class SqliteLedger(SqlLedger):
         self._lock = threading.RLock()  # callers may be in any thread; a connection serves one at a time
         self._connection: apsw.Connection | None = None
         self._reserve = Reserve(location)
+        self._marker = Marker(location)
+        self._owed: int | None = None
         follow(self)
         with self._lock, self._errors("opened"):
             self._open()
@@ -98,7 +100,7 @@ class SqliteLedger(SqlLedger):
                     f"The ledger {path} is on a network file system ({kind}), whose locks cannot be relied on.",
                     hint="Set VIDEOGEN_LEDGER to a path on a local disk, or to a PostgreSQL address.",
                 )
-            Marker(self.location).verify()
+            self._owed = self._marker.verify()
             make_private(path)
         db = apsw.Connection(self.location if self._on_disk else ":memory:")
         try:
@@ -116,6 +118,7 @@ class SqliteLedger(SqlLedger):
             # what is refused is left untouched, its write-ahead log included
             db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             self._quick_check(db)
+            self._check_whole(db)
         self._migrate()
         db.pragma("synchronous", "full")
         db.pragma("foreign_keys", True)
@@ -123,7 +126,7 @@ class SqliteLedger(SqlLedger):
             self._choose_journal(db)
             db.pragma("schema_version")  # the first look makes the write-ahead log, which the mark is about
             db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
-            Marker(self.location).leave(wal=Path(f"{self.location}-wal").exists())
+            self._marker.leave(_last_event(db), wal=Path(f"{self.location}-wal").exists())
             self._reserve.fill()
 
     def _choose_journal(self, db: apsw.Connection) -> None:
@@ -147,6 +150,14 @@ class SqliteLedger(SqlLedger):
         answer = db.pragma("quick_check", 1)
         if answer != "ok":
             raise damaged(self.location, str(answer).replace("\n", " "))
+
+    def _check_whole(self, db: apsw.Connection) -> None:
+        """Without its write-ahead log, the ledger must hold the last event that it is known to have held."""
+        if self._owed is None:
+            return
+        made = db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'events'").get
+        if not made or _last_event(db) < self._owed:
+            raise self._marker.incomplete()
 
     @contextmanager
     def _errors(self, verb: str) -> Iterator[None]:
@@ -175,7 +186,10 @@ class SqliteLedger(SqlLedger):
 
         # IMMEDIATE: a reader that turns writer would fail at once under contention
         with self._lock, self._errors("written"):
-            return self._run("BEGIN IMMEDIATE", checked)
+            answer = self._run("BEGIN IMMEDIATE", checked)
+            if self._on_disk:
+                self._marker.note(_last_event(self._db))
+            return answer
 
     def _run(self, begin: str, work: Callable[[Transaction], T]) -> T:
         db = self._db
@@ -289,3 +303,8 @@ class SqliteLedger(SqlLedger):
     def after_fork(self, *, child: bool) -> None:
         """Go on; the file is opened again when it is needed."""
         self._lock.release()
+
+
+def _last_event(db: apsw.Connection) -> int:
+    """The number of the last event ever stored."""
+    return int(db.execute("SELECT max(seq) FROM sqlite_sequence WHERE name = 'events'").get or 0)
