@@ -49,7 +49,7 @@ class Marker:
         self._has_wal = False
 
     def verify(self) -> int | None:
-        """The number of the last event that must be in the ledger, since its write-ahead log is gone or empty; else None.
+        """The number of the last event that the ledger must hold, since its write-ahead log is gone or empty; else None.
 
         Raises:
             LedgerError: The ledger itself is gone or empty.
