@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import threading
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
+from types import FrameType
 from typing import Any, TypeVar
 
 import anyio
@@ -79,8 +82,46 @@ async def _beside(unit: Coroutine[Any, Any, T]) -> T:
     return task.result()
 
 
+class _Held:
+    """A Ctrl-C that waits until no unit is under way on trio; the second one does not wait.
+
+    A system task is safe from it, but the tasks that it starts, to open a connection, are not.
+    """
+
+    def __init__(self) -> None:
+        self._units = 0
+        self._before: Any = None
+        self._came = False
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return  # where no signal ever comes
+        self._units += 1
+        if self._units == 1:
+            self._came, self._before = False, signal.getsignal(signal.SIGINT)
+            if callable(self._before):
+                signal.signal(signal.SIGINT, self._handle)
+
+    def __exit__(self, *error: object) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        self._units -= 1
+        if self._units == 0 and signal.getsignal(signal.SIGINT) == self._handle:
+            signal.signal(signal.SIGINT, self._before)
+            if self._came:
+                signal.raise_signal(signal.SIGINT)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._came:
+            self._before(number, frame)
+        self._came = True
+
+
+_held = _Held()
+
+
 async def _beside_on_trio(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """The same for trio, whose Ctrl-C strikes wherever the main task is, shielded or not, but no system task."""
+    """The same for trio, whose Ctrl-C strikes wherever the main task is, shielded or not."""
     import trio
 
     done = trio.Event()
@@ -89,7 +130,8 @@ async def _beside_on_trio(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
     async def unit() -> None:
         try:
-            answers.append(await function())
+            with _held:
+                answers.append(await function())
         except Exception as error:
             errors.append(error)
         finally:
