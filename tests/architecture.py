@@ -68,7 +68,8 @@ LAYERS: dict[str, dict[str, str]] = {
         "planning": "errors request spec limits capabilities pricing catalog retry budget routing settings registry "
         "ledger media",
         "engine": "errors request spec capabilities pricing retry states transitions cachekey routing delivery "
-        "provider settings redaction transport registry ledger cache media partials targets downloads planning",
+        "provider settings redaction transport outcomes registry ledger cache media partials targets downloads "
+        "planning",
         "workspace": "budget provider settings registry ledger planning",
         "_portal": "",
         "arguments": "errors secret request capabilities routing delivery settings states planning",

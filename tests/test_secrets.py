@@ -541,7 +541,6 @@ def test_files_are_for_their_owner_alone(scene: Scene) -> None:
 
 
 @pytest.mark.promise("R3")
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="engine/inputs.py leaves the modes to the umask")
 def test_inputs_are_for_their_owner_alone(tmp_path: Path) -> None:
     from PIL import Image
 

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from ..errors import GenerationFailedError, ProviderError
+from ..outcomes import usable_id
 from ..provider import Output, Snapshot, Submission
 from ..redaction import redact
 from ..retry import MAX_RETRY_AFTER
@@ -17,7 +18,6 @@ from ..states import JobStatus
 
 __all__ = ["amount", "pause", "snapshot", "submission"]
 
-_VISIBLE = range(0x21, 0x7F)
 _MAX_REPLY = 64 * 1024
 
 
@@ -31,7 +31,7 @@ def submission(answer: object) -> Submission:
     if not isinstance(answer, Submission):
         raise TypeError(f"submit returned {type(answer).__name__}, not a Submission")
     name = answer.provider_job_id
-    if not isinstance(name, str) or not 1 <= len(name) <= 512 or not all(ord(c) in _VISIBLE for c in name):
+    if not isinstance(name, str) or not usable_id(name):
         raise ValueError("the provider's answer holds no usable job id")
     request_id = answer.request_id
     return replace(

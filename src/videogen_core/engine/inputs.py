@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,19 @@ def _kept(media: Media, folder: Path) -> Media:
     if media.data is None:
         return media
     digest = media.sha256 or hashlib.sha256(media.data).hexdigest()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_private(folder)
     path = folder / digest
     if not path.exists():
-        partial = folder / f".{digest}.{os.getpid()}"
-        partial.write_bytes(media.data)
+        partial = folder / f".{digest}.{os.getpid()}.{threading.get_ident()}"
+        partial.unlink(missing_ok=True)  # of a process that had our number and died
+        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(media.data)
         partial.replace(path)
     return msgspec.structs.replace(media, data=None, path=str(path), sha256=digest)
+
+
+def _make_private(folder: Path) -> None:
+    """Create a folder, and those above it that are missing, for their owner alone."""
+    if not folder.is_dir():
+        _make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)

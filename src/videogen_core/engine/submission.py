@@ -21,6 +21,7 @@ from .. import pricing, transitions
 from ..capabilities import resolve
 from ..errors import (
     BudgetExceededError,
+    ConfigurationError,
     InvalidMediaError,
     LedgerError,
     PluginError,
@@ -231,11 +232,16 @@ class Submitter:
             if refusable and refusal.accepted is False:
                 return Answer(await self._refused(job, refusal, log), refusal)
             return await self._lost(job, spec, refusal, log)
+        except ConfigurationError as wrong:  # by its meaning, nothing was sent
+            if not refusable:
+                return await self._lost(job, spec, wrong, log)
+            wrong.job_id = job.id
+            return Answer(await self._refused(job, wrong, log), wrong)
         except Exception as cause:
             return await self._lost(job, spec, cause, log)
         return Answer(await self._accepted(job, spec, answer, log), poll_after=answer.poll_after)
 
-    async def _refused(self, job: JobRecord, error: ProviderError, log: Log) -> JobRecord:
+    async def _refused(self, job: JobRecord, error: VideogenError, log: Log) -> JobRecord:
         return await log.write(job, lambda j, now: transitions.reject(j, now, error), "rejected", error.message)
 
     async def _lost(self, job: JobRecord, spec: ModelSpec, cause: Exception, log: Log) -> Answer:

@@ -49,7 +49,7 @@ class Marker:
         self._has_wal = False
 
     def verify(self) -> int | None:
-        """The number of the last event that the ledger must hold, since its write-ahead log is gone or empty; else None.
+        """The last event that the ledger must hold, since its write-ahead log is gone or empty; None = it is there.
 
         Raises:
             LedgerError: The ledger itself is gone or empty.
@@ -88,7 +88,8 @@ class Marker:
                 self._write(last_event)
 
     def _write(self, last_event: int, flags: int = 0) -> None:
-        text = f"{_WITH_WAL if self._has_wal else 'the-file'} {last_event:019}\n"  # of one length, so always whole
+        # of one length, so that it is always whole
+        text = f"{_WITH_WAL if self._has_wal else 'the-file'} {last_event:019}\n"
         descriptor = os.open(self.path, os.O_WRONLY | flags, 0o600)
         try:
             os.pwrite(descriptor, text.encode(), 0)
