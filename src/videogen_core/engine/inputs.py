@@ -42,7 +42,7 @@ def _kept(media: Media, folder: Path) -> Media:
     if not path.exists():
         partial = folder / f".{digest}.{os.getpid()}.{threading.get_ident()}"
         partial.unlink(missing_ok=True)  # of a process that had our number and died
-        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(media.data)
         partial.replace(path)
     return msgspec.structs.replace(media, data=None, path=str(path), sha256=digest)
