@@ -7,13 +7,10 @@ import shutil
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -21,82 +18,33 @@ from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 import videogen_core.ledger.sqlite as module
+from ledger_events import (
+    ANY_COST,
+    BY_A_PERSON,
+    DAY,
+    ENDS,
+    EVENTS,
+    HOLDS,
+    JUMPS,
+    KINDS,
+    NAMES,
+    PAIRS,
+    PICKS,
+    RARELY,
+    SCOPES,
+    STORIES,
+    Nothing,
+    S,
+    visited,
+)
 from ledger_model import LEASE, Leases, Money, Try, Vendor
-from ledgers import FAILED, LOST, begun, event, record
+from ledgers import begun, event, record
 from videogen_core import BudgetExceededError, transitions
 from videogen_core.budget import make_budget, micro
 from videogen_core.ledger import ClaimedError, ConflictError, FencedError
 from videogen_core.ledger.sqlite import SqliteLedger
-from videogen_core.states import Artifact, JobRecord, JobStatus
+from videogen_core.states import JobRecord
 from videogen_core.transitions import IllegalTransition
-
-S = JobStatus
-DAY = 86_400.0
-COSTS = (None, Decimal(0), Decimal("0.03"), Decimal("0.1"), Decimal("0.2"), Decimal("0.0000001"))
-HOLDS = ("0", "0.05", "0.1", "0.3")
-KINDS = (("acme/paper", {}), ("blue/boat", {}), ("acme/paper", {"team": "ads"}))
-SCOPES: tuple[dict[str, Any], ...] = ({}, {"provider": "acme"}, {"model": "boat"}, {"tags": {"team": "ads"}})
-JUMPS = (-40 * DAY, -3600.0, -30.0, 30.0, 61.0, 3600.0, DAY, 40 * DAY)
-
-# An event that a driver brings about -> the move, and whether it is true whoever drives the job.
-Move = Callable[["Machine", JobRecord, datetime, Decimal | None], JobRecord]
-EVENTS: dict[str, tuple[Move, bool]] = {
-    "accept": (lambda m, j, n, c: m.accepted(j, n), True),
-    "late": (lambda m, j, n, c: m.late(j, n), True),
-    "webhook": (lambda m, j, n, c: m.attached(j, n), True),
-    "reconcile": (lambda m, j, n, c: m.reconciled(j, n), False),
-    "reject": (lambda m, j, n, c: transitions.reject(j, n, FAILED), False),
-    "lose": (lambda m, j, n, c: transitions.lose(j, n, LOST), False),
-    "queued": (lambda m, j, n, c: transitions.advance(j, n, S.QUEUED, 0.1), False),
-    "running": (lambda m, j, n, c: transitions.advance(j, n, S.RUNNING, 0.5), False),
-    "succeed": (lambda m, j, n, c: transitions.succeed(j, n, cost=c, origin="provider"), False),
-    "fail": (lambda m, j, n, c: transitions.fail(j, n, FAILED, cost=c, origin="provider"), False),
-    "fail attempt": (lambda m, j, n, c: transitions.fail_attempt(j, n, FAILED, cost=c, origin="provider"), False),
-    "cancelled": (lambda m, j, n, c: transitions.cancel(j, n, cost=c, origin="provider"), False),
-    "wish to cancel": (lambda m, j, n, c: transitions.request_cancel(j, n), True),
-    "revive": (lambda m, j, n, c: transitions.revive(j, n, cost=c, origin="provider"), False),
-    "resend": (lambda m, j, n, c: transitions.resend(j, n, deadline=n + timedelta(seconds=120)), False),
-    "resubmit": (lambda m, j, n, c: transitions.resubmit(j, n), False),
-    "abandon": (lambda m, j, n, c: transitions.abandon(j, n, LOST, cost=c or Decimal(0)), False),
-    "correct": (lambda m, j, n, c: transitions.correct(j, n, number=len(j.attempts), cost=c or Decimal(0)), True),
-    "store": (lambda m, j, n, c: transitions.store(_only(j, S.SUCCEEDED), n, Artifact.SKIPPED), False),
-    "begin": (lambda m, j, n, c: m.again(j), False),
-}
-STORIES = (
-    ("accept", "running", "succeed", "store"),
-    ("accept", "running", "succeed"),
-    ("accept", "running"),
-    ("accept", "queued", "fail"),
-    ("accept", "fail attempt", "begin", "accept"),
-    ("accept", "wish to cancel", "cancelled"),
-    ("lose", "reconcile", "running"),
-    ("lose", "resubmit", "begin"),
-    ("lose", "abandon"),
-    ("lose",),
-    ("reject",),
-    ("reject", "fail"),
-)
-_PICKS, _COSTS, _NAMES = st.integers(0, 5), st.sampled_from(COSTS), st.sampled_from(sorted(EVENTS))
-_RARELY = st.sampled_from([False, False, False, True])
-# Where the outcome of a try is said, and by whom.
-ENDS = {"succeed", "fail", "fail attempt", "cancelled", "revive", "abandon", "correct"}
-BY_A_PERSON = {"abandon", "correct"}
-OTHERS = ("claim", "steal", "crash", "clock", "purge")
-# what is over for good has no lease that could be lost
-PAIRS = {(status, name) for status in S for name in (*EVENTS, *OTHERS)} - {
-    (status, name) for status in (S.FAILED, S.CANCELLED) for name in ("steal", "crash")
-}
-visited: Counter[tuple[JobStatus, str]] = Counter()
-
-
-def _only(job: JobRecord, status: JobStatus) -> JobRecord:
-    if job.status is not status:
-        raise IllegalTransition("nothing to store")
-    return job
-
-
-class Nothing(Exception):  # noqa: N818 - no error: the event cannot happen now
-    """There is no such answer of the vendor."""
 
 
 class Driver:
@@ -204,13 +152,13 @@ class Machine(RuleBasedStateMachine):
         assert driver.ledger.by_ref(new.attempt.client_ref) == saved, "nothing leaves before it is on record"
         self.vendor.create(new.attempt.client_ref, made)
 
-    @rule(pick=_PICKS, names=st.lists(_NAMES, min_size=1, max_size=6), cost=_COSTS, thief=_RARELY, stale=_RARELY)
+    @rule(pick=PICKS, names=st.lists(NAMES, min_size=1, max_size=6), cost=ANY_COST, thief=RARELY, stale=RARELY)
     def drive(self, pick: int, names: list[str], cost: Decimal | None, thief: bool, stale: bool) -> None:
         """Anything, in any order, by whoever has the lease; now and then by somebody else, or from an old copy."""
         for name in names:
             self._act(self._driver(pick, thief=thief), pick, name, cost, stale=stale)
 
-    @rule(pick=_PICKS, story=st.sampled_from(STORIES), last=_NAMES, cost=_COSTS, thief=_RARELY)
+    @rule(pick=PICKS, story=st.sampled_from(STORIES), last=NAMES, cost=ANY_COST, thief=RARELY)
     def live(self, pick: int, story: tuple[str, ...], last: str, cost: Decimal | None, thief: bool) -> None:
         """What jobs usually go through, and then anything."""
         for name in (*story, last):
@@ -379,7 +327,7 @@ class Machine(RuleBasedStateMachine):
     @rule(
         what=st.sampled_from(["crash", "crash", "beat", "retire", "release", "clock", "clock", "purge"]),
         who=st.integers(0, 2),
-        pick=_PICKS,
+        pick=PICKS,
         noticed=st.booleans(),
         seconds=st.sampled_from(JUMPS),
     )
@@ -430,7 +378,7 @@ class Machine(RuleBasedStateMachine):
         self.drivers[which % 3].ledger.set_budget(budget)
         self.money.define(budget, self.now)
 
-    @rule(which=st.integers(0, 3), removed=_RARELY)
+    @rule(which=st.integers(0, 3), removed=RARELY)
     def tend_a_budget(self, which: int, removed: bool) -> None:
         name = f"b{which}"
         if removed:
