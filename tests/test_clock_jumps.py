@@ -52,7 +52,7 @@ def arrange(acme: ServerProcess, kind: str, *, lag: float = 0.0) -> None:
     acme.script_all(Script(running=0.3, times=None))
 
 
-def elsewhen(when: str | Path, folder: Path, acme: ServerProcess, kind: str, seconds: float = 25) -> str:
+def elsewhen(when: str | Path, folder: Path, acme: ServerProcess, kind: str, seconds: float = 40) -> str:
     """Resume everything in a process with another clock; returns what became of it.
 
     The vendor's clock stands still until it is asked, so that a job does not show by then.
@@ -61,7 +61,7 @@ def elsewhen(when: str | Path, folder: Path, acme: ServerProcess, kind: str, sec
     acme.run(0)
     process = begin(when, folder, acme, kind)
     if kind == "B":
-        rig.within(10, lambda: acme.count("list") > looked)
+        rig.within(20, lambda: acme.count("list") > looked)
     acme.run(1)
     return finish(process, seconds)
 
@@ -83,7 +83,7 @@ def begin(when: str | Path, folder: Path, acme: ServerProcess, kind: str) -> sub
     return subprocess.Popen([sys.executable, "-c", code], env=variables, stdout=subprocess.PIPE, text=True)
 
 
-def finish(process: subprocess.Popen[str], seconds: float = 25) -> str:
+def finish(process: subprocess.Popen[str], seconds: float = 40) -> str:
     try:
         out, _ = process.communicate(timeout=seconds)
     finally:
@@ -133,7 +133,7 @@ def test_a_job_is_finished_whatever_the_clock_says(acme: ServerProcess, tmp_path
     before(tmp_path, acme, "N", lost=False)
     start = time.monotonic()
     assert elsewhen(JUMPS[jump], tmp_path, acme, "N") == "Result"
-    assert time.monotonic() - start < 10, "somebody waited for the clock"
+    assert time.monotonic() - start < 20, "somebody waited for the clock"
     assert acme.count("create") == 1
     if JUMPS[jump].startswith("+"):  # an event that comes before its create is all the same on record before it
         assert history(tmp_path, acme, "N") == 1
@@ -145,7 +145,7 @@ def test_no_clock_proves_that_a_create_was_lost(acme: ServerProcess, tmp_path: P
     before(tmp_path, acme, "B", lost=True)
     start = time.monotonic()
     assert elsewhen(JUMPS[jump], tmp_path, acme, "B") == "Result"
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 20
     assert acme.count("create") == 1, "it was sent again because of the clock"
 
 
@@ -158,7 +158,7 @@ def test_a_lost_create_is_waited_for_no_longer_than_it_was_meant(
     start = time.monotonic()
     answer = elsewhen(jump, tmp_path, acme, "B")
     took = time.monotonic() - start
-    assert LAG + PROOF <= took < 10
+    assert LAG + PROOF <= took < 20
     # forward: proven by time that has really passed; back: nobody can know, so a person decides
     assert answer == ("Result" if jump == "+2h" else "SubmissionUnknownError")
     assert acme.created == (1 if jump == "+2h" else 0)
@@ -183,9 +183,9 @@ def test_a_step_amid_a_wait(acme: ServerProcess, tmp_path: Path, step: str) -> N
     clock.write_text("+0\n")
     process = begin(clock, tmp_path, acme, "B")
     looked = acme.count("list")
-    rig.within(10, lambda: acme.count("list") > looked)
+    rig.within(20, lambda: acme.count("list") > looked)
     clock.write_text(f"{step}\n")
     start = time.monotonic()
     assert finish(process) == "Result"
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 20
     assert acme.count("create") == 1

@@ -27,6 +27,7 @@ _EARLY, _LATE = 5.0, 60.0  # seconds by which a job's age may differ from what o
 _RESENDS = 3
 _RESEND_PAUSE = 2.0
 _LOOK_EVERY = 10.0
+_MARGIN = 0.05  # seconds by which two clocks may differ that nobody sets
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,9 @@ class Reconciler:
         yield 0.0
         over = (attempt.deadline or attempt.started_at) + timedelta(seconds=provider.list_lag)
         if provider.reconcile == "by_ref":
-            left = (over - now()).total_seconds() + transitions.PROOF_SECONDS
+            left = (over - now()).total_seconds() + transitions.PROOF_SECONDS + _MARGIN
             longest = self._proof + self.submitter.settings.submit_timeout
-            end = began + min(max(left, self._proof), longest)
+            end = max(began + self._proof, self._clock.monotonic() + min(left, longest))
             while (left := end - self._clock.monotonic()) > 0:
                 yield min(left, max(provider.list_lag, _LOOK_EVERY))
             yield 0.0
