@@ -66,8 +66,10 @@ def _ready(acme: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def full_once_asked(monkeypatch: pytest.MonkeyPatch, disk: Path, *, reserve: bool) -> None:
-    """Fill the disk while a create is on its way."""
+    """Fill the disk while a create is on its way; without the reserve the log cannot be begun anew, either."""
     original = CountedSession.submit
+    if not reserve:
+        monkeypatch.setattr("videogen_core.ledger.sqlite.SqliteLedger._make_room", lambda self: None)
 
     async def submit(self: CountedSession, call: SubmitCall) -> Submission:
         if not reserve:
