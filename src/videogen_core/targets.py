@@ -143,9 +143,22 @@ def _check_writable(folder: Path) -> None:
                 f"output: only {free:,} bytes are free in {folder}; {_MIN_FREE:,} are needed.",
                 hint="Free some space, or choose another disk.",
             )
-        with temporary(folder) as name:
-            claim(name)
-            name.unlink(missing_ok=True)
+        _make_file(folder)
     except OSError as error:
         kind = ConfigurationError if error.errno in (errno.EROFS, errno.ENOSPC, errno.EDQUOT) else RequestError
         raise kind(f"output: {folder} cannot be written: {error.strerror}.", hint="Choose another folder.") from error
+
+
+def _make_file(folder: Path) -> None:
+    """Make a file that is gone at once: without a name where the system can, so that a kill leaves nothing."""
+    nameless = getattr(os, "O_TMPFILE", None)
+    if nameless is not None:
+        try:
+            os.close(os.open(folder, nameless | os.O_WRONLY, 0o600))
+            return
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):  # not on this file system
+                raise
+    with temporary(folder) as name:
+        claim(name)
+        name.unlink(missing_ok=True)
