@@ -378,6 +378,7 @@ async def test_news_that_are_half_wrong_do_not_stop_a_job(tmp_path: Path, change
     assert result.cost == Decimal("0.10")
 
 
+@pytest.mark.promise("G2", "T10")
 async def test_a_failure_is_recorded_whatever_the_plugin_calls_it(tmp_path: Path) -> None:
     odd = GenerationFailedError("half a character: \ud83d", code=object())  # type: ignore[arg-type]
     for number, error in enumerate([odd, ValueError("no provider error")]):
@@ -389,6 +390,7 @@ async def test_a_failure_is_recorded_whatever_the_plugin_calls_it(tmp_path: Path
             assert (await only_job(videogen)).status == "failed"
 
 
+@pytest.mark.promise("G2", "T10")
 def test_answers_that_are_none_are_refused() -> None:
     for answer in (None, {"status": "queued"}, Snapshot(status="cooking")):  # type: ignore[arg-type]
         with pytest.raises((TypeError, ValueError)):
@@ -398,6 +400,7 @@ def test_answers_that_are_none_are_refused() -> None:
     assert answers.pause(10.0**9) == 900
 
 
+@pytest.mark.promise("G2", "T10")
 async def test_a_plugin_that_cannot_look_or_cancel_stops_nobody_else(tmp_path: Path) -> None:
     acme = Acme(tmp_path / "vendor", reconcile="by_ref")
 

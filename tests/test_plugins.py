@@ -193,3 +193,33 @@ def test_a_provider_can_be_pinged(tmp_path: Path) -> None:
         assert "no free check" in videogen.ping("acme")
         with pytest.raises(PluginError):
             videogen.ping("nobody")
+
+
+HOSTILE = {
+    "hangs": ("import time; time.sleep(60)", "took more than"),
+    "crashes": ("import ctypes; ctypes.string_at(0)", "SIGSEGV"),
+    "leaves": ("import os; os._exit(3)", "exit code 3"),
+}
+
+
+@pytest.mark.promise("T10", "G1")
+def test_a_plugin_that_hangs_or_ends_the_process_is_named_and_never_imported_here(folder: Path) -> None:
+    found = [entry_point(folder, name, body) for name, (body, _) in HOSTILE.items()]
+    plugins = Plugins(entry_points=[*found, entry_point(folder, "good", GOOD)])
+    plugins.examine(seconds=4)
+    states = {plugin.name: plugin for plugin in plugins.load_all()}
+    assert states["good"].state == "loaded"
+    for name, (_, says) in HOSTILE.items():
+        assert states[name].state == "failed"
+        assert says in states[name].error
+        with pytest.raises(PluginError, match=f"videogen-{name} 1.2"):
+            plugins.provider(name)
+
+
+@pytest.mark.promise("T10", "G1", "R1")
+def test_what_is_imported_for_a_look_sees_no_key(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACME_API_KEY", "sk-canary")
+    seen = folder / "seen"
+    body = f"import os; open({str(seen)!r}, 'a').write(str('ACME_API_KEY' in os.environ))"
+    Plugins(entry_points=[entry_point(folder, "curious", body)]).examine()
+    assert seen.read_text() == "False"

@@ -7,7 +7,10 @@ that fails, exits, or claims the name of another is reported and never takes the
 from __future__ import annotations
 
 import importlib.metadata
+import os
+import signal
 import threading
+import time
 import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -153,6 +156,37 @@ class Plugins:
                 raise PluginError(f"it offers {getattr(spec, 'id', spec)!r}, which is not {plugin.name}/…")
         plugin.provider, plugin.models, plugin.state = provider, models, "loaded"
 
+    def examine(self, seconds: float = 10.0) -> None:
+        """Import each plugin in a process of its own first; one that hangs there, or ends it, is never imported here.
+
+        Args:
+            seconds: For all of them together.
+        """
+        import subprocess
+        import sys
+
+        environment = {name: value for name, value in os.environ.items() if name in _HARMLESS}
+        environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+        children = {}
+        for plugin in self._plugins.values():
+            if plugin.state == "found" and not plugin.target.startswith("videogen_core."):
+                command = [sys.executable, "-c", _IMPORT, plugin.name, plugin.target]
+                nothing, heard = subprocess.DEVNULL, subprocess.PIPE
+                children[plugin.name] = subprocess.Popen(
+                    command, stdin=nothing, stdout=heard, stderr=nothing, env=environment
+                )
+        deadline = time.monotonic() + seconds
+        for name, child in children.items():
+            try:
+                said, _ = child.communicate(timeout=max(deadline - time.monotonic(), 0.01))
+                error = None if b"imported" in said else f"importing it ended the process ({_ending(child.returncode)})"
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.communicate()
+                error = f"importing it took more than {seconds:g} s"
+            if error is not None:
+                self._plugins[name].state, self._plugins[name].error = "failed", error
+
     def load_all(self) -> list[Plugin]:
         """Load every plugin and return them, sorted by name."""
         return [self.load(name) for name in self.names()]
@@ -171,6 +205,27 @@ class Plugins:
                 hint="`videogen doctor` shows the details.",
             )
         return plugin.provider
+
+
+_HARMLESS = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+# What it raises is told by the process that asks, which imports it next.
+_IMPORT = """
+import importlib.metadata, sys
+try:
+    importlib.metadata.EntryPoint(sys.argv[1], sys.argv[2], "videogen.plugins").load()
+except BaseException:
+    pass
+print("imported", flush=True)
+"""
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
 
 
 def _import(plugin: Plugin) -> object:

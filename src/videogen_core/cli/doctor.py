@@ -34,6 +34,7 @@ def doctor(
     except ConfigurationError as error:  # it is what a doctor is asked about
         return _wrong_settings(screen, error)
     with client:
+        client.workspace.registry.plugins.examine()
         plugins = plugin_facts(client)
         answers = _pings(client, plugins) if online else {}
         facts = environment_facts(client)
