@@ -356,7 +356,7 @@ def unknown(
         "charge for it, so it is not sent again.",
         hint=f"`videogen resume {job.id}` looks for it where the provider allows that. {seen}Otherwise look at the "
         f"provider's console{where} and say what you found: `videogen jobs settle {job.id}` with --attach ID, "
-        "--abandon or --resubmit.",
+        "--abandon, or --resubmit --i-accept-paying-twice.",
         job_id=job.id,
     )
     error.__cause__ = cause if cause is None or isinstance(cause, VideogenError) else cause_of(cause)
