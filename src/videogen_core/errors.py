@@ -335,8 +335,8 @@ class WebhookError(VideogenError):
     """A webhook delivery was refused; nothing was changed.
 
     Attributes:
-        status_code: HTTP status to answer with: 400 (not genuine, or unreadable), 404 (about no job of ours), 409 (taken
-            in before), 413 (too large). Answer with the status alone, so that nobody learns why.
+        status_code: HTTP status to answer with: 400 (not genuine, or unreadable), 404 (about no job of ours), 409
+            (taken in before), 413 (too large). Answer with the status alone, so that nobody learns why.
     """
 
     _fields = ("job_id", "status_code")
