@@ -135,7 +135,7 @@ def campaign(
     assert unfinished <= (set() if kind in _FINDABLE else {JobStatus.UNKNOWN}), counts
     accepted = [job for job in history.jobs if job.provider_job_id]
     assert all(job.money in ("settled", "released") for job in accepted), counts
-    assert not list((folder / "home" / "clips").rglob("*.part*")), "a temporary file was left"
+    assert not list((folder / "home").rglob("*.part*")), "a temporary file was left"
     known = {a.provider_job_id for _, a in history.attempts.values()}
     unheard = [job["id"] for job in history.made if job["id"] not in known]
     assert len(unheard) <= len(history.unknown)
