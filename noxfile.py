@@ -52,8 +52,15 @@ def _distributions() -> list[Path]:
     return [ROOT, *sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))]
 
 
+def _install(session: nox.Session, *more: str, editable: bool = False) -> None:
+    """The core and every plugin, in one go, so that pip sees all that they ask for together."""
+    for folder in _distributions():
+        more += ("-e", str(folder)) if editable else (str(folder),)
+    session.install(*more)
+
+
 def _run_tests(session: nox.Session) -> None:
-    session.install(".", *_group("tests"))
+    _install(session, *_group("tests"))
     # two workers: what the smallest CI machine has; pass `-- -n 0 --pdb` to debug
     session.run("pytest", "-n", "2", *session.posargs)
 
@@ -73,7 +80,7 @@ def tests_all(session: nox.Session) -> None:
 @nox.session
 def chaos(session: nox.Session) -> None:
     """The long tests alone: thousands of kills, faults and mutants, in many minutes."""
-    session.install(".", *_group("tests"))
+    _install(session, *_group("tests"))
     hour = "-o", "faulthandler_timeout=3600"  # a test that takes minutes does not hang here
     session.run("pytest", "--chaos", "-m", "chaos", "-n", "2", *hour, *session.posargs)
 
@@ -89,14 +96,15 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Strict types, and the public API as a user's type checker sees it."""
-    session.install("-e", ".", *_group("types"))
-    session.run("mypy", "src", "noxfile.py", "benchmarks", "tests/typing")
+    _install(session, *_group("types"), editable=True)
+    sources = [str(folder / "src") for folder in _distributions()]
+    session.run("mypy", *sources, "noxfile.py", "benchmarks", "tests/typing")
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
     """The documentation, strictly, and every example in it."""
-    session.install(".", *_group("tests"))
+    _install(session, *_group("tests"))
     if (ROOT / "mkdocs.yml").exists():
         session.install(*_group("docs"))
         session.run("mkdocs", "build", "--strict")

@@ -93,6 +93,7 @@ LAYERS: dict[str, dict[str, str]] = {
 # What an edge may import besides, and why.
 EDGES_MAY_ALSO = {
     "testing": {"sandbox": "the emulators deliver real clips, and the sandbox's renderer makes them"},
+    "cli": {"testing": "`videogen emulate` serves an emulator"},
 }
 
 # Documented as modules, besides the names that `videogen_core` exports.

@@ -1,4 +1,4 @@
-"""Every test has its own home, no configuration of the machine's user, and no way to spend money."""
+"""What the tests of the core share: event loops, stores, and the servers and disks that some need."""
 
 from __future__ import annotations
 
@@ -19,32 +19,6 @@ if TYPE_CHECKING:
 # "required": it is a failure when there is no PostgreSQL; a URL: that server; nothing: one of our own, where there is
 # one. Read now, since no test sees the VIDEOGEN_ variables of the machine.
 POSTGRES = os.environ.get("VIDEOGEN_TEST_POSTGRES", "")
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--live", action="store_true", help="run the tests that talk to vendors and cost money")
-    parser.addoption("--chaos", action="store_true", help="run the long tests: thousands of kills, faults and mutants")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    reasons = {
-        "live": "talks to a vendor and costs money; run with --live and a key",
-        "chaos": "takes many minutes; run with --chaos, or nox -s chaos",
-    }
-    for marker, reason in reasons.items():
-        if config.getoption(f"--{marker}"):
-            continue
-        for item in items:
-            if item.get_closest_marker(marker):
-                item.add_marker(pytest.mark.skip(reason=reason))
-
-
-@pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("VIDEOGEN_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("VIDEOGEN_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("VIDEOGEN_CONFIG_DIR", str(tmp_path / "config"))
 
 
 @pytest.fixture(params=["asyncio", "trio"])

@@ -48,7 +48,7 @@ async def save(
     *,
     http: Callable[..., httpx.AsyncClient] | None = None,
     overwrite: bool = False,
-    expected_duration: float | None = None,
+    expected_duration: float | tuple[float, float] | None = None,
     max_bytes: int = 2 * 1024**3,
     timeout: float = 1800.0,
     min_rate: int = 10 * 1024,
@@ -69,7 +69,7 @@ async def save(
         target: Where it goes, an absolute path; missing folders are created.
         http: Makes the client, from arguments of ``httpx.AsyncClient``; None = `transport.public_client`.
         overwrite: Whether an existing file may be replaced.
-        expected_duration: Seconds that the clip should last, within 10 % or 0.75 s.
+        expected_duration: Seconds that the clip should last, or the least and the most, within 10 % or 0.75 s.
         max_bytes: The transfer stops past this.
         timeout: Seconds for the whole transfer.
         min_rate: Bytes per second below which a connection is given up.
@@ -102,7 +102,10 @@ async def save(
 
 
 async def _fetch(
-    transfer: _Transfer, factory: Callable[..., httpx.AsyncClient], timeout: float, duration: float | None
+    transfer: _Transfer,
+    factory: Callable[..., httpx.AsyncClient],
+    timeout: float,
+    duration: float | tuple[float, float] | None,
 ) -> Video:
     """Transfer and check; once more if what arrived is not whole. Both transfers together have ``timeout`` seconds."""
     deadline = anyio.current_time() + timeout
@@ -123,7 +126,7 @@ async def _fetch(
     raise AssertionError("unreachable")
 
 
-def _store(temporary: Partial, output: Output, duration: float | None) -> Video:
+def _store(temporary: Partial, output: Output, duration: float | tuple[float, float] | None) -> Video:
     """Inline bytes: everything in one go, in one thread."""
     data = cast("bytes", output.data)
     temporary.open(len(data))
@@ -172,12 +175,12 @@ class _Transfer:
     def received(self) -> int:
         return self.temporary.written + len(self.batch)
 
-    def expected(self, duration: float | None) -> Expected:
+    def expected(self, duration: float | tuple[float, float] | None) -> Expected:
         """What the finished file must be, as far as the provider and the server have said."""
         size = self.output.size if self.output.size is not None else self.total
         return Expected(size=size, sha256=self.output.sha256, md5=self.md5, duration=duration, framed=self.framed)
 
-    def finish(self, duration: float | None) -> Video:
+    def finish(self, duration: float | tuple[float, float] | None) -> Video:
         """Write the rest, check the file and give it its name."""
         # a view, since crash reports show local variables, and what came may be a message with a key in it
         return self.temporary.finish(memoryview(self.batch), self.expected(duration))

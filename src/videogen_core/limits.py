@@ -66,12 +66,17 @@ def offer_violations(spec: ModelSpec, request: VideoRequest) -> Iterable[Violati
             nearest=spec.seed,
             message="seed: it takes no seed." if allowed is None else f"seed: {request.seed} is not in {allowed}.",
         )
-    if request.negative_prompt is not None and not spec.negative_prompt:
+    if request.negative_prompt is not None and not _takes_negative_prompt(spec, request):
+        folded = (
+            f", or allow options={{{spec.provider!r}: {{{spec.negative_prompt!r}: True}}}} to fold it in"
+            if isinstance(spec.negative_prompt, str)
+            else ""
+        )
         yield Violation(
             field="negative_prompt",
             value=request.negative_prompt,
             allowed=None,
-            message="negative_prompt: it has none; say in the prompt what to show instead.",
+            message=f"negative_prompt: it has none; say in the prompt what to show instead{folded}.",
         )
     known = spec.camera.moves if spec.camera else ()
     unknown = [move for move in request.camera if move not in known]
@@ -87,6 +92,12 @@ def offer_violations(spec: ModelSpec, request: VideoRequest) -> Iterable[Violati
     yield from _option_violations(spec, request)
     for name, media in request.media():
         yield from _media_violations(name, media, spec.video if name == "video" else spec.image)
+
+
+def _takes_negative_prompt(spec: ModelSpec, request: VideoRequest) -> bool:
+    if isinstance(spec.negative_prompt, str):
+        return request.options.get(spec.provider, {}).get(spec.negative_prompt) is True
+    return spec.negative_prompt
 
 
 _MEASURE: dict[str, Callable[[str], int]] = {

@@ -123,14 +123,14 @@ class Expected:
         size: Bytes.
         sha256: Hex digest.
         md5: Hex digest.
-        duration: Seconds, within 10 % or 0.75 s.
+        duration: Seconds, or the least and the most, within 10 % or 0.75 s.
         framed: Whether the way they came by tells their end, although not how many there would be.
     """
 
     size: int | None = None
     sha256: str | None = None
     md5: str | None = None
-    duration: float | None = None
+    duration: float | tuple[float, float] | None = None
     framed: bool = False
 
     @property
@@ -250,9 +250,8 @@ class Partial:
         video = probe(path, in_process=self.probe_in_process, vouched=vouched)
         if expected.sha256 is not None and video.sha256 != expected.sha256.lower():
             raise IntegrityError("the bytes that arrived do not match the provider's checksum.")
-        wanted = expected.duration
-        if wanted and video.duration is not None and abs(video.duration - wanted) > max(0.75, wanted / 10):
-            raise IntegrityError(f"the video lasts {video.duration:g} s, {wanted:g} s were asked for.")
+        if expected.duration is not None and video.duration is not None:
+            _check_duration(video.duration, expected.duration)
         return msgspec.structs.replace(video, integrity=expected.integrity)
 
     def _name(self, video: Video) -> None:
@@ -295,6 +294,13 @@ class Partial:
                 f"{self.target} cannot be written: {error.strerror}{needed}.",
                 hint="Free some space or choose another output, then resume the job.",
             ) from error
+
+
+def _check_duration(seconds: float, wanted: float | tuple[float, float]) -> None:
+    least, most = wanted if isinstance(wanted, tuple) else (wanted, wanted)
+    if not least - max(0.75, least / 10) <= seconds <= most + max(0.75, most / 10):
+        asked = f"{least:g}" if least == most else f"{least:g} to {most:g}"
+        raise IntegrityError(f"the video lasts {seconds:g} s, {asked} s were asked for.")
 
 
 def _digest(path: Path, algorithm: str) -> str | None:

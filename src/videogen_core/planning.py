@@ -250,7 +250,7 @@ class Planner:
                 (retired or spec.lifecycle.stage_on(self._today()) is not Stage.RETIRED)
                 and (provider is None or spec.provider == provider)
                 and (tier is None or spec.tier is tier)
-                and (ready is None or ready == (spec.provider not in not_ready))
+                and (ready is None or ready == (spec.provider not in not_ready and spec.id not in not_ready))
                 and _has_mode(spec, wanted if task is not None else None, wanted)
                 and (ceiling is None or _affordable(spec, ceiling, wanted))
             )

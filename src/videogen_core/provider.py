@@ -265,6 +265,17 @@ class Session(ABC):
         """
         return ()
 
+    async def clean_up(self, leftovers: Mapping[str, Any]) -> None:
+        """Remove what `prepare` left at the vendor, such as uploads, once it is of no more use. The default: nothing.
+
+        Called when a job is over, or its create was refused; not while a create has no answer. What it raises is not
+        passed on: the vendor lets temporary files expire.
+
+        Args:
+            leftovers: The handle of a job that was accepted, else what `prepare` returned.
+        """
+        return
+
     async def adopt(self, call: SubmitCall, provider_job_id: str) -> Submission:
         """What `poll` needs for a job whose id a person has looked up at the vendor. The default: the id alone.
 
@@ -299,6 +310,8 @@ class Provider(ABC):
         console: Where a person can look for a job, for when nothing else can: an address or a sentence.
         concurrency: Jobs at once, unless the user says otherwise.
         catalog: Catalogue file inside the plugin's package.
+        emulator: ``module:name`` of the `videogen_core.testing.Emulator` of the vendor's API that the plugin ships, for
+            ``videogen emulate``; empty = none.
     """
 
     name: ClassVar[str]
@@ -312,6 +325,7 @@ class Provider(ABC):
     console: ClassVar[str] = ""
     concurrency: ClassVar[int] = 8
     catalog: ClassVar[str] = "catalog.toml"
+    emulator: ClassVar[str] = ""
 
     def models(self) -> tuple[ModelSpec, ...]:
         """The offers, from the package's catalogue file. No network, no key.
@@ -328,6 +342,16 @@ class Provider(ABC):
 
         Raises:
             MissingCredentialsError: Naming the variable to set, never its value.
+        """
+        return
+
+    def check_offer(self, spec: ModelSpec, environment: Mapping[str, str], settings: Mapping[str, Any]) -> None:
+        """Return when one offer of a provider that is ready can be used. The default: all of them can.
+
+        For a vendor whose models need different keys. Looks at settings only, and never imports the vendor's SDK.
+
+        Raises:
+            MissingCredentialsError: Naming the variable to set for this model, and what works without it.
         """
         return
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 
@@ -68,10 +68,13 @@ class Registry:
         return catalog
 
     def not_ready(self, catalog: Catalog | None = None) -> dict[str, str]:
-        """Adapter id -> why it cannot be used now: broken, blocked, without credentials, or named only in a catalogue.
+        """Why a provider, by its adapter id, or a single offer, by its own, cannot be used now.
+
+        A provider may be broken, blocked, without credentials, or named only in a catalogue; of one that can be used,
+        an offer may need credentials of its own.
 
         Args:
-            catalog: Offers whose providers are looked at too: a user's file may name some that no plugin serves.
+            catalog: Offers that are looked at too: a user's file may name some whose provider no plugin serves.
         """
         known = self.plugins.names()
         named = {spec.provider for spec in catalog.offers} if catalog is not None else set()
@@ -80,22 +83,37 @@ class Registry:
             reason = self.readiness(name)
             if reason is not None:
                 reasons[name] = reason
+        if catalog is not None:
+            reasons.update(self._offers_not_ready(catalog, reasons))
         return reasons
+
+    def _offers_not_ready(self, catalog: Catalog, reasons: Mapping[str, str]) -> dict[str, str]:
+        """Offer id -> why it cannot be used although its provider can."""
+        own = {
+            name: plugin.provider
+            for name in self.plugins.names()
+            if name not in reasons
+            and (plugin := self.plugins.load(name)).provider is not None
+            # most have no rule of their own, and a catalogue may be long
+            and type(plugin.provider).check_offer is not Provider.check_offer
+        }
+        found = {}
+        for spec in catalog.offers if own else ():
+            if (provider := own.get(spec.provider)) is None:
+                continue
+            check = partial(
+                provider.check_offer, spec, self.settings.environment, self.settings.provider(spec.provider)
+            )
+            if (reason := _refusal(check)) is not None:
+                found[spec.id] = reason
+        return found
 
     def readiness(self, name: str) -> str | None:
         """Why a provider cannot be used, in one sentence; None when it can. Looks at settings, not at the network."""
         plugin = self.plugins.load(name)
         if plugin.provider is None:
             return plugin.error
-        try:
-            plugin.provider.check_ready(self.settings.environment, self.settings.provider(name))
-        except VideogenError as error:
-            return error.message
-        except Exception as error:  # a plugin's bug must not take the others down
-            from .redaction import redact
-
-            return redact(f"its readiness check failed: {type(error).__name__}: {error}")
-        return None
+        return _refusal(partial(plugin.provider.check_ready, self.settings.environment, self.settings.provider(name)))
 
     def hint(self, name: str) -> str | None:
         """What to install for a model name that no plugin offers, where the core knows."""
@@ -105,6 +123,19 @@ class Registry:
             if plugin not in self.plugins.names() and re.search(pattern, key):
                 return f"`pip install {distribution}` offers such a model."
         return None
+
+
+def _refusal(check: Callable[[], None]) -> str | None:
+    """Why a plugin's check of readiness fails, in one sentence; None when it does not."""
+    try:
+        check()
+    except VideogenError as error:
+        return error.message
+    except Exception as error:  # a plugin's bug must not take the others down
+        from .redaction import redact
+
+        return redact(f"its readiness check failed: {type(error).__name__}: {error}")
+    return None
 
 
 @cache

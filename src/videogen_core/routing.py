@@ -75,7 +75,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         today: UTC date.
-        not_ready: Adapter id -> why it cannot be used (no key, broken plugin).
+        not_ready: Adapter id, or id of a single offer -> why it cannot be used (no key, broken plugin).
         resting: Adapter id -> why its circuit is open.
         latency: Offer id -> observed median seconds.
         failure_rate: Offer id -> share of recent attempts that failed, 0 to 1.
@@ -349,8 +349,8 @@ def _refusal(spec: ModelSpec, policy: Policy, facts: Facts) -> tuple[str, str] |
             return "licence", f"{spec.license.name} excludes {policy.territory.upper()}"
     if policy.quality is not None and not spec.placeholder and _RANK[spec.tier] < _PRESETS[policy.quality][0]:
         return "quality", f"tier {spec.tier}, {policy.quality} asked"
-    if policy.need_ready and provider in facts.not_ready:
-        return "not_ready", facts.not_ready[provider]
+    if policy.need_ready and (why := facts.not_ready.get(provider) or facts.not_ready.get(spec.id)):
+        return "not_ready", why
     if provider in facts.resting:
         return "resting", facts.resting[provider]
     return None
@@ -445,7 +445,7 @@ def _scope(
 ) -> tuple[tuple[ModelSpec, ...], dict[str, int]]:
     """The offers in question, and for named models each offer's place in the user's list."""
     if policy.providers is not None:
-        known = {spec.provider for spec in catalog.offers} | set(facts.not_ready)
+        known = {spec.provider for spec in catalog.offers} | {name for name in facts.not_ready if "/" not in name}
         for provider in policy.providers:
             if provider not in known:
                 raise RequestError(
@@ -530,7 +530,11 @@ def _survivors_of_all(request: VideoRequest, policy: Policy, catalog: Catalog, f
     cap = math.inf if policy.max_cost is None else int(policy.max_cost.scaleb(6))
     unknown_is_fine = _affordable(None, policy)
     survivors = []
+    # offers of one standing share everything but this
+    unready = {positions.get(name) for name in facts.not_ready} if policy.need_ready else set()
     for position, mode, filled in catalog.index.resolving(request, among=among):
+        if position in unready:
+            continue
         if id(filled) not in priced:
             priced[id(filled)] = catalog.prices.asking(filled)
         micro = priced[id(filled)](position)

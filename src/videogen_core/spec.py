@@ -396,7 +396,8 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
         sizes: Pixels per resolution and aspect ratio, where they are not simply the short side and the shape.
         output_fps: Frames per second of what it makes, where that cannot be set.
         seed: Largest seed; None = no seed.
-        negative_prompt: Whether it has one.
+        negative_prompt: Whether it has one. The name of a boolean option: only where that option is true, which lets
+            the plugin say it in the prompt instead.
         camera: Camera moves it understands.
         options: Provider-specific options by name.
         lifecycle: Preview, GA, deprecated, retired.
@@ -424,7 +425,7 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
     sizes: dict[str, dict[str, tuple[int, int]]] = {}
     output_fps: float | None = None
     seed: int | None = None
-    negative_prompt: bool = False
+    negative_prompt: bool | str = False
     camera: Camera | None = None
     options: dict[str, OptionSpec] = {}
     lifecycle: Lifecycle = Lifecycle()
@@ -453,6 +454,10 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
             default = getattr(self.default, field)
             if default is not None and self.modes and not any(default in mode.settable(field) for mode in self.modes):
                 raise ValueError(f"{self.id}: default.{field} {default} is a value of no mode")
+        if isinstance(self.negative_prompt, str):
+            switch = self.options.get(self.negative_prompt)
+            if switch is None or switch.type != "boolean" or switch.default:
+                raise ValueError(f"{self.id}: negative_prompt names no boolean option that is off by default")
         for price in self.prices:
             if unknown := price.options.keys() - self.options.keys():
                 raise ValueError(f"{self.id}: a price depends on the unknown option {min(unknown)!r}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from . import ask, budgets, costs, doctor, jobs, ledger, look, make, models, settle
+from . import ask, budgets, costs, doctor, emulate, jobs, ledger, look, make, models, settle
 from .program import Program
 
 __all__ = ["app"]
@@ -40,7 +41,7 @@ def _options(
     """Options before the command."""
 
 
-_PANELS = {
+_PANELS: dict[str, dict[Callable[..., int | None], tuple[str, ...]]] = {
     "Make": {
         make.generate: (
             'videogen generate "A paper boat drifting down a rainy street"',
@@ -106,6 +107,9 @@ _PANELS = {
         look.plugins: ("videogen plugins",),
         doctor.doctor: ("videogen doctor", "videogen doctor --online"),
         look.config: ("videogen config",),
+    },
+    "For tests": {
+        emulate.emulate: ("videogen emulate veo --port 8080",),
     },
 }
 

@@ -20,7 +20,7 @@ def show_model(screen: Screen, offers: Sequence[ModelSpec], not_ready: dict[str,
         if number:
             screen.line("")
         _heading(screen, f"{spec.id}  {spec.title}".rstrip())
-        facts(screen, _facts(spec, not_ready.get(spec.provider)))
+        facts(screen, _facts(spec, not_ready.get(spec.provider) or not_ready.get(spec.id)))
         _modes(screen, spec)
         _prices(screen, spec)
         _options(screen, spec)
@@ -49,12 +49,18 @@ def _facts(spec: ModelSpec, not_ready: str | None) -> list[tuple[str, str]]:
         ("image", _media(spec.image)),
         ("video", _media(spec.video)),
         ("seed", "no" if spec.seed is None else f"0 to {spec.seed:,}"),
-        ("negative prompt", "yes" if spec.negative_prompt else "no"),
+        ("negative prompt", _negative_prompt(spec)),
         ("camera", ", ".join(spec.camera.moves) if spec.camera else "no"),
         ("defaults", ", ".join(f"{key} {value}" for key, value in _defaults(spec))),
         ("licence", spec.license.name if spec.license else ""),
         ("source", f"{spec.source}, read on {spec.as_of}"),
     ]
+
+
+def _negative_prompt(spec: ModelSpec) -> str:
+    if isinstance(spec.negative_prompt, str):
+        return f"folded into the prompt, with {spec.provider}.{spec.negative_prompt}=true"
+    return "yes" if spec.negative_prompt else "no"
 
 
 def _latency(typical: float, slow: float | None) -> str:

@@ -140,11 +140,17 @@ def _show_table(screen: Screen, found: list[ModelSpec], reasons: dict[str, str])
             Column("per second", [price_per_second(spec) for spec in found], right=True),
             Column("tier", [spec.tier.value for spec in found], spare=3),
             Column("stage", [stage_of(spec) for spec in found], spare=4),
-            Column("ready", ["no" if spec.provider in reasons else "yes" for spec in found], spare=1),
+            Column("ready", ["no" if {spec.provider, spec.id} & reasons.keys() else "yes" for spec in found], spare=1),
         ],
     )
     remarks = [] if complete else ["A wider terminal shows more columns, `videogen models NAME` shows all of one."]
-    providers = {spec.provider for spec in found}
-    remarks += [f"{name} is not ready: {why}" for name, why in reasons.items() if name in providers]
+    shown = {name for spec in found for name in (spec.provider, spec.id)}
+    alike: dict[str, list[str]] = {}  # one remark for all offers that lack the same
+    for name, why in reasons.items():
+        if name in shown:
+            alike.setdefault(why, []).append(name)
+    remarks += [
+        f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} not ready: {why}" for why, names in alike.items()
+    ]
     for remark in remarks:
         screen.say(remark, "dim")

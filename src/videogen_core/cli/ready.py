@@ -11,13 +11,9 @@ __all__ = ["not_ready", "placeholder_advice", "setup_advice"]
 
 
 def not_ready(client: Client) -> dict[str, str]:
-    """Provider -> why it cannot be used now; also those that only the user's own catalogue names."""
+    """Provider or offer -> why it cannot be used now; also providers that only the user's own catalogue names."""
     registry = client.workspace.registry
-    reasons = registry.not_ready()
-    for spec in registry.catalog().offers:
-        if spec.provider not in registry.plugins.names():
-            reasons[spec.provider] = "no plugin of that name is installed"
-    return reasons
+    return registry.not_ready(registry.catalog())
 
 
 def placeholder_advice(client: Client) -> list[str] | None:

@@ -52,7 +52,7 @@ from .receiving import Receiver
 from .reconciling import Reconciler
 from .record import LeaseLostError, Listener, Log, Recorder
 from .sessions import Sessions
-from .submission import Submitter, unknown
+from .submission import Submitter, clean_up, unknown
 from .units import Units
 from .watching import Watcher, asks_too_much
 
@@ -202,7 +202,10 @@ class Engine:
             case JobStatus.UNKNOWN:
                 return await self._reconciled(job, log)
             case JobStatus.SUCCEEDED:
-                return await self._fetcher(await self._watcher(job, log), log).fetch(job, None)
+                watcher = await self._watcher(job, log)
+                job = await self._fetcher(watcher, log).fetch(job, None)
+                await clean_up(watcher.session, job.attempt.handle)
+                return job
             case JobStatus.FAILED | JobStatus.CANCELLED:
                 return job
             case never:
@@ -262,9 +265,11 @@ class Engine:
             if until_accepted or job.status is not JobStatus.QUEUED:
                 return job
         watcher = await self._watcher(job, log)
+        leftovers = dict(job.attempt.handle)
         job, snapshot = await watcher.until_done(job, first=first)
         if job.status is JobStatus.SUCCEEDED and job.artifact is Artifact.PARTIAL:
             job = await self._fetcher(watcher, log).fetch(job, snapshot)
+        await clean_up(watcher.session, leftovers)
         return job
 
     async def _submit(self, job: JobRecord, log: Log) -> tuple[JobRecord, float | None]:
@@ -411,8 +416,12 @@ class Engine:
         if job.status is JobStatus.CREATED:
             never_sent = partial(transitions.cancel, cost=Decimal(0), origin="computed")
             return await log.write(job, never_sent, "cancelled", "never sent")
-        stopped, gone = await cancel(job, await self._watcher(job, log), log)
-        return stopped if gone else await self.refresh(stopped)
+        watcher = await self._watcher(job, log)
+        stopped, gone = await cancel(job, watcher, log)
+        stopped = stopped if gone else await self.refresh(stopped)
+        if stopped.status is JobStatus.CANCELLED:
+            await clean_up(watcher.session, job.attempt.handle)
+        return stopped
 
     # --- from outside
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -13,6 +14,7 @@ from .. import downloads, targets, transitions
 from ..errors import DownloadError, ResultExpiredError
 from ..partials import sweep
 from ..provider import Output, Snapshot
+from ..request import Task, VideoRequest
 from ..settings import Settings
 from ..states import Artifact, JobRecord, JobStatus, Video
 from .caching import Caching
@@ -104,7 +106,7 @@ class Fetcher:
             output,
             path,
             overwrite=job.overwrite,
-            expected_duration=job.attempt.request.duration,
+            expected_duration=_expected_duration(job.attempt.request),
             timeout=DOWNLOAD_TIMEOUT,
             allow_private=self.settings.allow_private_addresses,
             probe_in_process=self.settings.probe_in_process,
@@ -122,6 +124,14 @@ class Fetcher:
             hint="It was made and paid for, but not fetched in time; generate it again.",
             job_id=job.id,
         )
+
+
+def _expected_duration(request: VideoRequest) -> float | tuple[float, float] | None:
+    """Seconds that a clip should last. An extended one may come with its source in front of it, or without."""
+    if request.task is not Task.EXTEND_VIDEO or request.duration is None:
+        return request.duration
+    source = request.video.duration if request.video is not None else None
+    return request.duration, math.inf if source is None else source + request.duration
 
 
 def _add(job: JobRecord, now: datetime, *, video: Video, artifact: Artifact) -> JobRecord:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
+from typing import Any
 
 import anyio
 from anyio import to_thread
@@ -41,10 +42,12 @@ from . import answers
 from .record import LeaseLostError, Log, Recorder
 from .units import Units
 
-__all__ = ["Answer", "Plan", "Submitter", "unknown"]
+__all__ = ["Answer", "Plan", "Submitter", "clean_up", "unknown"]
 
 PREPARE_TIMEOUT = 600.0
 """Seconds for the uploads before it."""
+CLEAN_UP_TIMEOUT = 10.0
+"""Seconds for removing what a job has left at its vendor."""
 _SAVE_AGAIN = (0.1, 0.4, 1.0, 3.0, 8.0)  # seconds between tries to write down an id that is paid for
 _MAX_INPUT_BYTES = 256 * 1024**2
 
@@ -180,7 +183,10 @@ class Submitter:
                 hint=f"Nothing was asked for. `videogen resume {job.id}` tries again.",
                 job_id=job.id,
             ) from cause_of(error)
-        return await self.units.run(partial(self._ask, job, session, replace(plan, call=call), log))
+        answer = await self.units.run(partial(self._ask, job, session, replace(plan, call=call), log))
+        if answer.error is not None and answer.job.status is not JobStatus.UNKNOWN:
+            await clean_up(session, call.prepared)
+        return answer
 
     async def _ask(self, job: JobRecord, session: Session, plan: Plan, log: Log) -> Answer:
         spec = plan.call.spec
@@ -322,6 +328,13 @@ class Submitter:
                 late=True,
                 provider_job_id=theirs,
             )
+
+
+async def clean_up(session: Session, leftovers: dict[str, Any]) -> None:
+    """Have a plugin remove what it left at its vendor. That it cannot is no news: the vendor lets it expire."""
+    if leftovers:
+        with suppress(Exception), anyio.move_on_after(CLEAN_UP_TIMEOUT):
+            await session.clean_up(leftovers)
 
 
 def _unchanged(media: Media) -> bytes:

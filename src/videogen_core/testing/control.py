@@ -32,6 +32,7 @@ def _about(emulator: Emulator, asked: Any) -> Any:
         "now": emulator.clock.now(),
         "speed": emulator.clock.speed,
         "faults_armed": len(emulator.faults),
+        "environment": emulator.environment(),
         "mistakes": emulator.mistakes,
     }
 

@@ -142,6 +142,13 @@ class Emulator(ABC):
             "webhook-signature": sign_webhook(self.webhook_secret, message_id, timestamp, body),
         }
 
+    def environment(self) -> dict[str, str]:
+        """The variables that lead the plugin, and the vendor's own SDK, to this emulator once it is served.
+
+        ``videogen emulate`` prints them. Keys in them are the emulator's own.
+        """
+        return {}
+
     # --- what handlers use
 
     def route(

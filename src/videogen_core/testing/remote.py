@@ -45,6 +45,11 @@ class EmulatorClient:
             self._delivery_url = str(self.about()["delivery_url"])
         return self._delivery_url
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that lead the plugin and the vendor's SDK here."""
+        return dict(self.about()["environment"])
+
     # --- asking
 
     def about(self) -> dict[str, Any]:

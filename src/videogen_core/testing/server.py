@@ -125,6 +125,11 @@ class ServerThread(EmulatorClient):
             time.sleep(0.002)
         self._server, self._thread = server, thread
 
+    def wait(self) -> None:
+        """Return when it has ended, which `stop` or a signal does."""
+        while self._thread is not None and self._thread.is_alive():
+            self._thread.join(1.0)
+
     def stop(self) -> None:
         """Hang up on everybody and stop listening; what the vendor knows is kept."""
         if self._server is None or self._thread is None:

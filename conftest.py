@@ -1,0 +1,34 @@
+"""Every test, of the core and of the plugins: its own home, nobody's configuration, and no way to spend money."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--live", action="store_true", help="run the tests that talk to vendors and cost money")
+    parser.addoption("--chaos", action="store_true", help="run the long tests: thousands of kills, faults and mutants")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    reasons = {
+        "live": "talks to a vendor and costs money; run with --live and a key",
+        "chaos": "takes many minutes; run with --chaos, or nox -s chaos",
+    }
+    for marker, reason in reasons.items():
+        if config.getoption(f"--{marker}"):
+            continue
+        for item in items:
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("VIDEOGEN_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("VIDEOGEN_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("VIDEOGEN_CONFIG_DIR", str(tmp_path / "config"))
