@@ -251,7 +251,7 @@ class Engine:
         observed = seen.latency.get(spec.id)
         typical = None if spec.latency is None else spec.latency.typical
         session, closed = self._session(spec), self.sessions.closed
-        return Watcher(session, spec, log, observed or typical, self._dice, closed)
+        return Watcher(session, spec, log, observed or typical, self._dice, self.settings.poll_interval, closed)
 
     def _fetcher(self, watcher: Watcher, log: Log) -> Fetcher:
         return Fetcher(self.settings, log, watcher, self._swept, self._caching)

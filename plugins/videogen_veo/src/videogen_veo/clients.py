@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -13,10 +14,14 @@ from videogen_core import AuthenticationError, ConfigurationError, Context, Miss
 from . import access
 
 if TYPE_CHECKING:
+    import httpx
     from google.auth.credentials import Credentials
     from google.genai import Client
 
-__all__ = ["Clients"]
+__all__ = ["Clients", "refused_credentials", "sent"]
+
+sent: ContextVar[list[str] | None] = ContextVar("sent", default=None)
+"""The requests that have gone out since it was set, so that what the SDK refuses by itself is known to be harmless."""
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _TOKEN_SECONDS = 30.0
@@ -38,7 +43,7 @@ class Clients:
         self._lock = anyio.Lock()
         self._credentials: Credentials | None = None
         self._project: str | None = None
-        self.http = context.http()
+        self.http = context.http(event_hooks={"request": [_note]})
 
     async def close(self) -> None:
         """Close every connection."""
@@ -139,6 +144,12 @@ class Clients:
         if not (project or own):
             raise MissingCredentialsError("Vertex AI cannot be used: set GOOGLE_CLOUD_PROJECT.")
         return found, project or str(own)
+
+
+async def _note(request: httpx.Request) -> None:
+    seen = sent.get()
+    if seen is not None:
+        seen.append(request.method)
 
 
 def refused_credentials(error: BaseException) -> AuthenticationError:

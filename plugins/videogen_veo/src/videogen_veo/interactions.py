@@ -120,12 +120,12 @@ def arguments(call: SubmitCall, model: str, inputs: dict[str, Any], *, uri: bool
         generation["seed"] = request.seed
     made: dict[str, Any] = {
         "model": model,
-        "background": True,  # otherwise the request stays open until the clip is done
+        # otherwise the request stays open until the clip is done, and the SDK may send a second one to continue it
+        "background": True,
         "store": True,
         "input": [*_media(inputs), {"type": "text", "text": _prompt(call, inputs)}],
         "response_format": _format(call, uri),
         "generation_config": generation,
-        "automatic_continuation": False,  # it would send a second create
         "timeout": timeout,
     }
     earlier = inputs.get("video", {}).get("interaction")
