@@ -349,8 +349,10 @@ def _refusal(spec: ModelSpec, policy: Policy, facts: Facts) -> tuple[str, str] |
             return "licence", f"{spec.license.name} excludes {policy.territory.upper()}"
     if policy.quality is not None and not spec.placeholder and _RANK[spec.tier] < _PRESETS[policy.quality][0]:
         return "quality", f"tier {spec.tier}, {policy.quality} asked"
-    if policy.need_ready and (why := facts.not_ready.get(provider) or facts.not_ready.get(spec.id)):
-        return "not_ready", why
+    if policy.need_ready:
+        for name in (provider, spec.id):
+            if name in facts.not_ready:
+                return "not_ready", facts.not_ready[name]
     if provider in facts.resting:
         return "resting", facts.resting[provider]
     return None
@@ -520,18 +522,19 @@ def _survivors_of_all(request: VideoRequest, policy: Policy, catalog: Catalog, f
     offers, group_of, typical = catalog.offers, catalog.standing, catalog.typical_latency
     positions = catalog.positions
     observed = {positions[offer]: seconds for offer, seconds in facts.latency.items() if offer in positions}
+    # offers of one standing share everything but their own readiness, which says nothing of the others
+    shared = msgspec.structs.replace(facts, not_ready={k: v for k, v in facts.not_ready.items() if "/" not in k})
+    unready = {positions.get(name) for name in facts.not_ready} if policy.need_ready else set()
     standings: dict[int, _Standing] = {}  # of the groups that are not refused
     among = 0
     for group, modes in catalog.standing_masks.items():
-        if _refusal(offers[group], policy, facts) is None:
+        if _refusal(offers[group], policy, shared) is None:
             standings[group] = _standing(offers[group])
             among |= modes
     priced: dict[int, Callable[[int], int | None]] = {}  # by identity of the resolved request
     cap = math.inf if policy.max_cost is None else int(policy.max_cost.scaleb(6))
     unknown_is_fine = _affordable(None, policy)
     survivors = []
-    # offers of one standing share everything but this
-    unready = {positions.get(name) for name in facts.not_ready} if policy.need_ready else set()
     for position, mode, filled in catalog.index.resolving(request, among=among):
         if position in unready:
             continue
