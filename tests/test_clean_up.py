@@ -28,7 +28,7 @@ from videogen_core import (
     VideogenError,
     downloads,
 )
-from videogen_core.engine import submission
+from videogen_core.engine import submission, watching
 from videogen_core.provider import Submission
 
 pytestmark = pytest.mark.anyio
@@ -104,6 +104,7 @@ def acme(tmp_path: Path) -> Tidy:
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(watching, "poll_interval", lambda *given: 0.01)
 
 
 def client(tmp_path: Path, *plugins: Acme, **changes: Any) -> AsyncClient:
@@ -178,7 +179,7 @@ async def test_after_a_cancel(tmp_path: Path, acme: Tidy, how: str) -> None:
 @pytest.mark.parametrize("how", ["gone", "yes"])
 async def test_once_after_a_cancel_of_a_job_that_is_waited_for(tmp_path: Path, acme: Tidy, how: str) -> None:
     async with client(tmp_path, acme) as videogen:
-        job = await videogen.submit("a boat", model="paper", **script(cancel=how, polls=10_000))
+        job = await videogen.submit("a boat", model="paper", **script(cancel=how, polls=40))
         driver = await videogen.job(job.id)
 
         async def wait() -> None:
