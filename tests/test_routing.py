@@ -345,12 +345,15 @@ def test_no_route_says_why_and_what_to_do() -> None:
     with pytest.raises(NoRouteError, match="No plugin offers any model") as caught:
         _ = asking([]).chosen
     away = Facts(today=TODAY, not_ready={"acme": "set ACME_KEY"})
-    with pytest.raises(NoRouteError, match=r"acme/best: set ACME_KEY;.* \(and 1 more\)") as caught:
+    with pytest.raises(NoRouteError, match=r"acme/best, acme/cheap, acme/fast, acme/vague: set ACME_KEY\.") as caught:
         _ = asking([*ALL_FOUR, placeholder()], facts=away).chosen
     assert caught.value.hint == (
         "Set up a provider (`videogen doctor` says how), or pass model='sandbox' for a placeholder clip."
     )
     assert len(caught.value.rejected) == 5
+    apart = Facts(today=TODAY, not_ready={spec.id: f"no key for {spec.name}" for spec in ALL_FOUR})
+    with pytest.raises(NoRouteError, match=r"acme/best: no key for best; .* \(and 1 more\)\."):
+        _ = asking([*ALL_FOUR, placeholder()], facts=apart).chosen
 
 
 def test_providers_and_options_that_cannot_be_meant_are_refused() -> None:

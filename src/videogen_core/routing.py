@@ -27,6 +27,8 @@ __all__ = ["Candidate", "Facts", "Policy", "Prefer", "Rejection", "Route", "rout
 Prefer = Literal["cheapest", "fastest", "best", "balanced"]
 
 _RANK = {tier: rank for rank, tier in enumerate(Tier)}
+_NO_NEWS = frozenset({"placeholder", "retired", "deprecated"})
+"""Reasons that are not worth a sentence while there are others."""
 _PRICED_OUT = {"cost", "unknown_price", "unsupported"}
 # What a quality preset means: the least tier, and how to rank when the user does not say.
 _PRESETS: dict[Tier, tuple[int, Prefer]] = {
@@ -241,7 +243,7 @@ class Route:
         rejected = self.rejected
         if not rejected:
             return NoRouteError("No plugin offers any model.", hint="`videogen plugins` lists what is installed.")
-        serious = [r for r in rejected if r.reason != "placeholder"] or list(rejected)
+        serious = [r for r in rejected if r.reason not in _NO_NEWS] or list(rejected)
         reasons = {rejection.reason for rejection in serious}
         if reasons == {"unsupported"} and (self.policy.models or len(serious) == 1):
             return self._unsupported({rejection.offer for rejection in serious})
@@ -256,8 +258,12 @@ class Route:
             for spec in self._scope:
                 hint += f", or pass model={spec.name!r} for a placeholder clip" if spec.placeholder else ""
             hint += "."
-        first = "; ".join(f"{r.offer}: {r.message.rstrip('.')}" for r in serious[:3])
-        more = f" (and {len(serious) - 3} more)" if len(serious) > 3 else ""
+        alike: dict[str, list[str]] = {}  # said once for all offers that it is true of
+        for rejection in serious:
+            alike.setdefault(rejection.message.rstrip("."), []).append(rejection.offer)
+        first = "; ".join(f"{', '.join(offers)}: {message}" for message, offers in [*alike.items()][:3])
+        left = sum(len(offers) for offers in [*alike.values()][3:])
+        more = f" (and {left} more)" if left else ""
         return NoRouteError(f"No offer can take this request. {first}{more}.", rejected=rejected, hint=hint)
 
     def _unsupported(self, offers: set[str]) -> VideogenError:

@@ -58,11 +58,12 @@ def test_quotes(videogen: Client, model: str, clip: dict[str, Any], low: str, hi
 
 
 def test_a_price_that_google_does_not_publish_is_unknown_until_it_is_configured(
-    videogen: Client, tmp_path: Path
+    videogen: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert videogen.estimate(model="gemini-omni-1.2-flash").high is None
-    with pytest.raises(BudgetExceededError, match="unknown"):
-        _ = videogen.route("a boat", model="gemini-omni-1.2-flash", max_cost=5).chosen
+    monkeypatch.setenv("GEMINI_API_KEY", "k")
+    with Client(home=tmp_path / "home") as ready, pytest.raises(BudgetExceededError, match="unknown"):
+        _ = ready.route("a boat", model="gemini-omni-1.2-flash", max_cost=5).chosen
     own = tmp_path / "own.toml"
     own.write_text('[override."veo/gemini-omni-1.2-flash"]\nprices = [{ amount = 0.07, resolutions = ["720p"] }]\n')
     with Client(home=tmp_path / "home", catalog=own) as configured:
