@@ -22,6 +22,7 @@ from veo_emulation import (
     OMNI,
     PNG,
     SMALL,
+    _clients as _clients,
     _served as _served,
     anyio_backend as anyio_backend,
     clip_of,

@@ -15,6 +15,7 @@ from veo_emulation import (
     PNG,
     PROJECT,
     SMALL,
+    _clients as _clients,
     _served as _served,
     clip_of,
     emulator as emulator,
