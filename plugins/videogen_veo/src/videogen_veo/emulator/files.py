@@ -25,24 +25,37 @@ __all__ = ["Files", "StoredFile"]
 
 _HOST = "https://generativelanguage.googleapis.com"
 _URI = re.compile(_HOST + r"/v1(?:beta)?/files/([a-z0-9-]+)(?::download\?alt=media)?")
+_CAPITAL = re.compile(r"[A-Z]")
 _KEPT = 48 * 3600.0
 _LOOKS = 1
 """How often a video is still being processed when it is asked for."""
 
 
 class Described(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a client says of its file; the SDK writes some names one way and some the other."""
+    """What a client says of its file."""
 
     name: str | None = None
-    display_name: str | None = msgspec.field(default=None, name="displayName")
-    mime_type: str | None = msgspec.field(default=None, name="mimeType")
-    size_bytes: int | str | None = msgspec.field(default=None, name="sizeBytes")
+    display_name: str | None = None
+    mime_type: str | None = None
+    size_bytes: int | str | None = None
 
 
 class Start(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body that begins an upload."""
+    """The body that begins an upload; names may be written in snake case or in camel case, as anywhere at Google."""
 
-    file: Described
+    file: dict[str, Any]
+
+    def described(self) -> Described:
+        """What it says, checked.
+
+        Raises:
+            GoogleRefusal: 400.
+        """
+        said = {_CAPITAL.sub(lambda found: f"_{found[0].lower()}", name): value for name, value in self.file.items()}
+        try:
+            return msgspec.convert(said, Described)
+        except msgspec.ValidationError as error:
+            raise GoogleRefusal(400, "invalid_request", str(error)) from error
 
 
 @dataclass(kw_only=True)
@@ -175,7 +188,7 @@ class Files:
         headers = request.headers
         if headers.get("x-goog-upload-protocol") != "resumable" or headers.get("x-goog-upload-command") != "start":
             raise GoogleRefusal(400, "invalid_request", "Expected X-Goog-Upload-Protocol: resumable and start.")
-        said = (await self._emulator.read(request, Start)).file
+        said = (await self._emulator.read(request, Start)).described()
         size = headers.get("x-goog-upload-header-content-length", "")
         mime_type = headers.get("x-goog-upload-header-content-type") or said.mime_type or ""
         if not size.isdecimal() or not re.fullmatch(r"[a-z]+/[a-z0-9.+-]+", mime_type):

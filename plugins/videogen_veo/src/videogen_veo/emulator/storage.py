@@ -131,15 +131,22 @@ class Storage:
         """Write what a job made, once."""
         bucket, name = bucket_and_name(uri, "storageUri")
         if (bucket, name) not in self._objects:
-            self._put(bucket, name, data, "video/mp4", {}, job)
+            self.put(bucket, name, data, "video/mp4", job=job)
 
     def uploaded(self) -> list[str]:
         """The addresses of what clients uploaded and have not deleted."""
         return [f"gs://{each.bucket}/{each.name}" for each in self._objects.values() if each.job is None]
 
-    def _put(
-        self, bucket: str, name: str, data: bytes, mime_type: str, metadata: dict[str, str], job: VendorJob | None
+    def put(
+        self,
+        bucket: str,
+        name: str,
+        data: bytes,
+        mime_type: str,
+        metadata: dict[str, str] | None = None,
+        job: VendorJob | None = None,
     ) -> StoredObject:
+        """Keep an object; without a job it counts as a client's."""
         self._generation += 1
         stored = StoredObject(
             bucket=bucket,
@@ -148,7 +155,7 @@ class Storage:
             mime_type=mime_type,
             generation=self._generation,
             created=self._emulator.clock.now(),
-            metadata=metadata,
+            metadata=metadata or {},
             job=job,
         )
         self._objects[bucket, name] = stored
@@ -210,7 +217,7 @@ class Storage:
         for key, digest in (("md5Hash", _md5), ("crc32c", _crc32c)):
             if key in said and said[key] != digest(data):
                 raise GoogleRefusal(400, "invalid_request", f"Provided {key} does not match the data.")
-        stored = self._put(bucket, name, data, said.get("contentType") or mime_type, said.get("metadata") or {}, None)
+        stored = self.put(bucket, name, data, said.get("contentType") or mime_type, said.get("metadata"))
         return JSONResponse(stored.resource(self._emulator.api_url))
 
     # --- the rest
