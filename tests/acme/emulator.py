@@ -62,6 +62,9 @@ class AcmeEmulator(Emulator):
         super().__init__(**options)
         self._uploads: set[str] = set()
 
+    def environment(self) -> dict[str, str]:
+        return {"ACME_URL": self.api_url, "ACME_KEY": self.key, "ACME_WEBHOOK_SECRET": self.webhook_secret}
+
     def routes(self) -> list[BaseRoute]:
         return [
             self.route("create", "POST", "/v1/videos", self._create),

@@ -76,6 +76,7 @@ class AcmeProvider(Provider):
     setup: ClassVar[str] = "Set ACME_URL and ACME_KEY."
     console: ClassVar[str] = "https://acme.invalid/console"
     concurrency: ClassVar[int] = 64
+    emulator: ClassVar[str] = "acme.emulator:AcmeEmulator"
 
     def __init__(
         self,
