@@ -18,10 +18,16 @@ import inspect
 
 from .catalogue import Catalogue
 from .clips import Clips
+from .credentials import Credentials
+from .deliveries import Deliveries
 from .endings import Endings
 from .killed import Killed
+from .leftovers import Leftovers
 from .light import Light
+from .lost import Lost
 from .modes import Modes
+from .notices import Notices
+from .polls import Polls
 from .refusals import Refusals
 from .requests import Requests
 from .rig import Rig
@@ -30,7 +36,22 @@ from .suite import Quoted
 __all__ = ["ProviderSuite", "Quoted", "Rig"]
 
 
-class ProviderSuite(Light, Catalogue, Modes, Requests, Clips, Refusals, Endings, Killed):
+class ProviderSuite(
+    Light,
+    Catalogue,
+    Modes,
+    Requests,
+    Clips,
+    Refusals,
+    Lost,
+    Polls,
+    Endings,
+    Killed,
+    Deliveries,
+    Credentials,
+    Leftovers,
+    Notices,
+):
     """What a provider must do; subclass it, and set ``provider`` and ``quotes``. See `Suite` for what else there is.
 
     A test that does not hold is marked, not removed: override it, call ``super()``, and put
