@@ -16,7 +16,7 @@ import pytest
 
 from videogen_core import ModelSpec, OptionSpec, Provider, Task, plugins
 
-from ..serve import load_emulator
+from ..loading import load_emulator
 from ..server import ServerThread
 from .cases import Case, clips, default_option_values, live, modes
 from .hurry import hurry, only_loopback
