@@ -86,7 +86,7 @@ def _emulator(name: str, seconds: float, seed: int) -> Emulator:
         raise PluginError(f"The plugin {name!r} ships no emulator.")
     try:
         from videogen_core.testing import Script
-        from videogen_core.testing.serve import load_emulator
+        from videogen_core.testing.loading import load_emulator
     except ImportError as error:
         raise ConfigurationError(
             "Emulators need more than the core.", hint="Run: pip install 'videogen-core[testing]'"
