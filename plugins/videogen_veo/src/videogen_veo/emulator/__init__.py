@@ -60,7 +60,8 @@ class VeoEmulator(Emulator):
     ===========  =====================  ================================================================================
 
     ``message`` replaces the words, ``word`` is a status of an Omni job that is running, and ``outputs`` below the
-    number asked for means that the others were filtered out. A refusal takes no money unless ``charged`` says so.
+    number asked for means that the others were filtered out. Veo takes no money for what it refuses, unless ``charged``
+    says so; Omni takes it for the tokens that its usage report tells.
 
     Faults with ``refusal`` take a word of the harness's, ``FAILED_PRECONDITION``, ``API_KEY_INVALID`` or
     ``API_KEY_SERVICE_BLOCKED`` as their code; with ``[]`` at its end the error comes as the one element of a list. A
