@@ -2,8 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+import wrong_plugins
 from acme.plugin import AcmeProvider
 from videogen_core.testing.conformance import ProviderSuite, Quoted
+from videogen_core.testing.conformance.lost import Lost
+
+HERE = Path(__file__).parent
+WRONG = {
+    name: suite
+    for name, suite in vars(wrong_plugins).items()
+    if isinstance(suite, type) and issubclass(suite, wrong_plugins.WrongBase) and suite is not wrong_plugins.WrongBase
+}
 
 
 class TestAcme(ProviderSuite):
@@ -13,5 +31,71 @@ class TestAcme(ProviderSuite):
     quotes = (
         Quoted("paper", {"duration": 4, "resolution": "240p"}, "0.40"),
         Quoted("paper", {"duration": 2, "resolution": "720p", "audio": True}, "0.90"),
+        Quoted("paper", {"duration": 1, "count": 2, "options": {"acme": {"priority": True}}}, "0.70"),
         Quoted("stone", {"duration": 4}, "0.75"),
     )
+
+
+class TestAcmeWithKeys(Lost):
+    """A create that was lost is sent again under its key."""
+
+    provider = partial(AcmeProvider, kind="A")
+
+
+class TestAcmeWithRefs(Lost):
+    """It can be asked for our own id."""
+
+    provider = partial(AcmeProvider, kind="B", list_lag=3.0)
+
+
+class TestAcmeWithInputs(Lost):
+    """It lists jobs with their inputs."""
+
+    provider = partial(AcmeProvider, kind="C", list_lag=3.0)
+
+
+class TestAcmeWithTimes(Lost):
+    """It lists jobs, and nobody can tell whose they are."""
+
+    provider = partial(AcmeProvider, kind="D")
+    backends = ("trio",)
+
+
+# --- wrong ones
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Suite -> how its test ended, in words; all are run in one process."""
+    report = tmp_path_factory.mktemp("wrong") / "report.xml"
+    nodes = [f"{wrong_plugins.__file__}::{name}::{suite.fails}" for name, suite in WRONG.items()]
+    nodes += [f"{wrong_plugins.__file__}::RightOverride::{name}" for name in _MARKED]
+    options = ["-q", "-o", "python_classes=Wrong* Right*", "-p", "no:cacheprovider", f"--junit-xml={report}"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    for name in [name for name in environment if name.startswith(("PYTEST_", "VIDEOGEN_"))]:
+        del environment[name]
+    command = [sys.executable, "-m", "pytest", f"--rootdir={HERE.parent}", *options, *nodes]
+    done = subprocess.run(command, env=environment, cwd=HERE, text=True, capture_output=True, timeout=240, check=False)
+    assert report.exists(), done.stdout + done.stderr
+    ended = {}
+    for case in ElementTree.parse(report).iter("testcase"):
+        suite = case.attrib["classname"].rpartition(".")[2]
+        failure = case.find("failure")
+        error = case.find("error")
+        other = "passed" if error is None else f"error: {error.text}"
+        ended[f"{suite}::{case.attrib['name']}"] = other if failure is None else failure.attrib["message"]
+    return ended
+
+
+_MARKED = ("test_no_standard_test_is_missing", "test_many_at_once")
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_plugin_is_found_out(found: dict[str, str], name: str) -> None:
+    suite = WRONG[name]
+    said = found[f"{name}::{suite.fails}"]
+    assert suite.says in said
+
+
+def test_a_marked_override_is_no_mistake(found: dict[str, str]) -> None:
+    assert [found[f"RightOverride::{name}"] for name in _MARKED] == ["passed", "passed"]
