@@ -32,6 +32,19 @@ from videogen_core import (
     SubmitCall,
 )
 from videogen_core.testing.conformance import ProviderSuite, Quoted
+from videogen_core.testing.conformance.catalogue import Catalogue
+from videogen_core.testing.conformance.clips import Clips
+from videogen_core.testing.conformance.credentials import Credentials
+from videogen_core.testing.conformance.deliveries import Deliveries
+from videogen_core.testing.conformance.endings import Endings
+from videogen_core.testing.conformance.leftovers import Leftovers
+from videogen_core.testing.conformance.light import Light
+from videogen_core.testing.conformance.lost import Lost
+from videogen_core.testing.conformance.notices import Notices
+from videogen_core.testing.conformance.polls import Polls
+from videogen_core.testing.conformance.refusals import Refusals
+from videogen_core.testing.conformance.requests import Requests
+from videogen_core.testing.conformance.suite import Suite
 from wrong_heavy import HeavyAcme
 
 logger = logging.getLogger(__name__)
@@ -61,7 +74,7 @@ def with_rows(change: Callable[[ModelSpec], ModelSpec]) -> type[Wrong]:
     return type("Wrong", (Wrong,), {"change": staticmethod(change), "__module__": AcmeProvider.__module__})
 
 
-class WrongBase(ProviderSuite):
+class WrongBase(Suite):
     """``fails`` is the test that finds the mistake, ``says`` a part of its message."""
 
     __test__ = False
@@ -84,7 +97,7 @@ class RepeatsCreates(AcmeSession):
             return await super().submit(call)
 
 
-class WrongRetry(WrongBase):
+class WrongRetry(WrongBase, Lost):
     provider = with_session(RepeatsCreates)
     fails = "test_a_lost_answer_makes_no_second_job[reset]"
     says = "Was the create repeated"
@@ -99,7 +112,7 @@ class Called500Refused(AcmeSession):
             raise
 
 
-class WrongAcceptance(WrongBase):
+class WrongAcceptance(WrongBase, Lost):
     provider = with_session(Called500Refused)
     fails = "test_a_lost_answer_makes_no_second_job[500]"
     says = "accepted=False"
@@ -110,7 +123,7 @@ class DropsSeeds(AcmeSession):
         return {name: value for name, value in super()._body(call).items() if name != "seed"}
 
 
-class WrongBody(WrongBase):
+class WrongBody(WrongBase, Requests):
     provider = with_session(DropsSeeds)
     fails = "test_every_value_reaches_the_vendor[paper-text_to_video]"
     says = "submit() drops seed"
@@ -123,7 +136,7 @@ class AlwaysLandscape(AcmeSession):
         return {**body, "size": f"{width}x{height}"}
 
 
-class WrongShape(WrongBase):
+class WrongShape(WrongBase, Requests):
     provider = with_session(AlwaysLandscape)
     fails = "test_the_vendor_takes_every_value[stone-image_to_video]"
     says = "240x426 was asked for and the vendor makes 426x240"
@@ -135,7 +148,7 @@ class LogsItsKey(AcmeSession):
         return await super().submit(call)
 
 
-class WrongLog(WrongBase):
+class WrongLog(WrongBase, Credentials):
     provider = with_session(LogsItsKey)
     fails = "test_the_key_shows_nowhere"
     says = "the log"
@@ -147,7 +160,7 @@ class KeepsItsKey(AcmeSession):
         return replace(done, handle={**done.handle, "auth": self._http.headers["authorization"]})
 
 
-class WrongHandle(WrongBase):
+class WrongHandle(WrongBase, Credentials):
     provider = with_session(KeepsItsKey)
     fails = "test_the_key_shows_nowhere"
     says = "the file ledger.db"
@@ -161,7 +174,7 @@ class FailsOnNewWords(AcmeSession):
         return Snapshot(status=JobStatus.FAILED, error=GenerationFailedError(found.message))
 
 
-class WrongWord(WrongBase):
+class WrongWord(WrongBase, Polls):
     provider = with_session(FailsOnNewWords)
     fails = "test_an_unknown_status_is_waited_out"
     says = "An unknown status ended the job"
@@ -176,7 +189,7 @@ class GivesUpPolls(AcmeSession):
             raise
 
 
-class WrongPoll(WrongBase):
+class WrongPoll(WrongBase, Polls):
     provider = with_session(GivesUpPolls)
     fails = "test_a_poll_that_fails_loses_nothing[503]"
     says = "retryable is true"
@@ -190,7 +203,7 @@ class ForgetsCharges(AcmeSession):
         return replace(found, cost=None)
 
 
-class WrongCharge(WrongBase):
+class WrongCharge(WrongBase, Endings):
     provider = with_session(ForgetsCharges)
     fails = "test_a_bad_end_says_so_and_what_it_cost[failed_and_charged]"
     says = "the vendor took $0.10"
@@ -208,7 +221,7 @@ class RemembersJobs(AcmeSession):
         return await super().poll(job)
 
 
-class WrongMemory(WrongBase):
+class WrongMemory(WrongBase, Endings):
     provider = with_session(RemembersJobs)
     fails = "test_a_wait_that_is_over_leaves_the_job_to_be_resumed"
     says = "cannot be resumed"
@@ -221,10 +234,10 @@ class SharesState(AcmeSession):
         return replace(vars(self)["first"], request_id=done.request_id)
 
 
-class WrongJob(WrongBase):
+class WrongJob(WrongBase, Clips):
     provider = with_session(SharesState)
     fails = "test_many_at_once"
-    says = "Job "
+    says = "of 20 at once failed"
 
 
 class TakesItsKeyAlong(AcmeSession):
@@ -234,7 +247,7 @@ class TakesItsKeyAlong(AcmeSession):
         return replace(found, outputs=tuple(replace(output, headers=key) for output in found.outputs))
 
 
-class WrongDelivery(WrongBase):
+class WrongDelivery(WrongBase, Deliveries):
     provider = with_session(TakesItsKeyAlong)
     fails = "test_no_key_goes_to_the_file_server"
     says = "A key went to the file server"
@@ -245,7 +258,7 @@ class LeavesUploads(AcmeSession):
         return
 
 
-class WrongCleaning(WrongBase):
+class WrongCleaning(WrongBase, Leftovers):
     provider = with_session(LeavesUploads)
     fails = "test_a_job_leaves_nothing_behind[stone-image_to_video]"
     says = "Session.clean_up removes"
@@ -256,7 +269,7 @@ class PretendsToCancel(AcmeSession):
         return Cancellation(accepted=True, gone=True, cost=Decimal(0))
 
 
-class WrongCancel(WrongBase):
+class WrongCancel(WrongBase, Endings):
     provider = with_session(PretendsToCancel)
     fails = "test_a_job_is_cancelled_or_says_that_it_cannot_be"
     says = "was it told to stop?"
@@ -270,7 +283,7 @@ class Calls401Rejected(AcmeSession):
             raise RejectedRequestError(error.message, status_code=error.status_code, accepted=False) from None
 
 
-class WrongClass(WrongBase):
+class WrongClass(WrongBase, Refusals):
     provider = with_session(Calls401Rejected)
     fails = "test_a_refused_create_costs_nothing[401]"
     says = "Expected AuthenticationError"
@@ -285,7 +298,7 @@ class NeedsItsHandle(AcmeSession):
         return await super().poll(replace(job, provider_job_id=job.handle["path"].rpartition("/")[2]))
 
 
-class WrongAdoption(WrongBase):
+class WrongAdoption(WrongBase, Lost):
     provider = with_session(NeedsItsHandle)
     fails = "test_a_person_can_attach_what_was_lost"
     says = "Session.adopt gives the handle"
@@ -301,13 +314,13 @@ def cheaper(spec: ModelSpec) -> ModelSpec:
     return msgspec.structs.replace(spec, prices=(msgspec.structs.replace(first, amount=Decimal("0.04")), *others))
 
 
-class WrongPrice(WrongBase):
+class WrongPrice(WrongBase, Requests):
     provider = with_rows(cheaper)
     fails = "test_the_vendor_takes_every_value[paper-text_to_video]"
     says = "the vendor charges $0.40"
 
 
-class WrongQuote(WrongBase):
+class WrongQuote(WrongBase, Clips):
     provider = with_rows(cheaper)
     quotes = (Quoted("paper", {"duration": 1, "resolution": "720p"}, "0.40"),)
     fails = "test_a_quote_is_as_worked_out[paper-1-720p]"
@@ -319,13 +332,13 @@ def longer(spec: ModelSpec) -> ModelSpec:
     return msgspec.structs.replace(spec, modes=longer)
 
 
-class WrongDuration(WrongBase):
+class WrongDuration(WrongBase, Requests):
     provider = with_rows(longer)
     fails = "test_the_vendor_takes_every_value[paper-text_to_video]"
     says = "duration='8.0'"
 
 
-class WrongGift(WrongBase):
+class WrongGift(WrongBase, Catalogue):
     provider = with_rows(
         lambda spec: msgspec.structs.replace(
             spec, prices=tuple(msgspec.structs.replace(price, amount=Decimal(0)) for price in spec.prices)
@@ -335,7 +348,7 @@ class WrongGift(WrongBase):
     says = "a base price of zero"
 
 
-class WrongWeight(WrongBase):
+class WrongWeight(WrongBase, Light):
     provider = HeavyAcme
     fails = "test_importing_and_asking_load_nothing_heavy"
     says = "loaded httpx"
@@ -348,7 +361,7 @@ class AlwaysReady(Wrong):
         return
 
 
-class WrongReadiness(WrongBase):
+class WrongReadiness(WrongBase, Credentials):
     provider = AlwaysReady
     fails = "test_a_missing_key_is_named"
     says = "DID NOT RAISE"
@@ -363,7 +376,7 @@ class BelievesAnybody(Wrong):
         return Notice(provider_job_id=None)
 
 
-class WrongNotice(WrongBase):
+class WrongNotice(WrongBase, Notices):
     provider = BelievesAnybody
     fails = "test_any_other_delivery_is_refused"
     says = "is taken for genuine"
@@ -377,13 +390,13 @@ class Findless(Wrong):
         self.reconcile = "by_ref"  # type: ignore[misc]
 
 
-class WrongKind(WrongBase):
+class WrongKind(WrongBase, Lost):
     provider = Findless
     fails = "test_what_it_says_of_lost_creates_fits_together"
     says = "the emulator is a vendor of kind C"
 
 
-class WrongOverride(WrongBase):
+class WrongOverride(WrongBase, ProviderSuite):
     provider = AcmeProvider
     fails = "test_no_standard_test_is_missing"
     says = "overrides test_many_at_once"
@@ -392,7 +405,7 @@ class WrongOverride(WrongBase):
         return
 
 
-class WrongRemoval(WrongBase):
+class WrongRemoval(WrongBase, ProviderSuite):
     provider = AcmeProvider
     fails = "test_no_standard_test_is_missing"
     says = "overrides test_a_clip"

@@ -70,7 +70,7 @@ class Clips(Suite):
             async def one(number: int) -> None:
                 wanted = {"output": str(rig.output(f"{number}.mp4")), "prompt": f"Boat number {number} of a fleet"}
                 try:
-                    made[number] = await rig.generate(client, **wanted)
+                    made[number] = await rig.generate(client, None, **wanted)
                 except VideogenError as error:
                     made[number] = error
 
