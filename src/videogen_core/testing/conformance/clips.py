@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import pytest
 
-from videogen_core import Result, Task, Video, VideoRequest, frame_size
+from videogen_core import Result, Task, Video, VideogenError, VideoRequest, frame_size
 
 from ..emulator import Emulator
 from .cases import Case
@@ -65,11 +65,14 @@ class Clips(Suite):
     async def test_many_at_once(self, rig: Rig) -> None:
         """Twenty jobs on one client: as many creates and clips, none of them mixed up."""
         async with rig.client() as client, anyio.create_task_group() as group:
-            made: dict[int, Result] = {}
+            made: dict[int, Result | VideogenError] = {}
 
             async def one(number: int) -> None:
-                path = rig.output(f"{number}.mp4")
-                made[number] = await rig.generate(client, output=str(path), prompt=f"Boat number {number} of a fleet")
+                wanted = {"output": str(rig.output(f"{number}.mp4")), "prompt": f"Boat number {number} of a fleet"}
+                try:
+                    made[number] = await rig.generate(client, None, **wanted)
+                except VideogenError as error:
+                    made[number] = error
 
             for number in range(_AT_ONCE):
                 group.start_soon(one, number)
@@ -77,6 +80,8 @@ class Clips(Suite):
         assert sent == (_AT_ONCE, _AT_ONCE), f"{_AT_ONCE} clips: {sent[0]} creates were sent and {sent[1]} jobs made."
         asked = {entry.job: entry.body for entry in rig.creates}
         for number, result in made.items():
+            if isinstance(result, VideogenError):
+                raise AssertionError(f"Job {number} of {_AT_ONCE} at once failed: {result}") from result
             job = result.attempts[0].provider_job_id
             assert rig.whose(result.path)["job"] == job, f"Job {number} got the clip of another job: is a state shared?"
             assert f"Boat number {number} of" in asked.get(str(job), ""), f"Job {number} has the id of another create."

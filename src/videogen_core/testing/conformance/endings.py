@@ -124,7 +124,7 @@ class Endings(Suite):
         rig.script(running=400.0)
         async with rig.client() as client:
             with pytest.raises(JobTimeoutError) as caught:
-                await rig.generate(client, timeout=0.5)
+                await rig.generate(client, timeout=0.3)
             job = await rig.only_job(client)
         assert caught.value.job_id == job.id, "JobTimeoutError has another job's id."
         rig.vendor.advance(400)
