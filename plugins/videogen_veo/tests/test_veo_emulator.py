@@ -325,7 +325,9 @@ def test_the_command_line_serves_it() -> None:
         assert server.stdout is not None
         variables = {}
         while "VIDEOGEN_ALLOW_PRIVATE_ADDRESSES" not in variables:
-            name, _, value = server.stdout.readline().removeprefix("export ").strip().partition("=")
+            line = server.stdout.readline()
+            assert line, "it did not start"
+            name, _, value = line.removeprefix("export ").strip().partition("=")
             variables[name] = value.strip("'")
         account = Path(variables["GOOGLE_APPLICATION_CREDENTIALS"])
         assert account.stat().st_mode & 0o777 == 0o600
