@@ -67,6 +67,12 @@ class VeoEmulator(Emulator):
     Faults with ``refusal`` take a word of the harness's, ``FAILED_PRECONDITION``, ``API_KEY_INVALID`` or
     ``API_KEY_SERVICE_BLOCKED`` as their code; with ``[]`` at its end the error comes as the one element of a list. A
     download that is to be redirected finds the file at ``{delivery_url}/delivered/{id}``, where no key is asked for.
+
+    Attributes:
+        auth: The token server; `Auth.expire_tokens` makes all access tokens expired ones.
+        storage: The buckets; `Storage.put` puts an object there.
+        files: The Files API.
+        orders: What is known of each job besides what the harness keeps.
     """
 
     name = "veo"
