@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,6 +77,23 @@ def test_a_service_account_gets_a_token(google: ServerThread, transport: Transpo
     assert credentials.valid
     assert not credentials.expired
     assert token_of(transport, google, CLOUD).startswith("ya29.")
+
+
+def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
+    script = "from videogen_veo.emulator.auth import credentials_file as f; print(f('http://127.0.0.1:1'))"
+
+    def run(code: str) -> Path:
+        said = subprocess.run([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(tmp_path)}, text=True,
+                              stdout=subprocess.PIPE, check=True)  # fmt: skip
+        return Path(said.stdout.strip())
+
+    killed = run(f"{script}; import os, sys; sys.stdout.flush(); os._exit(0)")
+    assert killed.exists()
+    assert not run(script).exists()
+    assert killed.exists()  # it is not old enough to be sure
+    os.utime(killed.parent, (1, 1))
+    run(script)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_token_server_checks_what_it_is_shown(google: ServerThread, transport: Transport) -> None:
