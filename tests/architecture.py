@@ -105,7 +105,7 @@ EDGES_MAY_ALSO = {
 # Documented as modules, besides the names that `videogen_core` exports.
 PUBLIC_MODULES = {
     *("capabilities", "catalog", "errors", "hookspecs", "provider", "request", "spec", "states"),
-    *("calls", "outcomes", "secret", "webhooks"),
+    *("calls", "containers", "outcomes", "secret", "webhooks"),
 }
 
 # What only annotations refer to, so that it need not be importable at run time.

@@ -56,6 +56,15 @@ def ids(offers: list[ModelSpec]) -> list[str]:
     return [spec.id for spec in offers]
 
 
+def test_a_row_takes_what_it_does_not_say_from_the_one_it_is_like() -> None:
+    twin = '[[models]]\nid = "acme/boat-2"\nlike = "acme/boat-1"\nseed = 7\nvendor = { wire = "boat-2" }\n'
+    first, second = parse_catalog(GOOD + twin, origin="acme.toml").models
+    assert (second.modes, second.prices, second.default) == (first.modes, first.prices, first.default)
+    assert (second.id, second.seed, second.aliases, second.vendor) == ("acme/boat-2", 7, (), {"wire": "boat-2"})
+    with pytest.raises(ConfigurationError, match=r"boat-2.*names no row above"):
+        parse_catalog(HEAD + twin + ROW, origin="acme.toml")
+
+
 def test_a_row_is_read_exactly() -> None:
     (spec,) = parse_catalog(GOOD, origin="acme.toml").models
     assert (spec.id, spec.provider, spec.name) == ("acme/boat-1", "acme", "boat-1")

@@ -1,15 +1,16 @@
 """Offers collected: read from TOML, looked up by any of their names, overridden by the user.
 
 A catalogue file holds ``source`` and ``as_of`` for all its rows and a list of ``[[models]]``; see `ModelSpec` for the
-keys. A user's file may also hold ``[aliases]`` (name = model) and ``[override."provider/name"]`` tables whose keys
-replace those of a row.
+keys; ``like = "provider/name"`` takes what a row does not say itself from an earlier one, its id, names, title and
+lifecycle apart. A user's file may also hold ``[aliases]`` (name = model) and ``[override."provider/name"]`` tables
+whose keys replace those of a row.
 """
 
 from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
@@ -67,13 +68,33 @@ def read_catalog(table: Mapping[str, Any], *, origin: str) -> CatalogFile:
     rows = raw.get("models", [])
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ConfigurationError(f"{origin}: models must be a list of tables.", hint="Write [[models]] before each.")
-    models = tuple(_row({**common, **row}, origin) for row in rows)
+    models = tuple(_row({**common, **row}, origin) for row in _alike(rows, origin))
     ids = [spec.id for spec in models]
     if twice := [id_ for id_ in ids if ids.count(id_) > 1]:
         raise ConfigurationError(f"{origin}: the offer {twice[0]} is defined twice.")
     override: dict[str, dict[str, Any]] = _table(raw, "override", dict, origin)
     aliases: dict[str, str] = _table(raw, "aliases", str, origin)
     return CatalogFile(models=models, override=override, aliases=aliases)
+
+
+_OWN = ("id", "model", "title", "aliases", "lifecycle")
+
+
+def _alike(rows: list[dict[str, Any]], origin: str) -> Iterator[dict[str, Any]]:
+    """The rows, with what a row that is ``like`` an earlier one does not say itself taken from there."""
+    known: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        plain = dict(row)
+        if "like" in plain:
+            model = known.get(str(plain.pop("like")))
+            if model is None:
+                raise ConfigurationError(
+                    f"{origin}: {row.get('id')}: like = {row['like']!r} names no row above.",
+                    hint="Write the id of a row that comes first.",
+                )
+            plain = {**{key: value for key, value in model.items() if key not in _OWN}, **plain}
+        known[str(plain.get("id"))] = plain
+        yield plain
 
 
 def _table(raw: Mapping[str, Any], name: str, kind: type, origin: str) -> dict[str, Any]:

@@ -98,7 +98,7 @@ async def save(
         if temporary.descriptor >= 0:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(temporary.discard)
-    return msgspec.structs.replace(video, url=output.url if output.keep_url else None)
+    return msgspec.structs.replace(video, url=output.kept_at)
 
 
 async def _fetch(

@@ -18,6 +18,7 @@
     │   ├── RateLimitError
     │   ├── ContentPolicyError
     │   ├── RejectedRequestError
+    │   │   └── ModelRetiredError
     │   ├── GenerationFailedError
     │   ├── ProviderUnavailableError
     │   └── ProviderProtocolError
@@ -56,6 +57,7 @@ __all__ = [
     "LedgerError",
     "MissingCredentialsError",
     "ModelNotFoundError",
+    "ModelRetiredError",
     "NoRouteError",
     "PermissionDeniedError",
     "PluginError",
@@ -286,6 +288,12 @@ class RejectedRequestError(ProviderError):
     """The provider called the request invalid although our catalogue allowed it."""
 
     default_charged = False
+
+
+class ModelRetiredError(RejectedRequestError):
+    """The provider no longer has the model, although our catalogue says that it is alive."""
+
+    curable_elsewhere = True
 
 
 class GenerationFailedError(ProviderError):

@@ -150,7 +150,8 @@ class Output:
         mime_type: As the provider says.
         sha256: Hex digest, where the provider gives one.
         size: Bytes, where the provider says.
-        keep_url: True when the address is the user's own (a bucket) and may be recorded.
+        kept_at: Where it stays, in a place of the user's own, such as ``gs://bucket/clip.mp4``; recorded as the clip's
+            ``url``.
     """
 
     url: str | None = field(default=None, repr=False)
@@ -159,7 +160,7 @@ class Output:
     mime_type: str = "video/mp4"
     sha256: str | None = None
     size: int | None = None
-    keep_url: bool = False
+    kept_at: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,8 +269,8 @@ class Session(ABC):
     async def clean_up(self, leftovers: Mapping[str, Any]) -> None:
         """Remove what `prepare` left at the vendor, such as uploads, once it is of no more use. The default: nothing.
 
-        Called when a job is over, or its create was refused; not while a create has no answer. What it raises is not
-        passed on: the vendor lets temporary files expire.
+        Called when a job is over and its clips are stored, or its create was refused; not while a create has no answer.
+        It has ten seconds, and what it raises is not passed on: the vendor lets temporary files expire.
 
         Args:
             leftovers: The handle of a job that was accepted, else what `prepare` returned.
