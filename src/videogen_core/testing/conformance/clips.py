@@ -22,7 +22,7 @@ from .suite import Quoted, Suite, each
 __all__ = ["Clips"]
 
 _SLACK = 0.2  # seconds, and frames per second, by which containers round
-_MICRO = Decimal("0.000001")
+_MICRO = Decimal("0.000001")  # USD
 _AT_ONCE = 20
 
 
