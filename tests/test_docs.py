@@ -47,6 +47,7 @@ NOT_RUN = {
     "docs/tutorial/first-clip.md": ["pip install ."],
     "docs/how-to/postgres.md": ["pip install 'videogen-core[postgres]'", "videogen ledger && videogen ledger check"],
     "docs/how-to/provider.md": ["pip install -e ."],
+    "docs/how-to/veo.md": ["pip install videogen-core videogen-veo", "pip install 'videogen-veo[testing]'"],
     "docs/how-to/emulate.md": ["videogen emulate tempo"],
 }
 SHOWN_HOME = "/home/you"  # stands for the folder that a page runs in
