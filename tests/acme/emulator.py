@@ -66,9 +66,6 @@ class AcmeEmulator(Emulator):
     def environment(self) -> dict[str, str]:
         return {"ACME_URL": self.api_url, "ACME_KEY": self.key, "ACME_WEBHOOK_SECRET": self.webhook_secret}
 
-    def environment(self) -> dict[str, str]:
-        return {"ACME_URL": self.api_url, "ACME_KEY": self.key}
-
     def routes(self) -> list[BaseRoute]:
         return [
             self.route("create", "POST", "/v1/videos", self._create),
