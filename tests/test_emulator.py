@@ -37,7 +37,7 @@ from videogen_core.testing.lifecycle import state_of
 __all__ = ["acme", "server"]  # fixtures
 
 
-# --- lives ------------------------------------------------------------------------------------------------------------
+# --- lives ------------------------------------------------------------------------------------------------------
 
 
 def test_a_job_goes_through_its_script_by_the_clock(acme: ServerThread) -> None:
@@ -174,7 +174,7 @@ def test_states_are_a_function_of_age_and_polls() -> None:
     assert state_of(script, 10, 4) == ("succeeded", 1.0)
 
 
-# --- strictness -------------------------------------------------------------------------------------------------------
+# --- strictness -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_a_wrong_key_path_or_method_gets_the_vendors_own_error(acme: ServerThrea
     ) == [(401, "unauthorized"), (404, "not_found"), (404, "not_found"), (405, "not_found")]
 
 
-# --- classes ----------------------------------------------------------------------------------------------------------
+# --- classes ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.promise("S1", "S5")
@@ -255,7 +255,7 @@ def test_class_n_shows_nothing(acme: ServerThread) -> None:
     assert web.get(f"{acme.url}/v1/videos", params={"ref": "x"}, headers=KEY).status_code == 404
 
 
-# --- the journal ------------------------------------------------------------------------------------------------------
+# --- the journal ------------------------------------------------------------------------------------------------
 
 
 def test_the_journal_counts_what_was_asked_and_what_was_made(acme: ServerThread) -> None:
@@ -349,7 +349,7 @@ def test_a_mistake_in_an_emulator_is_not_taken_for_the_vendors() -> None:
         use()
 
 
-# --- on its own, and in numbers ---------------------------------------------------------------------------------------
+# --- on its own, and in numbers ---------------------------------------------------------------------------------
 
 
 def test_a_vendor_in_a_process_of_its_own() -> None:

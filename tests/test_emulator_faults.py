@@ -31,7 +31,7 @@ from videogen_core.testing.faults import OF_DOWNLOADS, OF_WEBHOOKS, FaultPlan, W
 __all__ = ["acme", "server"]  # fixtures
 
 
-# --- connections ------------------------------------------------------------------------------------------------------
+# --- connections ------------------------------------------------------------------------------------------------
 
 
 def faulty_create(acme: ServerThread, fault: Fault, **how: Any) -> Heard:
@@ -125,7 +125,7 @@ def test_bodies_of_the_wrong_length(acme: ServerThread) -> None:
     assert "content-length" not in endless.headers
 
 
-# --- statuses and bodies ----------------------------------------------------------------------------------------------
+# --- statuses and bodies ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [400, 402, 408, 409, 429, 500, 502, 503, 504])
@@ -221,7 +221,7 @@ def test_every_fault_is_observed_somewhere_here() -> None:
     assert [what for what in get_args(What) if f'"{what}"' not in text] == []
 
 
-# --- downloads --------------------------------------------------------------------------------------------------------
+# --- downloads --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -323,7 +323,7 @@ def test_addresses_expire(acme: ServerThread) -> None:
     assert poll(acme, job)["videos"] == []
 
 
-# --- plans ------------------------------------------------------------------------------------------------------------
+# --- plans ------------------------------------------------------------------------------------------------------
 
 
 def chosen(seed: int, kinds: list[str]) -> list[str]:
