@@ -57,7 +57,12 @@ class ModeIndex:
 
     @staticmethod
     def _limits_key(spec: ModelSpec) -> Any:
-        return spec.prompt, spec.image, spec.video, spec.seed, spec.negative_prompt, spec.camera
+        # what depends on an option depends on whose option it is
+        by_option = isinstance(spec.negative_prompt, str) or (
+            spec.camera is not None and spec.camera.option is not None
+        )
+        whose = spec.provider if by_option else None
+        return spec.prompt, spec.image, spec.video, spec.seed, spec.negative_prompt, spec.camera, whose
 
     def _mask(self, positions: list[int]) -> int:
         bits = bytearray(len(self._modes) // 8 + 1)
