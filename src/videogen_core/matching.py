@@ -57,11 +57,9 @@ class ModeIndex:
 
     @staticmethod
     def _limits_key(spec: ModelSpec) -> Any:
-        # what depends on an option depends on whose option it is
-        by_option = isinstance(spec.negative_prompt, str) or (
-            spec.camera is not None and spec.camera.option is not None
-        )
-        whose = spec.provider if by_option else None
+        options = (spec.negative_prompt, spec.camera.option if spec.camera else None)
+        # what hangs on an option is given for one provider
+        whose = spec.provider if any(isinstance(option, str) for option in options) else None
         return spec.prompt, spec.image, spec.video, spec.seed, spec.negative_prompt, spec.camera, whose
 
     def _mask(self, positions: list[int]) -> int:
