@@ -34,7 +34,7 @@ from ..errors import (
 )
 from ..ledger import FlightTakenError
 from ..planning import Planner
-from ..provider import Provider, Session, SubmitCall
+from ..provider import Provider, Session, Snapshot, SubmitCall
 from ..request import VideoRequest
 from ..retry import Backoff
 from ..routing import Policy, Route

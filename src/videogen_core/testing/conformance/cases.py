@@ -183,7 +183,9 @@ def _inputs(case: Case) -> Iterator[Value]:
 def _words(case: Case) -> Iterator[Value]:
     spec = case.spec
     for move in spec.camera.moves if spec.camera else ():
-        yield Value("camera", move, case.changed(camera=[move]))
+        changed = case.changed(camera=[move])
+        allowed = spec.camera.option if spec.camera else None
+        yield Value("camera", move, with_option(changed, allowed, True) if allowed else changed)
     if spec.negative_prompt:
         folding = {} if spec.negative_prompt is True else {str(spec.negative_prompt): True}
         for words in ("rain", "snow"):
