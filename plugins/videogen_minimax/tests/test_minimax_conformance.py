@@ -39,8 +39,9 @@ class TestMinimax(ProviderSuite):
         return super().media(spec, task, name, number)
 
     def unfit(self, spec: ModelSpec, task: Task, field: str, value: Any) -> str:
-        sounds = field.endswith(".reference_audio") and task is not Task.REFERENCE_TO_VIDEO
-        return "sounds go with references only" if sounds else ""
+        if field.endswith(".reference_audio") and task is not Task.REFERENCE_TO_VIDEO:
+            return "sounds go with references only"
+        return "a clip that is made once more takes no seed" if field == "seed" and task is Task.UPSCALE_VIDEO else ""
 
     @pytest.mark.xfail(reason="MiniMax signs no callback; what vouches for one is its address, which notice never sees")
     async def test_any_other_delivery_is_refused(self, rig: Rig) -> None:

@@ -56,6 +56,8 @@ def check(call: SubmitCall) -> None:
         RequestError: With what to do.
     """
     request = call.request
+    if request.seed is not None and request.task is Task.UPSCALE_VIDEO:
+        raise RequestError("seed: a clip that is made once more takes none.", hint="Leave it out.")
     sounds = call.options.get("reference_audio") or []
     if not all(isinstance(sound, str) and sound.startswith(("https://", "http://", "mm_file://")) for sound in sounds):
         raise RequestError(

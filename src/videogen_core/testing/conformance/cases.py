@@ -166,8 +166,9 @@ def values(case: Case, option_values: OptionValues) -> Iterator[Value]:
         for seed in (0, 1, spec.seed):
             yield Value("seed", seed, case.changed(seed=seed))
     yield from _words(case)
+    allowing = (spec.negative_prompt, spec.camera.option if spec.camera else None)  # tried with what they allow
     for name, option in spec.options.items():
-        for value in option_values(spec, name, option):
+        for value in option_values(spec, name, option) if name not in allowing else ():
             yield Value(f"options.{spec.provider}.{name}", value, with_option(case, name, value))
 
 
