@@ -33,10 +33,10 @@ class TestMinimax(ProviderSuite):
     ]
     option_values: ClassVar[Any] = {"reference_audio": [["https://sounds.example/rain.mp3"]]}
 
-    def media(self, spec: ModelSpec, task: Task, name: str, number: int) -> Any:
+    def media(self, rig: Rig, spec: ModelSpec, task: Task, name: str, number: int) -> Any:
         if task is Task.UPSCALE_VIDEO and name == "video":  # only a clip that H3 has made at 768P
             return make_clip(Clip(duration=5, width=1344, height=768, fps=24, audio=True), source=number)
-        return super().media(spec, task, name, number)
+        return super().media(rig, spec, task, name, number)
 
     def unfit(self, spec: ModelSpec, task: Task, field: str, value: Any) -> str:
         if field.endswith(".reference_audio") and task is not Task.REFERENCE_TO_VIDEO:

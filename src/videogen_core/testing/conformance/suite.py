@@ -85,6 +85,8 @@ class Suite:
         free: Whether clips cost nothing here, as with models on the user's own machine. Elsewhere a price of zero is
             taken for a mistake.
         rejects: Statuses from 500 on that the vendor documents as "not accepted", as in ``Answer.error``.
+        charges: Endings (``failed``, ``blocked``, ``cancelled``, ``empty``) of which the vendor documents whether they
+            are charged. Of the others the plugin reads it off the vendor's answers, or says that nobody knows.
         request_ids: Whether the plugin gets to see the vendor's id of a create's request; not so with some SDKs.
         option_values: Values to try of options whose rows do not list any: free text, lists, objects.
         speed: Vendor seconds per real second. Lower it for a vendor whose addresses or tokens live for a moment only.
@@ -97,9 +99,10 @@ class Suite:
     backends: ClassVar[Sequence[str]] = ("asyncio",)
     free: ClassVar[bool] = False
     rejects: ClassVar[Collection[int]] = ()
+    charges: ClassVar[Mapping[str, bool]] = {}
     request_ids: ClassVar[bool] = True
     option_values: ClassVar[Mapping[str, Sequence[Any]]] = {}
-    speed: ClassVar[float] = 100.0
+    speed: ClassVar[float] = 250.0
 
     _specs: ClassVar[tuple[ModelSpec, ...] | None] = None
 
