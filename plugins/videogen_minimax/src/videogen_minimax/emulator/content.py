@@ -28,7 +28,7 @@ _MOST = {
 }
 _MOST_FILES = 12
 _FRAMES = ("first_frame", "last_frame")
-_UNKNOWN_SECONDS = 5.0  # of a clip that is only an address
+_UNKNOWN_SECONDS = 4.0  # of a clip that is only an address
 _H3_AREA = (589_824, 1_032_192)
 _H3_SECONDS = (4.0, 15.1)
 
