@@ -76,9 +76,11 @@ class MinimaxEmulator(Emulator):
         return [*self.legacy.routes(), *self.tasks.routes(), self.file_route()]
 
     def refusal(self, refusal: Refusal) -> Response:
-        """In the shape of the API that was asked."""
+        """In the shape of the API that was asked; in that of no API where there is none, or for a clip."""
         entry = current_entry.get()
-        return refused(refusal, "" if entry is None else entry.path, 0 if entry is None else entry.seq)
+        if entry is None or not entry.ordinal or entry.kind == "download":
+            return super().refusal(refusal)
+        return refused(refusal, entry.path, entry.seq)
 
     def authorize(self, request: Request) -> None:
         """Ask for the key, as a bearer."""
