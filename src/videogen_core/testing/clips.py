@@ -5,15 +5,21 @@ Clips of one shape are rendered once and differ in a box at their end that playe
 
 from __future__ import annotations
 
+import io
 import json
+from collections.abc import Iterator
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
+import av
 import msgspec
 
 __all__ = ["Clip", "make_clip", "owner"]
 
 _MARK = b"videogen-emulator:"
+_SAMPLE_RATE = 48_000
+_BLOCK = 1024  # samples of a frame
 
 
 class Clip(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +32,7 @@ class Clip(msgspec.Struct, frozen=True, kw_only=True):
         fps: Frames per second.
         audio: Whether it has sound.
         seed: Decides how it looks.
+        still: One grey picture all the time and silence, which is made many times faster; for large sizes.
     """
 
     duration: float = 1.0
@@ -34,12 +41,15 @@ class Clip(msgspec.Struct, frozen=True, kw_only=True):
     fps: float = 8.0
     audio: bool = False
     seed: int = 0
+    still: bool = False
 
 
 @lru_cache(maxsize=64)
 def _rendered(clip: Clip) -> bytes:
     from videogen_core.sandbox.render import RenderSpec, render
 
+    if clip.still:
+        return _still(clip)
     return render(
         RenderSpec(
             prompt="emulated",
@@ -53,6 +63,36 @@ def _rendered(clip: Clip) -> bytes:
             title="videogen emulator placeholder",
         )
     )
+
+
+def _still(clip: Clip) -> bytes:
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        rate = Fraction(clip.fps).limit_denominator(1001)
+        video = container.add_stream("libx264", rate=rate, options={"preset": "ultrafast"})
+        video.width, video.height, video.pix_fmt = clip.width, clip.height, "yuv420p"
+        video.codec_context.thread_count = 1  # the same bytes on any number of cores
+        sound = container.add_stream("aac", rate=_SAMPLE_RATE, layout="stereo") if clip.audio else None
+        picture = av.VideoFrame(clip.width, clip.height, "yuv420p")
+        for plane in picture.planes:
+            plane.update(bytes([64 + clip.seed % 128]) * plane.buffer_size)
+        for number in range(max(1, round(clip.duration * clip.fps))):
+            picture.pts = number
+            container.mux(video.encode(picture))
+        container.mux(video.encode(None))
+        if sound is not None:
+            container.mux([packet for part in _silence(clip.duration) for packet in sound.encode(part)])
+            container.mux(sound.encode(None))
+    return file.getvalue()
+
+
+def _silence(duration: float) -> Iterator[av.AudioFrame]:
+    for start in range(0, round(duration * _SAMPLE_RATE), _BLOCK):
+        frame = av.AudioFrame(format="fltp", layout="stereo", samples=_BLOCK)
+        for plane in frame.planes:
+            plane.update(bytes(plane.buffer_size))
+        frame.sample_rate, frame.time_base, frame.pts = _SAMPLE_RATE, Fraction(1, _SAMPLE_RATE), start
+        yield frame
 
 
 def make_clip(clip: Clip, **facts: Any) -> bytes:
