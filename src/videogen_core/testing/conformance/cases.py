@@ -166,9 +166,11 @@ def values(case: Case, option_values: OptionValues) -> Iterator[Value]:
         for seed in (0, 1, spec.seed):
             yield Value("seed", seed, case.changed(seed=seed))
     yield from _words(case)
-    allowing = (spec.negative_prompt, spec.camera.option if spec.camera else None)  # tried with what they allow
+    switches = (spec.negative_prompt, spec.camera.option if spec.camera else None)
     for name, option in spec.options.items():
-        for value in option_values(spec, name, option) if name not in allowing else ():
+        if name in switches:
+            continue  # it says nothing by itself; it is tried with what it allows
+        for value in option_values(spec, name, option):
             yield Value(f"options.{spec.provider}.{name}", value, with_option(case, name, value))
 
 
