@@ -41,7 +41,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "cachekey": "request spec states",
     },
     "what plugins implement": {
-        "provider": "errors request spec catalog states",
+        "provider": "errors request spec limits catalog states",
         "hookspecs": "provider",
     },
     "one kind of I/O each": {

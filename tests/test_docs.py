@@ -46,6 +46,7 @@ NOT_RUN = {
     "docs/index.md": ["pip install ."],
     "docs/tutorial/first-clip.md": ["pip install ."],
     "docs/how-to/postgres.md": ["pip install 'videogen-core[postgres]'", "videogen ledger && videogen ledger check"],
+    "docs/how-to/minimax.md": ["pip install videogen-minimax"],
     "docs/how-to/provider.md": ["pip install -e ."],
     "docs/how-to/veo.md": ["pip install videogen-core videogen-veo", "pip install 'videogen-veo[testing]'"],
     "docs/how-to/emulate.md": ["videogen emulate tempo"],

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from .catalog import parse_catalog
 from .errors import ProviderError, WebhookError
+from .limits import advice
 from .request import Media, VideoRequest
 from .spec import ModelSpec
 from .states import JobStatus
@@ -355,6 +356,17 @@ class Provider(ABC):
             MissingCredentialsError: Naming the variable to set for this model, and what works without it.
         """
         return
+
+    def advice(self, spec: ModelSpec, request: VideoRequest) -> tuple[str, ...]:
+        """What a request asks that is allowed and yet unwise, as sentences; told before it is sent.
+
+        The default: more camera moves at once than `Camera.advised`. Pure, and never a reason to refuse.
+
+        Args:
+            spec: The offer.
+            request: The request with every default written out.
+        """
+        return advice(spec, request)
 
     def account(self, environment: Mapping[str, str], settings: Mapping[str, Any]) -> str:
         """What tells this user's account at the vendor from another one: a project, an organisation, or the key.
