@@ -92,7 +92,13 @@ LAYERS: dict[str, dict[str, str]] = {
 
 # What an edge may import besides, and why.
 EDGES_MAY_ALSO = {
-    "testing": {"sandbox": "the emulators deliver real clips, and the sandbox's renderer makes them"},
+    "testing": {
+        "sandbox": "the emulators deliver real clips, and the sandbox's renderer makes them",
+        "engine": "the conformance suite lets the engine wait by the emulator's clock, and looks at sessions",
+        "downloads": "likewise, between the tries of a download",
+        "retry": "likewise",
+        "plugins": "the conformance suite puts one plugin in the place of those that are installed",
+    },
     "cli": {"testing": "`videogen emulate` serves an emulator"},
 }
 

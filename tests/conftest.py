@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from disks import read_only_disk as read_only_disk, small_disk as small_disk
+from videogen_core import plugins
 
 if TYPE_CHECKING:
     from ledgers import Store
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
 # "required": it is a failure when there is no PostgreSQL; a URL: that server; nothing: one of our own, where there is
 # one. Read now, since no test sees the VIDEOGEN_ variables of the machine.
 POSTGRES = os.environ.get("VIDEOGEN_TEST_POSTGRES", "")
+
+
+@pytest.fixture(autouse=True)
+def _the_core_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The providers' plugins may be installed beside it; in this process, its own tests do not see them."""
+    own = tuple(each for each in plugins._entry_points() if each.value.startswith("videogen_core."))
+    monkeypatch.setattr(plugins, "_entry_points", lambda: own)
 
 
 @pytest.fixture(params=["asyncio", "trio"])

@@ -5,7 +5,6 @@ A `Zygote` has imported everything and forks a driver in a few milliseconds, so 
 
 from __future__ import annotations
 
-import copy
 import ctypes
 import importlib
 import json
@@ -32,7 +31,6 @@ from videogen_core import (
     Context,
     Provider,
     Session,
-    Submission,
     SubmitCall,
     VideogenError,
     WebhookError,
@@ -67,10 +65,8 @@ def _counted(session: Session) -> Session:
 
 
 class CountedSession(AcmeSession):
-    async def submit(self, call: SubmitCall) -> Submission:
-        told = copy.copy(self)
-        told._arguments = {**self._arguments, "headers": {**self._arguments["headers"], REF: call.client_ref}}
-        return await AcmeSession.submit(told, call)
+    def _headers(self, call: SubmitCall) -> dict[str, str]:
+        return {**super()._headers(call), REF: call.client_ref}
 
 
 @hookimpl

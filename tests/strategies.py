@@ -144,6 +144,9 @@ def a_spec(dice: Dice, id_: str | None = None) -> ModelSpec:
     prices = tuple(a_price(dice, tuple(options)) for _ in range(dice.one(0, 1, 1, 2, 3)))
     if dice.chance(0.6):
         prices += (Price(amount=Decimal(dice.random.randint(1, 60)) / 100),)
+    negative_prompt = dice.one(False, True, "fold")
+    if negative_prompt == "fold":
+        options["fold"] = OptionSpec(type="boolean", default=dice.one(False, None))
     if dice.chance(0.1):
         options["style"] = OptionSpec(type="string", choices=("calm", "wild"), required=True)
     common = sorted({resolution for mode in modes for resolution in mode.resolutions})
@@ -158,7 +161,7 @@ def a_spec(dice: Dice, id_: str | None = None) -> ModelSpec:
         video=MediaLimits(max_duration=dice.one(None, 5.0, 30.0)),
         output_fps=dice.one(None, 24.0),
         seed=dice.one(None, 2**32 - 1),
-        negative_prompt=dice.chance(0.5),
+        negative_prompt=negative_prompt,
         camera=dice.one(None, Camera(moves=("push in", "pan left"))),
         options=options,
         lifecycle=a_lifecycle(dice),
@@ -204,11 +207,17 @@ def a_request(dice: Dice, spec: ModelSpec | None = None) -> VideoRequest:
     }
     for name in dice.some(tuple(spoiled), least=1) if dice.chance(0.5) else ():
         wanted[name] = spoiled[name]
+    if dice.chance(0.15):  # in place of one it does not have
+        provider = spec.provider if spec and dice.chance(0.8) else dice.one(*PROVIDERS)
+        wanted |= {"negative_prompt": "blur", "options": {provider: {"fold": dice.one(True, True, False, "yes")}}}
     return VideoRequest.make(**wanted)
 
 
 seeds = st.integers(0, 2**48)
 specs = seeds.map(lambda seed: a_spec(Dice(seed)))
+
+
+_LIMITS = ("prompt", "image", "video", "seed", "negative_prompt", "camera", "options", "prices")
 
 
 def _offer_and_request(seed: int) -> tuple[ModelSpec, VideoRequest]:
@@ -224,6 +233,10 @@ def _catalog_and_request(seed: int) -> tuple[Catalog, VideoRequest]:
     for place in range(1, len(offers)):  # several that can do the same
         if dice.chance(0.6):
             offers[place] = msgspec.structs.replace(offers[place], modes=offers[0].modes, default=offers[0].default)
+            if dice.chance(0.5):
+                offers[place] = msgspec.structs.replace(
+                    offers[place], **{name: getattr(offers[0], name) for name in _LIMITS}
+                )
     return Catalog(offers), a_request(dice, dice.one(*offers) if offers else None)
 
 

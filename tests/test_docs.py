@@ -212,7 +212,18 @@ def outputs(page: list[Block]) -> Iterator[tuple[Block, str]]:
             yield block, before.printed
 
 
-def environment(folder: Path) -> dict[str, str]:
+# The provider's plugin that a page is about; the others are as if they were not installed.
+ABOUT = {path.stem.partition("_")[2] for path in (ROOT / "plugins").glob("videogen_*")}
+
+
+def _without_plugins(page: Path) -> dict[str, str]:
+    """Block the plugins that may be installed beside the core, unless the page is about blocking them."""
+    if "plugins =" in page.read_text(encoding="utf-8"):
+        return {}
+    return {"VIDEOGEN_PLUGINS": ",".join(f"-{name}" for name in sorted(ABOUT - {page.stem}))}
+
+
+def environment(folder: Path, page: Path) -> dict[str, str]:
     """The environment that a page runs with: nothing of this machine's user but the path."""
     ours = ("VIDEOGEN_", "PYTEST_", "COV_", "COLUMNS", "LINES", "FORCE_COLOR")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
@@ -222,6 +233,7 @@ def environment(folder: Path) -> dict[str, str]:
         "PATH": f"{scripts}{os.pathsep}{kept.get('PATH', '')}",
         "VIDEOGEN_HOME": str(folder / ".home"),
         "VIDEOGEN_CONFIG_DIR": str(folder / ".config"),
+        **_without_plugins(page),
         "NO_COLOR": "1",
         "PYTHONIOENCODING": "utf-8",
     }
@@ -259,7 +271,7 @@ def _in_process(mode: str, path: Path) -> str:
         folder = Path(name).resolve()
         done = subprocess.run(
             [sys.executable, __file__, mode, str(folder), str(path)],
-            env=environment(folder),
+            env=environment(folder, path),
             capture_output=True,
             text=True,
             timeout=300,

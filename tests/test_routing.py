@@ -61,6 +61,12 @@ def refusals(found: Route) -> dict[str, str]:
     return {rejection.offer: rejection.reason for rejection in found.rejected}
 
 
+def missing_keys(dice: Dice, ids: list[str]) -> dict[str, str]:
+    """Of a provider, of single offers, of both or of none."""
+    providers = {"acme": "no key"} if dice.chance(0.2) else {}
+    return providers | (dict.fromkeys(dice.some(ids), "no key for this one") if dice.chance(0.5) else {})
+
+
 def policy_and_facts(seed: int, catalog: Catalog) -> tuple[Policy, Facts]:
     dice, ids = Dice(seed), [spec.id for spec in catalog.offers]
     alive = [spec.name for spec in catalog.offers if spec.lifecycle.stage_on(TODAY) is not Stage.RETIRED]
@@ -79,7 +85,7 @@ def policy_and_facts(seed: int, catalog: Catalog) -> tuple[Policy, Facts]:
     )
     facts = Facts(
         today=TODAY,
-        not_ready={"acme": "no key"} if dice.chance(0.2) else {},
+        not_ready=missing_keys(dice, ids),
         resting={"blue": "it keeps failing"} if dice.chance(0.2) else {},
         latency={id_: float(dice.random.randint(1, 300)) for id_ in dice.some(ids)},
         failure_rate={id_: dice.random.random() for id_ in dice.some(ids)},
@@ -212,6 +218,27 @@ def test_what_a_user_may_say_to_have_it_all_the_same() -> None:
     assert order([offer("acme/a")]) == ["acme/a"]
 
 
+@pytest.mark.parametrize("absent", [("acme/a",), ("acme/b",), ("acme/a", "acme/c"), ("acme/a", "acme/b", "acme/c")])
+def test_an_offer_that_is_not_ready_says_nothing_of_the_others(absent: tuple[str, ...]) -> None:
+    """Offers that differ in nothing but their readiness, of which the index sees only the first."""
+    names = ("acme/a", "acme/b", "acme/c")
+    offers, away = [offer(name, "1") for name in names], Facts(today=TODAY, not_ready=dict.fromkeys(absent, "no key"))
+    left = [name for name in names if name not in absent]
+    assert order(offers, away) == order(offers, away, models=names) == order(offers, away, fit="at_least") == left
+    assert order(offers, away, need_ready=False) == list(names)
+    found = asking(offers, facts=away)
+    assert refusals(found) == dict.fromkeys(absent, "not_ready")
+    assert found.explain().count("not_ready: no key") == len(absent)
+    with pytest.raises(RequestError, match="no plugin named 'blue'") as caught:
+        order(offers, away, providers=("blue",))
+    assert caught.value.hint == "Installed: acme."
+
+
+def test_a_reason_that_nobody_gave_is_one_all_the_same() -> None:
+    for name in ("acme", "acme/a"):
+        assert order([offer("acme/a", "1")], Facts(today=TODAY, not_ready={name: ""})) == []
+
+
 FAST = offer("acme/fast", "3", tier=Tier.ECONOMY, latency=Latency(typical=10))
 CHEAP = offer("acme/cheap", "0.2", tier=Tier.STANDARD, latency=Latency(typical=400))
 BEST = offer("acme/best", "2", tier=Tier.PREMIUM, latency=Latency(typical=100))
@@ -318,12 +345,15 @@ def test_no_route_says_why_and_what_to_do() -> None:
     with pytest.raises(NoRouteError, match="No plugin offers any model") as caught:
         _ = asking([]).chosen
     away = Facts(today=TODAY, not_ready={"acme": "set ACME_KEY"})
-    with pytest.raises(NoRouteError, match=r"acme/best: set ACME_KEY;.* \(and 1 more\)") as caught:
+    with pytest.raises(NoRouteError, match=r"acme/best, acme/cheap, acme/fast, acme/vague: set ACME_KEY\.") as caught:
         _ = asking([*ALL_FOUR, placeholder()], facts=away).chosen
     assert caught.value.hint == (
         "Set up a provider (`videogen doctor` says how), or pass model='sandbox' for a placeholder clip."
     )
     assert len(caught.value.rejected) == 5
+    apart = Facts(today=TODAY, not_ready={spec.id: f"no key for {spec.name}" for spec in ALL_FOUR})
+    with pytest.raises(NoRouteError, match=r"acme/best: no key for best; .* \(and 1 more\)\."):
+        _ = asking([*ALL_FOUR, placeholder()], facts=apart).chosen
 
 
 def test_providers_and_options_that_cannot_be_meant_are_refused() -> None:

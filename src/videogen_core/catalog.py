@@ -2,8 +2,8 @@
 
 A catalogue file holds ``source`` and ``as_of`` for all its rows and a list of ``[[models]]``; see `ModelSpec` for the
 keys; ``like = "provider/name"`` takes what a row does not say itself from an earlier one, its id, names, title and
-lifecycle apart. A user's file may also hold ``[aliases]`` (name = model) and ``[override."provider/name"]`` tables whose keys
-replace those of a row.
+lifecycle apart. A user's file may also hold ``[aliases]`` (name = model) and ``[override."provider/name"]`` tables
+whose keys replace those of a row.
 """
 
 from __future__ import annotations

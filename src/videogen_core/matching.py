@@ -57,7 +57,10 @@ class ModeIndex:
 
     @staticmethod
     def _limits_key(spec: ModelSpec) -> Any:
-        return spec.prompt, spec.image, spec.video, spec.seed, spec.negative_prompt, spec.camera
+        negative: Any = spec.negative_prompt
+        if isinstance(negative, str):  # it hangs on an option, which is given for one provider
+            negative = spec.provider, negative
+        return spec.prompt, spec.image, spec.video, spec.seed, negative, spec.camera
 
     def _mask(self, positions: list[int]) -> int:
         bits = bytearray(len(self._modes) // 8 + 1)

@@ -57,12 +57,15 @@ def _entry_points() -> tuple[importlib.metadata.EntryPoint, ...]:
     return tuple(importlib.metadata.entry_points(group=GROUP))
 
 
+_PASSED_IN = "(passed in)"
+
+
 class Plugins:
     """The plugins of one client.
 
     Args:
         selection: Names to load, ``-name`` to block; empty = all. Comma separated, as ``VIDEOGEN_PLUGINS`` has it.
-        extra: Providers passed in by the caller, which need no packaging.
+        extra: Providers passed in by the caller, which need no packaging; one goes before an installed one of its name.
         entry_points: Instead of the installed ones, for tests.
     """
 
@@ -104,9 +107,10 @@ class Plugins:
 
     def _add(self, provider: Provider) -> None:
         name = getattr(provider, "name", "")
-        if name in self._plugins:
-            raise PluginError(f"A provider named {name!r} is there already.")
-        plugin = Plugin(name=name, distribution="(passed in)")
+        known = self._plugins.get(name)
+        if known is not None and known.distribution == _PASSED_IN:
+            raise PluginError(f"Two providers named {name!r} were passed in.")
+        plugin = Plugin(name=name, distribution=_PASSED_IN)
         self._plugins[name] = plugin
         self._adopt(plugin, provider)
 

@@ -269,8 +269,8 @@ class Session(ABC):
     async def clean_up(self, leftovers: Mapping[str, Any]) -> None:
         """Remove what `prepare` left at the vendor, such as uploads, once it is of no more use. The default: nothing.
 
-        Called when a job is over, or its create was refused; not while a create has no answer. What it raises is not
-        passed on: the vendor lets temporary files expire.
+        Called when a job is over and its clips are stored, or its create was refused; not while a create has no answer.
+        It has ten seconds, and what it raises is not passed on: the vendor lets temporary files expire.
 
         Args:
             leftovers: The handle of a job that was accepted, else what `prepare` returned.

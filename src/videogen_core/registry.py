@@ -130,8 +130,8 @@ def _refusal(check: Callable[[], None]) -> str | None:
     try:
         check()
     except VideogenError as error:
-        return error.message
-    except Exception as error:  # a plugin's bug must not take the others down
+        return error.message or type(error).__name__
+    except (Exception, SystemExit) as error:  # a plugin's bug must not take the others down
         from .redaction import redact
 
         return redact(f"its readiness check failed: {type(error).__name__}: {error}")

@@ -27,6 +27,8 @@ __all__ = ["Candidate", "Facts", "Policy", "Prefer", "Rejection", "Route", "rout
 Prefer = Literal["cheapest", "fastest", "best", "balanced"]
 
 _RANK = {tier: rank for rank, tier in enumerate(Tier)}
+_NO_NEWS = frozenset({"placeholder", "retired", "deprecated"})
+"""Reasons that are not worth a sentence while there are others."""
 _PRICED_OUT = {"cost", "unknown_price", "unsupported"}
 # What a quality preset means: the least tier, and how to rank when the user does not say.
 _PRESETS: dict[Tier, tuple[int, Prefer]] = {
@@ -241,7 +243,7 @@ class Route:
         rejected = self.rejected
         if not rejected:
             return NoRouteError("No plugin offers any model.", hint="`videogen plugins` lists what is installed.")
-        serious = [r for r in rejected if r.reason != "placeholder"] or list(rejected)
+        serious = [r for r in rejected if r.reason not in _NO_NEWS] or list(rejected)
         reasons = {rejection.reason for rejection in serious}
         if reasons == {"unsupported"} and (self.policy.models or len(serious) == 1):
             return self._unsupported({rejection.offer for rejection in serious})
@@ -256,8 +258,12 @@ class Route:
             for spec in self._scope:
                 hint += f", or pass model={spec.name!r} for a placeholder clip" if spec.placeholder else ""
             hint += "."
-        first = "; ".join(f"{r.offer}: {r.message.rstrip('.')}" for r in serious[:3])
-        more = f" (and {len(serious) - 3} more)" if len(serious) > 3 else ""
+        alike: dict[str, list[str]] = {}  # said once for all offers that it is true of
+        for rejection in serious:
+            alike.setdefault(rejection.message.rstrip("."), []).append(rejection.offer)
+        first = "; ".join(f"{', '.join(offers)}: {message}" for message, offers in [*alike.items()][:3])
+        left = sum(len(offers) for offers in [*alike.values()][3:])
+        more = f" (and {left} more)" if left else ""
         return NoRouteError(f"No offer can take this request. {first}{more}.", rejected=rejected, hint=hint)
 
     def _unsupported(self, offers: set[str]) -> VideogenError:
@@ -349,8 +355,10 @@ def _refusal(spec: ModelSpec, policy: Policy, facts: Facts) -> tuple[str, str] |
             return "licence", f"{spec.license.name} excludes {policy.territory.upper()}"
     if policy.quality is not None and not spec.placeholder and _RANK[spec.tier] < _PRESETS[policy.quality][0]:
         return "quality", f"tier {spec.tier}, {policy.quality} asked"
-    if policy.need_ready and (why := facts.not_ready.get(provider) or facts.not_ready.get(spec.id)):
-        return "not_ready", why
+    if policy.need_ready:
+        for name in (provider, spec.id):
+            if name in facts.not_ready:
+                return "not_ready", facts.not_ready[name]
     if provider in facts.resting:
         return "resting", facts.resting[provider]
     return None
@@ -520,18 +528,19 @@ def _survivors_of_all(request: VideoRequest, policy: Policy, catalog: Catalog, f
     offers, group_of, typical = catalog.offers, catalog.standing, catalog.typical_latency
     positions = catalog.positions
     observed = {positions[offer]: seconds for offer, seconds in facts.latency.items() if offer in positions}
+    # offers of one standing share everything but their own readiness, which says nothing of the others
+    shared = msgspec.structs.replace(facts, not_ready={k: v for k, v in facts.not_ready.items() if "/" not in k})
+    unready = {positions.get(name) for name in facts.not_ready} if policy.need_ready else set()
     standings: dict[int, _Standing] = {}  # of the groups that are not refused
     among = 0
     for group, modes in catalog.standing_masks.items():
-        if _refusal(offers[group], policy, facts) is None:
+        if _refusal(offers[group], policy, shared) is None:
             standings[group] = _standing(offers[group])
             among |= modes
     priced: dict[int, Callable[[int], int | None]] = {}  # by identity of the resolved request
     cap = math.inf if policy.max_cost is None else int(policy.max_cost.scaleb(6))
     unknown_is_fine = _affordable(None, policy)
     survivors = []
-    # offers of one standing share everything but this
-    unready = {positions.get(name) for name in facts.not_ready} if policy.need_ready else set()
     for position, mode, filled in catalog.index.resolving(request, among=among):
         if position in unready:
             continue

@@ -38,7 +38,10 @@ class Environment(Sealed[str]):
         return f"<Environment of {len(self)} variables>"
 
 
-_POSITIVE = {"timeout": "seconds", "patience": "seconds", "submit_timeout": "seconds", "cache_days": "days"}
+_POSITIVE = {
+    **dict.fromkeys(("timeout", "patience", "submit_timeout", "poll_interval"), "seconds"),
+    "cache_days": "days",
+}
 
 
 class _Quiet(dict[str, Any]):
@@ -62,6 +65,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             ``VIDEOGEN_PATIENCE``.
         concurrency: Jobs at once per provider; None = what each plugin says. ``VIDEOGEN_CONCURRENCY``.
         submit_timeout: Seconds that a create may take before its answer counts as lost. ``VIDEOGEN_SUBMIT_TIMEOUT``.
+        poll_interval: Most seconds between two looks at a job, for emulators and tests; None = as suits the model and
+            the vendor. ``VIDEOGEN_POLL_INTERVAL``.
         webhook_url: Address of your application under which vendors tell news of jobs; each job gets
             ``<webhook_url>/<provider>/<reference>``. ``VIDEOGEN_WEBHOOK_URL``.
         timezone: IANA name of the zone in which days begin, for budgets and costs; None = the machine's.
@@ -89,6 +94,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     patience: float = 120.0
     concurrency: int | None = None
     submit_timeout: float = 120.0
+    poll_interval: float | None = None
     webhook_url: str | None = None
     timezone: str | None = None
     cache_days: float = 30.0
@@ -107,7 +113,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def __post_init__(self) -> None:
         for name, unit in _POSITIVE.items():
-            if not 0 < getattr(self, name) < float("inf"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
                 raise ValueError(f"{name}: expected a positive number of {unit}")
         if self.cache_bytes < 0:
             raise ValueError("cache_bytes: expected a number of bytes, zero or more")

@@ -1,9 +1,8 @@
-"""What the vendor says, read as strictly as if it were hostile."""
+"""What the vendor says: the shapes of its answers, and which of our errors its codes stand for."""
 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -14,17 +13,16 @@ from videogen_core import (
     ProviderError,
     ProviderProtocolError,
 )
-from videogen_core.outcomes import error_for_status
-from videogen_core.transport import asked_to_wait
+from videogen_core.outcomes import Answer
 
-if TYPE_CHECKING:
-    import httpx
+__all__ = ["NAME", "Account", "Failure", "Job", "Listing", "Told", "Upload", "failure", "refused"]
 
-__all__ = ["Failure", "Job", "Listing", "Upload", "failure", "parse", "read_body", "refused"]
-
-T = TypeVar("T")
-_MAX_BYTES = 2 * 2**20
 NAME = "acme"
+# https://acme.invalid/docs/errors
+_CODES: dict[str, type[ProviderError]] = {
+    "content_policy": ContentPolicyError,
+    "insufficient_credits": InsufficientCreditsError,
+}
 
 
 class Failure(msgspec.Struct):
@@ -69,64 +67,30 @@ class Upload(msgspec.Struct):
     upload: str
 
 
+class Account(msgspec.Struct):
+    """Whose key it is."""
+
+    name: str
+
+
+class Told(msgspec.Struct):
+    """What a webhook delivery is about."""
+
+    id: str
+
+
 class _Error(msgspec.Struct):
     error: Failure
 
 
-async def read_body(response: httpx.Response) -> bytes:
-    """The body of a streamed answer, which must be plain and of a sane size.
-
-    Raises:
-        ProviderProtocolError: It is compressed, or too large.
-    """
-    if response.headers.get("content-encoding", "identity") != "identity":
-        raise _protocol(response, "sent compressed data, which was not asked for")
-    body = bytearray()
-    async for chunk in response.aiter_raw():
-        body += chunk
-        if len(body) > _MAX_BYTES:
-            raise _protocol(response, "sent more than 2 MiB")
-    return bytes(body)
-
-
-def parse(response: httpx.Response, body: bytes, kind: type[T]) -> T:
-    """An answer as a record.
-
-    Raises:
-        ProviderProtocolError: It is no such record.
-    """
+def refused(answer: Answer) -> ProviderError:
+    """The error that an answer stands for that is not 2xx: its status decides, its code says it better."""
     try:
-        return msgspec.json.decode(body.decode(), type=kind)  # strict UTF-8, in fields that are skipped too
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise _protocol(response, f"sent what cannot be read: {error}") from error
-
-
-def _protocol(response: httpx.Response, what: str) -> ProviderProtocolError:
-    return ProviderProtocolError(
-        f"{NAME} {what}.",
-        provider=NAME,
-        status_code=response.status_code,
-        request_id=response.headers.get("x-request-id"),
-        retryable=True,
-    )
-
-
-def refused(response: httpx.Response, body: bytes) -> ProviderError:
-    """The error that an answer stands for that is not 2xx."""
-    try:
-        told = msgspec.json.decode(body, type=_Error).error
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        told = Failure()
-    error = error_for_status(
-        response.status_code,
-        told.message,
-        provider=NAME,
-        code=told.code or None,
-        request_id=response.headers.get("x-request-id"),
-        retry_after=asked_to_wait(response.headers),
-    )
-    kinds = {"content_policy": ContentPolicyError, "insufficient_credits": InsufficientCreditsError}
-    kind = kinds.get(told.code)
+        told = answer.json(_Error).error
+    except ProviderProtocolError:  # a gateway's page; the status is enough
+        return answer.error()
+    error = answer.error(told.message, code=told.code or None)
+    kind = _CODES.get(told.code)
     if kind is None or type(error) is kind:
         return error
     return kind(
@@ -143,7 +107,7 @@ def refused(response: httpx.Response, body: bytes) -> ProviderError:
 def failure(job: Job) -> ProviderError:
     """Why a job failed."""
     told = job.error or Failure(message="no reason was given")
-    kind = ContentPolicyError if told.code == "content_policy" else GenerationFailedError
+    kind = _CODES.get(told.code, GenerationFailedError)
     return kind(
         f"{NAME}: {told.message or told.code or 'no reason was given'}",
         provider=NAME,

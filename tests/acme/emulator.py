@@ -13,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
-from videogen_core.testing import Clip, Emulator, Refusal, VendorJob
+from videogen_core.testing import Clip, Emulator, Refusal, Traits, VendorJob
 
-__all__ = ["AcmeEmulator"]
+__all__ = ["AcmeEmulator", "AcmeOfKindA", "AcmeOfKindB", "AcmeOfKindC", "AcmeOfKindD"]
 
 _WORDS = {
     "throttled": "waiting",
@@ -60,7 +60,11 @@ class AcmeEmulator(Emulator):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._uploads: set[str] = set()
+        self._uploads: dict[str, None] = {}  # in order
+        self._uploaded = 0
+
+    def environment(self) -> dict[str, str]:
+        return {"ACME_URL": self.api_url, "ACME_KEY": self.key, "ACME_WEBHOOK_SECRET": self.webhook_secret}
 
     def routes(self) -> list[BaseRoute]:
         return [
@@ -69,6 +73,8 @@ class AcmeEmulator(Emulator):
             self.route("poll", "GET", "/v1/videos/{id}", self._poll),
             self.route("cancel", "POST", "/v1/videos/{id}/cancel", self._cancel),
             self.route("upload", "POST", "/v1/uploads", self._upload),
+            self.route("other", "DELETE", "/v1/uploads/{id}", self._delete),
+            self.route("other", "GET", "/v1/account", self._account),
             self.file_route(),
         ]
 
@@ -124,8 +130,27 @@ class AcmeEmulator(Emulator):
         digest = hashlib.sha256(await request.body()).hexdigest()
         if digest != request.headers.get("x-digest"):
             raise Refusal(400, "invalid_request", "The digest does not match.")
-        self._uploads.add(f"up-{digest[:16]}")
-        return JSONResponse({"upload": f"up-{digest[:16]}"})
+        self._uploaded += 1
+        name = f"up-{self._uploaded}-{digest[:16]}"
+        self._uploads[name] = None
+        return JSONResponse({"upload": name})
+
+    async def _delete(self, request: Request) -> Response:
+        name = request.path_params["id"]
+        if name not in self._uploads:
+            raise Refusal(404, "not_found", f"There is no upload {name!r}")
+        del self._uploads[name]
+        return Response(status_code=204)
+
+    async def _account(self, request: Request) -> Response:
+        return JSONResponse({"name": "conformists"})
+
+    def leftovers(self) -> list[str]:
+        return list(self._uploads)
+
+    def reset(self, *, seed: int | None = None) -> None:
+        super().reset(seed=seed)
+        self._uploads.clear()
 
     def _shown(
         self, job: VendorJob, *, state: str | None = None, progress: float = 0.0, links: bool = True
@@ -162,3 +187,27 @@ class AcmeEmulator(Emulator):
 
     def webhook_body(self, job: VendorJob) -> bytes:
         return json.dumps(self._shown(job)).encode()
+
+
+class AcmeOfKindA(AcmeEmulator):
+    """Knows idempotency keys."""
+
+    traits = Traits(kind="A")
+
+
+class AcmeOfKindB(AcmeEmulator):
+    """Can be asked for our own id of a job, a little later."""
+
+    traits = Traits(kind="B", list_lag=3.0)
+
+
+class AcmeOfKindC(AcmeEmulator):
+    """Lists jobs with their inputs, a little later."""
+
+    traits = Traits(kind="C", list_lag=3.0)
+
+
+class AcmeOfKindD(AcmeEmulator):
+    """Lists jobs and does not say what was asked."""
+
+    traits = Traits(kind="D")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from datetime import datetime
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
+
+import msgspec
 
 from videogen_core import (
     Cancellation,
@@ -18,23 +18,20 @@ from videogen_core import (
     Notice,
     Output,
     Provider,
-    ProviderError,
     ProviderJob,
     Session,
     Snapshot,
     Submission,
     SubmitCall,
+    WebhookError,
     frame_size,
     hookimpl,
 )
-from videogen_core.outcomes import unavailable
-from videogen_core.transport import network_errors
+from videogen_core.calls import call as send
+from videogen_core.outcomes import Answer
+from videogen_core.webhooks import StandardWebhooks
 
 from . import answers
-from .webhooks import verified
-
-if TYPE_CHECKING:
-    import httpx
 
 __all__ = ["AcmeProvider", "AcmeSession", "videogen_provider"]
 
@@ -76,6 +73,7 @@ class AcmeProvider(Provider):
     setup: ClassVar[str] = "Set ACME_URL and ACME_KEY."
     console: ClassVar[str] = "https://acme.invalid/console"
     concurrency: ClassVar[int] = 64
+    emulator: ClassVar[str] = "acme.emulator:AcmeEmulator"
 
     def __init__(
         self,
@@ -94,6 +92,8 @@ class AcmeProvider(Provider):
         self.idempotency = _KEY_SECONDS if kind == "A" else 0.0  # type: ignore[misc]
         self.reconcile = _RECONCILE[kind]  # type: ignore[misc]
         self.list_lag = list_lag  # type: ignore[misc]
+        if kind != "N":
+            self.emulator = f"acme.emulator:AcmeOfKind{kind}"  # type: ignore[misc]
 
     def check_ready(self, environment: Mapping[str, str], settings: Mapping[str, Any]) -> None:
         for name, known in (("ACME_URL", self.url or settings.get("url")), ("ACME_KEY", self.key)):
@@ -106,9 +106,15 @@ class AcmeProvider(Provider):
     def notice(
         self, headers: Mapping[str, str], body: bytes, environment: Mapping[str, str], settings: Mapping[str, Any]
     ) -> Notice:
-        told = verified(headers, body, environment.get("ACME_WEBHOOK_SECRET", ""))
-        job = told.get("id")
-        return Notice(provider_job_id=job if isinstance(job, str) else None, delivery_id=headers["webhook-id"])
+        secret = environment.get("ACME_WEBHOOK_SECRET", "")
+        if not secret:
+            raise WebhookError("ACME_WEBHOOK_SECRET is not set, so no delivery can be verified.")
+        delivery = StandardWebhooks(secret).verify(headers, body)
+        try:
+            told = msgspec.json.decode(body, type=answers.Told)
+        except msgspec.MsgspecError:
+            raise WebhookError("The delivery is genuine, and says nothing that is known here.") from None
+        return Notice(provider_job_id=told.id, delivery_id=delivery)
 
     def connect(self, context: Context) -> Session:
         url = self.url or context.settings.get("url") or context.environment["ACME_URL"]
@@ -128,15 +134,9 @@ class AcmeSession(Session):
     """
 
     def __init__(self, context: Context, *, url: str, key: str, kind: Kind, timeout: float) -> None:
-        self._make = context.http
         self._kind = kind
         self._timeout = timeout
-        self._arguments: dict[str, Any] = {
-            "base_url": url,
-            "headers": {"Authorization": f"Bearer {key}", "Accept-Encoding": "identity"},
-            "timeout": timeout,
-        }
-        self._http = self._make(**self._arguments)
+        self._http = context.http(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=timeout)
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -144,35 +144,40 @@ class AcmeSession(Session):
     # --- jobs
 
     async def prepare(self, call: SubmitCall) -> dict[str, Any]:
-        """Upload each input; the vendor knows equal files by their digest."""
+        """Upload each input."""
         uploads: dict[str, Any] = {}
         for name, media in call.request.media():
             data = await call.read(media)
             headers = {"Content-Type": media.mime_type or "image/png", "X-Digest": hashlib.sha256(data).hexdigest()}
-            upload = await self._ask("upload", answers.Upload, "POST", "/v1/uploads", content=data, headers=headers)
+            upload, _ = await self._ask("upload", answers.Upload, "POST", "/v1/uploads", content=data, headers=headers)
             if name.startswith("reference_images"):
                 uploads.setdefault("references", []).append(upload.upload)
             else:
                 uploads["first_frame" if name == "image" else name] = upload.upload
         return uploads
 
+    async def clean_up(self, leftovers: Mapping[str, Any]) -> None:
+        """Delete the uploads of a job; what `prepare` returned and the handle have the same shape."""
+        for name in ("first_frame", "last_frame", "references"):
+            found = leftovers.get(name, [])
+            for upload in [found] if isinstance(found, str) else found:
+                await self._send("clean up", "DELETE", f"/v1/uploads/{upload}")
+
     async def submit(self, call: SubmitCall) -> Submission:
-        headers = {"Idempotency-Key": call.client_ref} if self._kind == "A" else {}
-        body = self._body(call)
-        # a connection of its own: a stale one is the commonest cause of a create whose answer is lost
         timeout = min(self._timeout, call.timeout)
-        arguments = {"json": body, "headers": headers}
-        async with (
-            self._make(**self._arguments) as http,
-            _exchange(http, "submit", timeout, "POST", "/v1/videos", **arguments) as (response, text),
-        ):
-            job = answers.parse(response, text, answers.Job)
+        arguments = {"json": self._body(call), "headers": self._headers(call)}
+        job, answer = await self._ask("submit", answers.Job, "POST", "/v1/videos", timeout=timeout, **arguments)
         return Submission(
-            provider_job_id=job.id,
-            request_id=response.headers.get("x-request-id"),
+            provider_job_id=answer.id(job.id),
+            handle=call.prepared,
+            request_id=answer.request_id,
             poll_after=job.next_poll,
-            reply=text.decode("utf-8", "replace"),
+            reply=answer.text,
         )
+
+    def _headers(self, call: SubmitCall) -> dict[str, str]:
+        """What a create carries besides the key."""
+        return {"Idempotency-Key": call.client_ref} if self._kind == "A" else {}
 
     def _body(self, call: SubmitCall) -> dict[str, Any]:
         """The create as the vendor wants it: every value said, none left to its defaults."""
@@ -200,7 +205,7 @@ class AcmeSession(Session):
         return body
 
     async def poll(self, job: ProviderJob) -> Snapshot:
-        found = await self._ask("poll", answers.Job, "GET", f"/v1/videos/{job.provider_job_id}")
+        found, _ = await self._ask("poll", answers.Job, "GET", f"/v1/videos/{job.provider_job_id}")
         status = _STATUS.get(found.status)
         return Snapshot(
             status=status or JobStatus.RUNNING,
@@ -213,12 +218,12 @@ class AcmeSession(Session):
         )
 
     async def cancel(self, job: ProviderJob) -> Cancellation:
-        try:
-            found = await self._ask("cancel", answers.Job, "POST", f"/v1/videos/{job.provider_job_id}/cancel")
-        except ProviderError as error:
-            if error.status_code == 409:
-                return Cancellation(accepted=False, message=error.message)
-            raise
+        answer = await self._send("cancel", "POST", f"/v1/videos/{job.provider_job_id}/cancel")
+        if answer.status == 409:  # documented: it is over, or cannot be stopped any more
+            return Cancellation(accepted=False, message=answers.refused(answer).message)
+        if not answer.ok:
+            raise answers.refused(answer)
+        found = answer.json(answers.Job)
         return Cancellation(accepted=True, gone=found.status == "forgotten", cost=found.charge)
 
     async def find(self, call: SubmitCall, started_at: datetime) -> tuple[Found, ...]:
@@ -240,10 +245,8 @@ class AcmeSession(Session):
 
     async def _listing(self, query: dict[str, Any]) -> tuple[answers.Listing, float | None]:
         """A page, and what time it is at the vendor."""
-        async with _exchange(self._http, "find", self._timeout, "GET", "/v1/videos", params=query) as (response, text):
-            date = response.headers.get("date")
-            now = None if date is None else parsedate_to_datetime(date).timestamp()
-            return answers.parse(response, text, answers.Listing), now
+        listing, answer = await self._ask("find", answers.Listing, "GET", "/v1/videos", params=query)
+        return listing, None if answer.date is None else answer.date.timestamp()
 
     def _candidates(self, listing: answers.Listing, now: float | None, wanted: dict[str, Any] | None) -> list[Found]:
         """The jobs of a page that may be the one whose input is ``wanted``; None = all of them are."""
@@ -263,17 +266,29 @@ class AcmeSession(Session):
         Raises:
             ProviderError: There is no such job.
         """
-        found = await self._ask("adopt", answers.Job, "GET", f"/v1/videos/{provider_job_id}")
+        found, _ = await self._ask("adopt", answers.Job, "GET", f"/v1/videos/{provider_job_id}")
         return Submission(provider_job_id=found.id)
 
     async def ping(self) -> str:
-        listing = await self._listing({"limit": 1}) if self._kind in ("C", "D") else None
-        return "the key works" if listing else await super().ping()
+        account, _ = await self._ask("ping", answers.Account, "GET", "/v1/account")
+        return f"the key works, for the account {account.name}"
 
-    async def _ask(self, action: str, kind: type[T], method: str, path: str, **arguments: Any) -> T:
-        """One repeatable request."""
-        async with _exchange(self._http, action, self._timeout, method, path, **arguments) as (response, text):
-            return answers.parse(response, text, kind)
+    async def _ask(
+        self, action: str, kind: type[T], method: str, path: str, *, timeout: float | None = None, **parts: Any
+    ) -> tuple[T, Answer]:
+        """One request; what its answer says, and the answer itself.
+
+        Raises:
+            ProviderError: It is not 2xx, or no such record, or there is none in time.
+        """
+        answer = await self._send(action, method, path, timeout=timeout, **parts)
+        if not answer.ok:
+            raise answers.refused(answer)
+        return answer.json(kind), answer
+
+    async def _send(self, action: str, method: str, path: str, *, timeout: float | None = None, **parts: Any) -> Answer:
+        wait = self._timeout if timeout is None else timeout
+        return await send(self._http, method, path, provider=answers.NAME, action=action, timeout=wait, **parts)
 
 
 def _same_input(told: dict[str, object] | None, wanted: dict[str, Any]) -> bool:
@@ -283,30 +298,6 @@ def _same_input(told: dict[str, object] | None, wanted: dict[str, Any]) -> bool:
     left_out = ("first_frame", "last_frame", "references", "webhook_url")
     mine = {name: value for name, value in wanted.items() if name not in left_out}
     return mine == {name: value for name, value in told.items() if name not in left_out}
-
-
-@asynccontextmanager
-async def _exchange(
-    http: httpx.AsyncClient, action: str, timeout: float, method: str, path: str, **arguments: Any
-) -> AsyncIterator[tuple[httpx.Response, bytes]]:
-    """One request and its whole answer, which is 2xx.
-
-    Raises:
-        ProviderError: It is not, or there is none in time.
-    """
-    import anyio
-
-    try:
-        with anyio.fail_after(timeout):
-            async with http.stream(method, path, **arguments) as response:
-                text = await answers.read_body(response)
-    except TimeoutError as error:
-        raise unavailable(error, provider="acme", action=action) from error
-    except network_errors() as error:
-        raise unavailable(error, provider="acme", action=action) from error
-    if not 200 <= response.status_code < 300:
-        raise answers.refused(response, text)
-    yield response, text
 
 
 @hookimpl

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["emulate"]
 
-_ALLOW = {"VIDEOGEN_ALLOW_PRIVATE_ADDRESSES": "1"}
-"""Clips are otherwise not fetched from addresses of this machine."""
+_OURS = {"VIDEOGEN_ALLOW_PRIVATE_ADDRESSES": "1", "VIDEOGEN_POLL_INTERVAL": "0.5"}
+"""Clips are otherwise not fetched from this machine, and jobs are asked for as seldom as real ones."""
 
 
 @takes()
@@ -63,7 +63,7 @@ def emulate(
 
 
 def _announce(screen: Screen, emulator: Emulator) -> None:
-    environment = {**emulator.environment(), **_ALLOW}
+    environment = {**emulator.environment(), **_OURS}
     if screen.json:
         addresses = {"api_url": emulator.api_url, "delivery_url": emulator.delivery_url}
         screen.emit({"name": emulator.name, **addresses, "environment": environment})
@@ -86,7 +86,7 @@ def _emulator(name: str, seconds: float, seed: int) -> Emulator:
         raise PluginError(f"The plugin {name!r} ships no emulator.")
     try:
         from videogen_core.testing import Script
-        from videogen_core.testing.serve import load_emulator
+        from videogen_core.testing.loading import load_emulator
     except ImportError as error:
         raise ConfigurationError(
             "Emulators need more than the core.", hint="Run: pip install 'videogen-core[testing]'"

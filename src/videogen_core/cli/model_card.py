@@ -20,7 +20,7 @@ def show_model(screen: Screen, offers: Sequence[ModelSpec], not_ready: dict[str,
         if number:
             screen.line("")
         _heading(screen, f"{spec.id}  {spec.title}".rstrip())
-        facts(screen, _facts(spec, not_ready.get(spec.provider) or not_ready.get(spec.id)))
+        facts(screen, _facts(spec, not_ready.get(spec.provider, not_ready.get(spec.id))))
         _modes(screen, spec)
         _prices(screen, spec)
         _options(screen, spec)

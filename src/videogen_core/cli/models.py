@@ -13,7 +13,7 @@ from videogen_core import Client, ModelSpec
 from . import completion
 from .model_card import show_model
 from .options import takes
-from .ready import not_ready
+from .ready import alike, not_ready
 from .screen import Screen
 from .tables import Column, show_table
 from .words import audio_of, durations_of, price_per_second, resolutions_of, tasks_of
@@ -145,12 +145,9 @@ def _show_table(screen: Screen, found: list[ModelSpec], reasons: dict[str, str])
     )
     remarks = [] if complete else ["A wider terminal shows more columns, `videogen models NAME` shows all of one."]
     shown = {name for spec in found for name in (spec.provider, spec.id)}
-    alike: dict[str, list[str]] = {}  # one remark for all offers that lack the same
-    for name, why in reasons.items():
-        if name in shown:
-            alike.setdefault(why, []).append(name)
+    about = {name: why for name, why in reasons.items() if name in shown}
     remarks += [
-        f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} not ready: {why}" for why, names in alike.items()
+        f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} not ready: {why}" for names, why in alike(about)
     ]
     for remark in remarks:
         screen.say(remark, "dim")

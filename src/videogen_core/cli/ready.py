@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from importlib import resources
 
 from videogen_core import Client
 
-__all__ = ["not_ready", "placeholder_advice", "setup_advice"]
+__all__ = ["alike", "not_ready", "placeholder_advice", "setup_advice"]
 
 
 def not_ready(client: Client) -> dict[str, str]:
@@ -16,11 +17,19 @@ def not_ready(client: Client) -> dict[str, str]:
     return registry.not_ready(registry.catalog())
 
 
+def alike(reasons: Mapping[str, str]) -> list[tuple[list[str], str]]:
+    """Each reason once, after all that it holds for."""
+    names: dict[str, list[str]] = {}
+    for name, why in reasons.items():
+        names.setdefault(why, []).append(name)
+    return [(held, why) for why, held in names.items()]
+
+
 def placeholder_advice(client: Client) -> list[str] | None:
     """None when some real provider is ready; else what to set up, a sentence each."""
-    offers = client.workspace.registry.catalog().offers
-    real = {spec.provider for spec in offers if not spec.placeholder}
-    return None if real - not_ready(client).keys() else setup_advice(client)
+    reasons = not_ready(client)
+    real = (spec for spec in client.workspace.registry.catalog().offers if not spec.placeholder)
+    return setup_advice(client) if all({spec.provider, spec.id} & reasons.keys() for spec in real) else None
 
 
 def setup_advice(client: Client) -> list[str]:
@@ -31,6 +40,8 @@ def setup_advice(client: Client) -> list[str]:
         provider = registry.plugins.plugin(name).provider
         setup = f" {provider.setup}" if provider is not None and provider.setup else ""
         sentences.append(f"{name}: {_sentence(reason)}{setup}")
+    offers = {name: why for name, why in not_ready(client).items() if "/" in name}
+    sentences += [f"{', '.join(names)}: {_sentence(why)}" for names, why in alike(offers)]
     if sentences:
         return sentences
     names = _known_distributions()

@@ -29,11 +29,12 @@ from ..errors import (
     PluginError,
     ProviderError,
     RequestError,
+    ResultExpiredError,
     VideogenError,
 )
 from ..ledger import FlightTakenError
 from ..planning import Planner
-from ..provider import Provider, Session
+from ..provider import Provider, Session, Snapshot
 from ..request import VideoRequest
 from ..retry import Backoff
 from ..routing import Policy, Route
@@ -173,7 +174,7 @@ class Engine:
                 job = await self._drive(job, log, until_accepted=until_accepted)
             finally:
                 await log.release(job)
-        if scope.cancelled_caught:
+        if scope.cancelled_caught and not _arrived(job := await self.recorder.get(job.id), until_accepted):
             raise JobTimeoutError(
                 f"Job {job.id} is not done after {timeout:g} seconds; what the provider has accepted goes on there.",
                 hint=f"`videogen resume {job.id}` or videogen.job({job.id!r}).wait() picks it up.",
@@ -202,10 +203,7 @@ class Engine:
             case JobStatus.UNKNOWN:
                 return await self._reconciled(job, log)
             case JobStatus.SUCCEEDED:
-                watcher = await self._watcher(job, log)
-                job = await self._fetcher(watcher, log).fetch(job, None)
-                await clean_up(watcher.session, job.attempt.handle)
-                return job
+                return await self._fetch(job, None, await self._watcher(job, log), log)
             case JobStatus.FAILED | JobStatus.CANCELLED:
                 return job
             case never:
@@ -251,10 +249,7 @@ class Engine:
         observed = seen.latency.get(spec.id)
         typical = None if spec.latency is None else spec.latency.typical
         session, closed = self._session(spec), self.sessions.closed
-        return Watcher(session, spec, log, observed or typical, self._dice, closed)
-
-    def _fetcher(self, watcher: Watcher, log: Log) -> Fetcher:
-        return Fetcher(self.settings, log, watcher, self._swept, self._caching)
+        return Watcher(session, spec, log, observed or typical, self._dice, self.settings.poll_interval, closed)
 
     async def _one_offer(self, job: JobRecord, log: Log, *, until_accepted: bool) -> JobRecord:
         """Take a job through one offer: ask if need be, poll, download."""
@@ -264,12 +259,21 @@ class Engine:
             await log.tell()
             if until_accepted or job.status is not JobStatus.QUEUED:
                 return job
-        watcher = await self._watcher(job, log)
-        leftovers = dict(job.attempt.handle)
+        watcher, leftovers = await self._watcher(job, log), job.attempt.handle
         job, snapshot = await watcher.until_done(job, first=first)
         if job.status is JobStatus.SUCCEEDED and job.artifact is Artifact.PARTIAL:
-            job = await self._fetcher(watcher, log).fetch(job, snapshot)
+            return await self._fetch(job, snapshot, watcher, log)
         await clean_up(watcher.session, leftovers)
+        return job
+
+    async def _fetch(self, job: JobRecord, snapshot: Snapshot | None, watcher: Watcher, log: Log) -> JobRecord:
+        """Store the clips. What is left at the provider may be wanted until that is done, or cannot be any more."""
+        try:
+            job = await Fetcher(self.settings, log, watcher, self._swept, self._caching).fetch(job, snapshot)
+        except ResultExpiredError:
+            await clean_up(watcher.session, job.attempt.handle)
+            raise
+        await clean_up(watcher.session, job.attempt.handle)
         return job
 
     async def _submit(self, job: JobRecord, log: Log) -> tuple[JobRecord, float | None]:
@@ -379,11 +383,14 @@ class Engine:
             return await self.recorder.get(job.id)
         try:
             watcher = await self._watcher(taken, log)
-            return await watcher.record(taken, await watcher.ask(taken))
+            job = await watcher.record(taken, await watcher.ask(taken))
         except LeaseLostError:
             return await self.recorder.get(job.id)
         finally:
             await log.release(taken)
+        if job.status not in (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.SUCCEEDED):
+            await clean_up(watcher.session, taken.attempt.handle)
+        return job
 
     async def _revived(self, job: JobRecord, log: Log) -> JobRecord:
         if job.revived or not job.attempts or job.attempt.accepted_at is None:
@@ -418,9 +425,9 @@ class Engine:
             return await log.write(job, never_sent, "cancelled", "never sent")
         watcher = await self._watcher(job, log)
         stopped, gone = await cancel(job, watcher, log)
-        stopped = stopped if gone else await self.refresh(stopped)
-        if stopped.status is JobStatus.CANCELLED:
-            await clean_up(watcher.session, job.attempt.handle)
+        if not gone:
+            return await self.refresh(stopped)
+        await clean_up(watcher.session, stopped.attempt.handle)
         return stopped
 
     # --- from outside

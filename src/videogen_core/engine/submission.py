@@ -31,7 +31,7 @@ from ..errors import (
     SubmissionUnknownError,
     VideogenError,
 )
-from ..ledger import ClaimedError
+from ..ledger import ClaimedError, FlightTakenError
 from ..provider import Provider, Session, Submission, SubmitCall
 from ..redaction import cause_of, said
 from ..request import Media, VideoRequest
@@ -183,7 +183,11 @@ class Submitter:
                 hint=f"Nothing was asked for. `videogen resume {job.id}` tries again.",
                 job_id=job.id,
             ) from cause_of(error)
-        answer = await self.units.run(partial(self._ask, job, session, replace(plan, call=call), log))
+        try:
+            answer = await self.units.run(partial(self._ask, job, session, replace(plan, call=call), log))
+        except (BudgetExceededError, FlightTakenError):
+            await clean_up(session, call.prepared)
+            raise
         if answer.error is not None and answer.job.status is not JobStatus.UNKNOWN:
             await clean_up(session, call.prepared)
         return answer
@@ -334,7 +338,7 @@ async def clean_up(session: Session, leftovers: dict[str, Any]) -> None:
     """Have a plugin remove what it left at its vendor. That it cannot is no news: the vendor lets it expire."""
     if leftovers:
         with suppress(Exception), anyio.move_on_after(CLEAN_UP_TIMEOUT):
-            await session.clean_up(leftovers)
+            await session.clean_up(dict(leftovers))
 
 
 def _unchanged(media: Media) -> bytes:

@@ -59,6 +59,7 @@ class Watcher:
         log: Where it is recorded.
         expected: Typical seconds of this model.
         dice: For the jitter of pauses.
+        interval: Most seconds between two polls; None = as suits the model and the vendor.
         closed: Whether the session was closed meanwhile, so that it will never answer again.
     """
 
@@ -67,6 +68,7 @@ class Watcher:
     log: Log
     expected: float | None = None
     dice: Random = field(default_factory=Random)
+    interval: float | None = None
     closed: Callable[[], bool] = lambda: False
 
     async def ask(self, job: JobRecord) -> Snapshot:
@@ -140,7 +142,7 @@ class Watcher:
         # A fresh job is asked for when the answer may have changed; one picked up again, at once.
         wait = first if first is not None else poll_interval(0.0, self.expected) if already < 1 else 0.0
         while True:
-            await clock.sleep(wait)
+            await clock.sleep(wait if self.interval is None else min(wait, self.interval))
             try:
                 snapshot = await self.ask(job)
             except ProviderError as error:

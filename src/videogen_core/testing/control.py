@@ -34,6 +34,7 @@ def _about(emulator: Emulator, asked: Any) -> Any:
         "faults_armed": len(emulator.faults),
         "environment": emulator.environment(),
         "mistakes": emulator.mistakes,
+        "leftovers": emulator.leftovers(),
     }
 
 

@@ -149,6 +149,13 @@ class Emulator(ABC):
         """
         return {}
 
+    def leftovers(self) -> list[str]:
+        """What clients have uploaded or made beside their jobs and not removed: names or ids, oldest first.
+
+        A plugin whose session has `clean_up` leaves nothing here; what the vendor removes by itself need not be told.
+        """
+        return []
+
     # --- what handlers use
 
     def route(

@@ -49,7 +49,8 @@ class Exchange:
         self.entry = emulator.journal.open(now, scope["method"], scope["path"], scope["query_string"].decode("latin-1"))
         self.entry.origin = self._origin()
         named = any(name.decode("latin-1") in _CREDENTIALS for name, _ in scope["headers"])
-        self.entry.credentials = named or _KEY_IN_QUERY.search(self.entry.query) is not None
+        own = any(emulator.key.encode() in value for _, value in scope["headers"]) or emulator.key in self.entry.query
+        self.entry.credentials = named or own or _KEY_IN_QUERY.search(self.entry.query) is not None
         scope["videogen.exchange"] = self
         scope["app"] = emulator  # so that what is not found is raised
 

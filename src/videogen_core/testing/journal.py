@@ -28,7 +28,8 @@ class Entry(msgspec.Struct, kw_only=True, omit_defaults=True):
         ref: The client's own id or key, where it sent one.
         job: The vendor's id of the job it was about.
         created: Whether it made that job.
-        credentials: Whether any credential came along: a key header or parameter, an authorization, a cookie.
+        credentials: Whether any credential came along: a key header or parameter, an authorization, a cookie, or the
+            vendor's own key wherever else.
         headers: Of creates, cancels and uploads, credentials left out.
         body: Of creates and cancels, as text, cut to 64 KiB.
         status: What was answered; 0 = nothing was.

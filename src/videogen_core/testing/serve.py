@@ -6,33 +6,15 @@ The first line on standard output is a JSON object with its addresses.
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 import sys
 import threading
-from typing import Any
 
-from .emulator import Emulator
+from .loading import load_emulator as load_emulator
 from .server import bound, configured
 
 __all__ = ["load_emulator", "main"]
-
-
-def load_emulator(target: str, options: dict[str, Any]) -> Emulator:
-    """Make the emulator that ``module:name`` names, an `Emulator` class or a function.
-
-    Raises:
-        ValueError: There is none of that name.
-    """
-    module, colon, name = target.partition(":")
-    factory = getattr(importlib.import_module(module), name, None) if colon else None
-    if not callable(factory):
-        raise ValueError(f"{target!r}: expected module:name of an Emulator class or of a function that makes one")
-    emulator = factory(**options)
-    if not isinstance(emulator, Emulator):
-        raise ValueError(f"{target!r} made {type(emulator).__name__}, not an Emulator")
-    return emulator
 
 
 def main(arguments: list[str] | None = None) -> None:

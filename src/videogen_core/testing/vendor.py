@@ -199,6 +199,7 @@ class Vendor:
         body: Any = None,
         webhook: str = "",
         text: str = "",
+        script: Script | None = None,
     ) -> VendorJob:
         """A new job, or for a vendor of kind A the one that this key made before.
 
@@ -211,6 +212,7 @@ class Vendor:
             body: What was asked, as plain JSON; it is echoed, and compared when a key comes again.
             webhook: Where to tell of its end.
             text: What a script's ``match`` is looked for in; "" = the body as JSON.
+            script: Its life, as `take_script` gave it; None = the first that fits.
 
         Raises:
             Refusal: 409: the key was used for another request.
@@ -236,7 +238,7 @@ class Vendor:
             key=key,
             body=body,
             webhook=webhook,
-            script=self._throttled(self._next_script(text or written), now),
+            script=self._throttled(script or self.take_script(text or written), now),
             created=now,
             digest=digest,
         )
@@ -250,7 +252,11 @@ class Vendor:
         self.on_change(job)
         return job
 
-    def _next_script(self, text: str) -> Script:
+    def take_script(self, text: str) -> Script:
+        """The script for the next job whose create holds this text; it counts as used.
+
+        For a vendor whose create answers otherwise for some scripts, such as with a refusal; pass it on to `create`.
+        """
         for place, (script, left) in enumerate(self._scripts):
             if script.match not in text:
                 continue

@@ -15,6 +15,7 @@ import anyio
 
 from videogen_core import (
     AuthenticationError,
+    ConfigurationError,
     ModelRetiredError,
     ModelSpec,
     PermissionDeniedError,
@@ -25,7 +26,7 @@ from videogen_core import (
 from videogen_core.outcomes import Answer, unavailable
 
 from . import policy
-from .clients import refused_credentials
+from .clients import Wire, refused_credentials, watched
 
 __all__ = ["asked", "failure", "server_fault"]
 
@@ -33,7 +34,14 @@ T = TypeVar("T")
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)s")
 
 
-async def asked(ask: Callable[[], Awaitable[T]], action: str, seconds: float, *, spec: ModelSpec | None = None) -> T:
+async def asked(
+    ask: Callable[[], Awaitable[T]],
+    action: str,
+    seconds: float,
+    *,
+    spec: ModelSpec | None = None,
+    wire: Wire | None = None,
+) -> T:
     """One request of the SDK's, with a deadline of our own and our errors.
 
     Args:
@@ -41,32 +49,41 @@ async def asked(ask: Callable[[], Awaitable[T]], action: str, seconds: float, *,
         action: See `failure`.
         seconds: For everything.
         spec: See `failure`.
+        wire: Filled in with what went over it.
 
     Raises:
         ProviderError: It failed.
     """
     fault: BaseException
+    wire = Wire() if wire is None else wire
+    token = watched.set(wire)
     try:
         with anyio.fail_after(seconds):
             return await ask()
     except Exception as error:
-        fault = failure(error, action=action, spec=spec)
+        fault = failure(error, action=action, spec=spec, unsent=not wire.sent)
+    finally:
+        watched.reset(token)
     raise fault  # out here: the exception that is left behind holds the request
 
 
-def failure(error: BaseException, *, action: str, spec: ModelSpec | None = None) -> VideogenError:
+def failure(error: BaseException, *, action: str, spec: ModelSpec | None = None, unsent: bool = False) -> VideogenError:
     """What an exception of the SDK stands for; raise it ``from None``, since the original holds the request.
 
     Args:
         error: What was raised.
         action: What was being done: ``submit``, ``poll`` ….
         spec: The offer, where there is one.
+        unsent: Whether it is known that no request has gone out.
     """
     from google.auth.exceptions import GoogleAuthError
     from google.genai import _interactions as interactions, errors
 
     if isinstance(error, VideogenError):
         return error
+    if unsent and isinstance(error, (ValueError, TypeError)):
+        told = f"{type(error).__name__}: {error}"
+        return ConfigurationError(f"Google's SDK did not take the {action}, and nothing was sent: {told[:500]}")
     if isinstance(error, GoogleAuthError):
         return refused_credentials(error)
     if isinstance(error, errors.APIError):

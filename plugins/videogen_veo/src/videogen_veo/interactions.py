@@ -24,7 +24,7 @@ from videogen_core import (
 
 from . import policy
 from .access import Access
-from .clients import Clients
+from .clients import Clients, Wire
 from .failures import asked
 
 __all__ = ["Interactions", "arguments", "snapshot"]
@@ -64,10 +64,18 @@ class Interactions:
         """Start an interaction with one request."""
         client = await self._clients.get(reach.backend, reach.location)
         made = arguments(call, reach.model, call.prepared["inputs"], uri=_as_file(call, reach), timeout=seconds)
-        found: Any = await asked(lambda: client.aio.interactions.create(**made), "submit", seconds, spec=call.spec)
+        wire = Wire()
+        found: Any = await asked(
+            lambda: client.aio.interactions.create(**made), "submit", seconds, spec=call.spec, wire=wire
+        )
         if not found.id:
             raise ProviderProtocolError("Google's interaction has no id.", provider="veo", model=call.spec.id)
-        return Submission(provider_job_id=found.id, poll_after=_FIRST_POLL, reply=f"{found.id} {found.status}")
+        return Submission(
+            provider_job_id=found.id,
+            request_id=wire.request_id,
+            poll_after=_FIRST_POLL,
+            reply=f"{found.id} {found.status}",
+        )
 
     async def look(self, job: ProviderJob) -> Snapshot:
         """Ask for an interaction at the API where it was started."""
@@ -120,12 +128,12 @@ def arguments(call: SubmitCall, model: str, inputs: dict[str, Any], *, uri: bool
         generation["seed"] = request.seed
     made: dict[str, Any] = {
         "model": model,
-        "background": True,  # otherwise the request stays open until the clip is done
+        # otherwise the request stays open until the clip is done, and the SDK may send a second one to continue it
+        "background": True,
         "store": True,
         "input": [*_media(inputs), {"type": "text", "text": _prompt(call, inputs)}],
         "response_format": _format(call, uri),
         "generation_config": generation,
-        "automatic_continuation": False,  # it would send a second create
         "timeout": timeout,
     }
     earlier = inputs.get("video", {}).get("interaction")

@@ -1,0 +1,240 @@
+"""What a test works with: clients, the vendor, and what each of them knows."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from videogen_core import AsyncClient, AsyncJob, Client, Provider, Result, Session
+from videogen_core.engine.sessions import Sessions
+
+from ..clips import owner
+from ..emulator import Emulator
+from ..journal import Entry
+from ..lifecycle import Script
+from ..server import ServerThread
+from ..vendor import VendorJob
+from .cases import Case
+
+if TYPE_CHECKING:
+    from .suite import Suite
+
+__all__ = ["KEY", "Rig"]
+
+KEY = "cfm-7Qx2mZk9Lw4Tn8Rb3Vd6"
+"""The key that the emulators of these tests take; long and odd enough to be found wherever it leaks to."""
+CHILD_SECONDS = 60.0
+
+
+class Rig:
+    """The bench of one test.
+
+    Args:
+        suite: Whose test it is.
+        vendor: The emulator, served.
+        folder: The test's own.
+        patch: Undone when the test ends.
+    """
+
+    def __init__(self, suite: Suite, vendor: ServerThread, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        self.suite = suite
+        self.vendor = vendor
+        self.folder = folder
+        self.patch = patch
+        self.home = folder / "home"
+        self.notes: list[str] = []
+        self.own = dict(vendor.emulator.environment())
+        self.environment = {
+            **self.own,
+            "VIDEOGEN_HOME": str(self.home),
+            "VIDEOGEN_CONFIG_DIR": str(folder / "config"),
+            "VIDEOGEN_ALLOW_PRIVATE_ADDRESSES": "1",
+            "VIDEOGEN_PROBE_IN_PROCESS": "1",
+        }
+
+    def note(self, text: str) -> None:
+        """Something that a test left out, and why."""
+        self.notes.append(text)
+
+    # --- the provider
+
+    @property
+    def provider(self) -> Provider:
+        """A fresh instance."""
+        return self.suite.new_provider()
+
+    @property
+    def name(self) -> str:
+        """Adapter id."""
+        return self.provider.name
+
+    @property
+    def module(self) -> str:
+        """Of the provider's class, which is where its hook is looked for."""
+        return type(self.provider).__module__
+
+    def client(self, **overrides: Any) -> AsyncClient:
+        """An async client with this provider alone."""
+        return AsyncClient(plugins=[self.provider], **overrides)
+
+    def sync_client(self, **overrides: Any) -> Client:
+        """The same, sync."""
+        return Client(plugins=[self.provider], **overrides)
+
+    async def session(self, client: AsyncClient) -> Session:
+        """A session of the provider's own; close it."""
+        return Sessions(client.settings, client.workspace.registry).get(self.name)
+
+    async def overrides(self, method: str) -> bool:
+        """Whether the provider's session has a method of its own in the place of `Session`'s."""
+        async with self.client() as client:
+            session = await self.session(client)
+            await session.close()
+        return getattr(type(session), method) is not getattr(Session, method)
+
+    # --- requests
+
+    @property
+    def case(self) -> Case:
+        """The cheapest request of all, without inputs where that can be."""
+        found = self.suite.clips()
+        assert found, "The provider has no live offer, so there is nothing to test."
+        return min(found, key=lambda case: (len(case.inputs), case.size))
+
+    def arguments(self, case: Case | None = None, **more: Any) -> dict[str, Any]:
+        """Of ``generate``: prompt, media and all."""
+        case = case or self.case
+        chosen: dict[str, Any] = {"prompt": case.prompt, **case.arguments}
+        for name in case.inputs:
+            if name == "reference_images":
+                numbers = range(case.references)
+                chosen[name] = [self.suite.media(case.spec, case.task, name, number) for number in numbers]
+            else:
+                chosen[name] = self.suite.media(case.spec, case.task, name, 0)
+        return {**chosen, **more}
+
+    def output(self, name: str = "clip.mp4") -> Path:
+        """Where a clip is to go."""
+        return self.folder / name
+
+    async def generate(self, client: AsyncClient, case: Case | None = None, **more: Any) -> Result:
+        """Make a clip."""
+        return await client.generate(**{"output": str(self.output()), "timeout": 60.0, **self.arguments(case, **more)})
+
+    async def submit(self, client: AsyncClient, case: Case | None = None, **more: Any) -> AsyncJob:
+        """Start one."""
+        return await client.submit(**{"output": str(self.output()), **self.arguments(case, **more)})
+
+    async def only_job(self, client: AsyncClient) -> AsyncJob:
+        """The one job of the ledger."""
+        jobs = await client.jobs()
+        assert len(jobs) == 1, f"{len(jobs)} jobs are on record, one was expected"
+        return jobs[0]
+
+    # --- the vendor
+
+    @property
+    def emulator(self) -> Emulator:
+        """The vendor itself."""
+        return self.vendor.emulator
+
+    @property
+    def jobs(self) -> list[VendorJob]:
+        """What it has made."""
+        return list(self.emulator.vendor.jobs.values())
+
+    @property
+    def creates(self) -> list[Entry]:
+        """The creates that it got."""
+        return self.emulator.journal.entries("create")
+
+    @property
+    def created(self) -> int:
+        """How many jobs were made."""
+        return self.emulator.journal.created
+
+    @property
+    def charged(self) -> Decimal:
+        """USD that it took."""
+        return Decimal(self.emulator.vendor.stats()["charged"])
+
+    def script(self, **script: Any) -> None:
+        """Say how the next job goes."""
+        self.emulator.vendor.add_scripts(Script(**script))
+
+    def script_all(self, **script: Any) -> None:
+        """Say how all jobs go; without a word they are done when they are first asked for."""
+        self.emulator.vendor.script = Script(**{"times": None, **script})
+
+    def one_create(self, of: str = "") -> None:
+        """Check that there was one create and one job."""
+        sent, made = len(self.creates), self.created
+        assert (sent, made) == (1, 1), (
+            f"{of or 'one clip'}: {sent} creates were sent and {made} jobs made, one of each was expected. "
+            "Session.submit sends exactly one request that can create a job; a vendor SDK's own retries must be off."
+        )
+
+    def whose(self, path: Path | None) -> dict[str, Any]:
+        """Which vendor's job a clip is of."""
+        assert path is not None, "the result has no path"
+        assert path.exists(), f"{path} is not there"
+        return owner(path.read_bytes())
+
+    # --- other processes
+
+    def command(self, *arguments: str) -> list[str]:
+        """``videogen`` with these arguments."""
+        child = f"{__package__}.child"
+        return [sys.executable, "-m", child, self.name, self.module, str(self.suite.speed), *arguments]
+
+    def start(self, *arguments: str, **more: Any) -> subprocess.Popen[str]:
+        """Run ``videogen`` in a process of its own."""
+        return subprocess.Popen(self.command(*arguments), env=self.child_environment(), text=True, **more)
+
+    def videogen(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """The same, to its end."""
+        return subprocess.run(
+            self.command(*arguments),
+            env=self.child_environment(),
+            text=True,
+            capture_output=True,
+            timeout=CHILD_SECONDS,
+            check=False,
+        )
+
+    def child_environment(self, changes: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The variables of a process that imports what this one can."""
+        paths = os.pathsep.join(os.path.abspath(path) for path in sys.path if path)  # noqa: PTH100
+        return {**os.environ, **self.environment, "PYTHONPATH": paths, **(changes or {})}
+
+    def command_arguments(self, case: Case | None = None) -> list[str]:
+        """A request as the command line writes it; media become files."""
+        found: list[str] = []
+        for name, value in self.arguments(case).items():
+            if name == "prompt":
+                found.append(value)
+            elif name == "options":
+                for provider, options in value.items():
+                    found += [f"--option={provider}.{key}={json.dumps(each)}" for key, each in options.items()]
+            elif name == "audio":
+                found.append("--audio" if value else "--no-audio")
+            elif name == "reference_images":
+                found += [f"--reference-image={self._file(f'{name}{n}', each)}" for n, each in enumerate(value)]
+            else:
+                found.append(f"--{name.replace('_', '-')}={self._file(name, value)}")
+        return found
+
+    def _file(self, name: str, value: Any) -> str:
+        if not isinstance(value, bytes):
+            return str(value)
+        path = self.folder / f"{name}.media"
+        path.write_bytes(value)
+        return str(path)
