@@ -25,4 +25,10 @@ class TestVeo(ProviderSuite):
     }
 
     def unfit(self, spec: ModelSpec, task: Task, field: str, value: Any) -> str:
-        return "only for projects that Google has allow-listed" if value == "allow_all" else ""
+        if value == "allow_all":
+            return "only for projects that Google has allow-listed"
+        if field.endswith("resize_mode") and task not in (Task.IMAGE_TO_VIDEO, Task.FIRST_LAST_FRAME):
+            return "it is for a first frame"
+        if field.endswith("output_gcs_uri") and "gemini" in spec.vendor:
+            return "the emulator's variables lead this model to the Gemini API, which knows no buckets"
+        return ""

@@ -22,6 +22,7 @@ from .suite import Quoted, Suite, each
 __all__ = ["Clips"]
 
 _SLACK = 0.2  # seconds, and frames per second, by which containers round
+_MICRO = Decimal("0.000001")
 _AT_ONCE = 20
 
 
@@ -32,19 +33,21 @@ class Clips(Suite):
     async def test_a_clip(self, rig: Rig, clip: Case) -> None:
         """Each task of each offer: one create, the clip that was asked for, the cost that the vendor took."""
         async with rig.client() as client:
-            await client.set_budget("all", limit=1_000_000, period="total", timezone="UTC")
+            if clip.spec.prices:  # an unknown price keeps no budget
+                await client.set_budget("all", limit=1_000_000, period="total", timezone="UTC")
             result = await rig.generate(client, clip)
-            (budget,) = await client.budgets()
+            budgets = await client.budgets()
         rig.one_create(clip.id)
         (video,) = result.videos
         _as_asked(rig, clip, result, video)
         made = rig.whose(result.path).get("job")
         assert made == rig.creates[0].job, f"{clip.id}: the clip is one of job {made}, not of {rig.creates[0].job}."
-        assert budget.held == 0, f"{clip.id}: ${budget.held} are still held after the job is done."
+        held = sum(budget.held for budget in budgets)
+        assert held == 0, f"{clip.id}: ${held} are still held after the job is done."
         assert result.attempts[0].request_id, (
             f"{clip.id}: Submission.request_id is empty; the vendor's support asks for it. Which header has it?"
         )
-        _as_charged(rig, clip, result, budget.settled)
+        _as_charged(rig, clip, result, sum((budget.settled for budget in budgets), Decimal(0)))
 
     def test_a_clip_by_the_sync_client(self, rig: Rig) -> None:
         """The same words without ``await``."""
@@ -182,5 +185,7 @@ def _as_charged(rig: Rig, clip: Case, result: Result, settled: Decimal) -> None:
         f"{clip.id}: the cost is ${result.cost} and the vendor took ${charged}. Where it says what it charged, hand "
         "that on in Snapshot.cost; else compare the catalogue's prices with the vendor's price page."
     )
-    assert settled == charged, f"{clip.id}: ${settled} were booked to the budget, the vendor took ${charged}."
+    assert 0 <= settled - charged < _MICRO, (  # budgets count in millionths, rounded up
+        f"{clip.id}: ${settled} were booked to the budget, the vendor took ${charged}."
+    )
     assert quote.high is None or charged <= quote.high, f"{clip.id}: ${charged} were charged, the quote was {quote}."
