@@ -2,11 +2,42 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Sequence
 from typing import Any, ClassVar
+
+import pytest
+from PIL import Image
 
 from videogen_core import ModelSpec, Task
 from videogen_core.testing.conformance import ProviderSuite, Quoted
 from videogen_runway.plugin import RunwayProvider
+
+# Tests that ask for many clips take minutes with 28 offers. Of these tests every run has the offers that differ most in
+# what is sent; `nox -s chaos` has all.
+DEAR = (
+    "test_the_vendor_takes_every_value",
+    "test_every_value_reaches_the_vendor",
+    "test_a_clip",
+    "test_a_job_leaves_nothing_behind",
+)
+ALWAYS = (
+    "gen-4.5", "act-two", "enhance-frame-rate", "veo-3.1-fast", "gemini-omni-1.1-flash", "kling-o3-standard", "wan-3",
+)  # fmt: skip
+
+
+class Thrifty:
+    """A `pytest.Metafunc` whose further offers are for the long run only."""
+
+    def __init__(self, metafunc: pytest.Metafunc) -> None:
+        self._metafunc = metafunc
+        self.fixturenames = metafunc.fixturenames
+        self.function = metafunc.function
+
+    def parametrize(self, name: str, cases: Sequence[Any], ids: Sequence[str]) -> None:
+        """Sort the cases into those that always run and those that take patience."""
+        sorted_cases = [case if case.model in ALWAYS else pytest.param(case, marks=pytest.mark.chaos) for case in cases]
+        self._metafunc.parametrize(name, sorted_cases, ids=ids)
 
 
 class TestRunway(ProviderSuite):
@@ -45,6 +76,17 @@ class TestRunway(ProviderSuite):
         "reference_audio": [["https://example.com/a.mp3"]],
         "reference_videos": [["https://example.com/a.mp4"]],
     }
+
+    def pytest_generate_tests(self, metafunc: Any) -> None:
+        super().pytest_generate_tests(Thrifty(metafunc) if metafunc.function.__name__ in DEAR else metafunc)
+
+    def media(self, spec: ModelSpec, task: Task, name: str, number: int) -> Any:
+        """References are as small as can be: thirty of the usual ones would not fit into what the journal keeps."""
+        if name != "reference_images":
+            return super().media(spec, task, name, number)
+        buffer = io.BytesIO()
+        Image.new("RGB", (40, 40), (number * 8, 99, 99)).save(buffer, format="PNG")
+        return buffer.getvalue()
 
     def unfit(self, spec: ModelSpec, task: Task, field: str, value: Any) -> str:
         option = field.rpartition(".")[2]

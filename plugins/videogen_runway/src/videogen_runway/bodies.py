@@ -46,7 +46,7 @@ def body(call: SubmitCall, uris: Mapping[str, str]) -> dict[str, Any]:
         ConfigurationError: A row of the catalogue asks for a size that cannot be said.
     """
     spec, request = call.spec, call.request
-    said: dict[str, Any] = {"model": spec.vendor["id"], **_inputs(spec, request, uris)}
+    said: dict[str, Any] = {"model": spec.vendor["id"]}
     if request.prompt and spec.vendor.get("prompt") is not False:
         said["promptText"] = request.prompt
     said |= _length(spec, request) | _size(spec, request) | _sound(spec, request)
@@ -57,7 +57,7 @@ def body(call: SubmitCall, uris: Mapping[str, str]) -> dict[str, Any]:
     for name, value in call.options.items():
         if value is not None:
             _put(said, name, _said(spec, name, value))
-    return said
+    return said | _inputs(spec, request, uris)  # last, so that whoever looks at a body sees the small things first
 
 
 # --- inputs
@@ -70,18 +70,18 @@ def _inputs(spec: ModelSpec, request: VideoRequest, uris: Mapping[str, str]) -> 
             "reference": {"type": "video", "uri": uris["video"]},
         }
     said: dict[str, Any] = {}
+    references = [uri for name, uri in uris.items() if name.startswith("reference_images")]
+    if references:
+        said["references"] = [{"uri": uri} for uri in references]
     if request.last_frame is not None:
         frames = (("image", "first"), ("last_frame", "last"))
         said["promptImage"] = [{"uri": uris[name], "position": position} for name, position in frames]
     elif request.image is not None:
         said["promptImage"] = uris["image"]
     if request.video is not None:
-        said[spec.vendor["video"]] = uris["video"]
         if spec.vendor.get("modes"):
             said["mode"] = _MODES[request.task]
-    references = [uri for name, uri in uris.items() if name.startswith("reference_images")]
-    if references:
-        said["references"] = [{"uri": uri} for uri in references]
+        said[spec.vendor["video"]] = uris["video"]
     return said
 
 

@@ -32,13 +32,12 @@ class RunwaySession(Session):
     """Talks to Runway.
 
     Args:
-        context: From the engine. ``poll_seconds`` in its settings is the pause between polls.
+        context: From the engine.
     """
 
     def __init__(self, context: Context) -> None:
         self._api = Api(context)
         self._inputs = Inputs(context, self._api)
-        self._pause = float(context.settings.get("poll_seconds", _POLL_SECONDS))
 
     async def close(self) -> None:
         await self._inputs.close()
@@ -59,13 +58,13 @@ class RunwaySession(Session):
             provider_job_id=tasks.created(answer),
             handle={} if expected is None else {"quoted": f"{expected:f}"},
             request_id=answer.request_id,
-            poll_after=self._pause,
+            poll_after=_POLL_SECONDS,
             reply=answer.text,
         )
 
     async def poll(self, job: ProviderJob) -> Snapshot:
         path = f"/v1/tasks/{tasks.checked_id(job.provider_job_id)}"
-        return tasks.snapshot(await self._api.ask("GET", path, "poll", _ASK_SECONDS, spec=job.spec), job, self._pause)
+        return tasks.snapshot(await self._api.ask("GET", path, "poll", _ASK_SECONDS, spec=job.spec), job, _POLL_SECONDS)
 
     async def cancel(self, job: ProviderJob) -> Cancellation:
         """Stop a task. One that is over is left alone: the same request would delete it, and its clip."""
