@@ -29,6 +29,8 @@ class TestVeo(ProviderSuite):
             return "only for projects that Google has allow-listed"
         if field.endswith("resize_mode") and task not in (Task.IMAGE_TO_VIDEO, Task.FIRST_LAST_FRAME):
             return "it is for a first frame"
+        if value == "uri" and "gemini" not in spec.vendor:
+            return "on Vertex AI a file needs a bucket"
         if field.endswith("output_gcs_uri") and "gemini" in spec.vendor:
             return "the emulator's variables lead this model to the Gemini API, which knows no buckets"
         return ""

@@ -85,6 +85,9 @@ class Suite:
         free: Whether clips cost nothing here, as with models on the user's own machine. Elsewhere a price of zero is
             taken for a mistake.
         rejects: Statuses from 500 on that the vendor documents as "not accepted", as in ``Answer.error``.
+        charges: Endings (``failed``, ``blocked``, ``cancelled``, ``empty``) of which the vendor documents whether they
+            are charged. Of the others the plugin reads it off the vendor's answers, or says that nobody knows.
+        request_ids: Whether the plugin gets to see the vendor's id of a create's request; not so with some SDKs.
         option_values: Values to try of options whose rows do not list any: free text, lists, objects.
         speed: Vendor seconds per real second. Lower it for a vendor whose addresses or tokens live for a moment only.
     """
@@ -96,8 +99,10 @@ class Suite:
     backends: ClassVar[Sequence[str]] = ("asyncio",)
     free: ClassVar[bool] = False
     rejects: ClassVar[Collection[int]] = ()
+    charges: ClassVar[Mapping[str, bool]] = {}
+    request_ids: ClassVar[bool] = True
     option_values: ClassVar[Mapping[str, Sequence[Any]]] = {}
-    speed: ClassVar[float] = 100.0
+    speed: ClassVar[float] = 250.0
 
     _specs: ClassVar[tuple[ModelSpec, ...] | None] = None
 
@@ -107,12 +112,13 @@ class Suite:
 
     # --- what a vendor may need said
 
-    def media(self, spec: ModelSpec, task: Task, name: str, number: int) -> Any:
+    def media(self, rig: Rig, spec: ModelSpec, task: Task, name: str, number: int) -> Any:
         """What is given for an input; the default is a file made here, within the limits of the catalogue.
 
         For a vendor that takes only what it has made itself, say, or only addresses of a bucket.
 
         Args:
+            rig: The test's bench; what ``rig.emulator.vendor`` is told directly does not count as a create.
             spec: The offer.
             task: The kind of work.
             name: ``image``, ``last_frame``, ``reference_images`` or ``video``.

@@ -64,8 +64,13 @@ def _folder() -> Path:
             if left.stat().st_mtime < time.time() - _LIFE and not _lives(int(left.name.split("-")[-2])):
                 shutil.rmtree(left)
     folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(_remove, folder, os.getpid())
     return folder
+
+
+def _remove(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:  # a child that was forked ends, too
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _lives(pid: int) -> bool:
