@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from videogen_core import JobStatus, ModelSpec, Output, ProviderJob, RequestError, Snapshot
 from videogen_core.outcomes import Answer
+from videogen_core.pricing import tidy
 
 from .endings import failed
 
@@ -61,7 +62,7 @@ def usd(amount: object, spec: ModelSpec | None = None) -> Decimal | None:
     if isinstance(amount, bool) or not isinstance(amount, int | float) or not math.isfinite(amount):
         return None
     rates = [price.credit_usd for price in spec.prices if price.credit_usd is not None] if spec is not None else []
-    return Decimal(str(amount)) * (rates[0] if rates else _CREDIT_USD)
+    return tidy(Decimal(str(amount)) * (rates[0] if rates else _CREDIT_USD))
 
 
 def estimated_usd(told: dict[str, Any], spec: ModelSpec) -> Decimal | None:
