@@ -517,8 +517,8 @@ async def test_ping_tells_balance_and_limits(runway: Runway) -> None:
         said = await session.ping()
         await session.close()
     assert said == (
-        "the key works, 1,000,000 credits ($10,000.00) are left, at most $100 a month, 1 tasks of a model at once, "
-        "50 tasks of a model a day"
+        "the key works, 1,000,000 credits ($10,000.00) are left, at most $100 a month, "
+        "1 at once and 50 a day of each model"
     )
 
 

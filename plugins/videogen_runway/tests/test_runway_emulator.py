@@ -12,7 +12,6 @@ import httpx
 import pytest
 import runwayml
 import typing_extensions
-from runwayml import types
 from runwayml.types import (
     character_performance_create_params,
     image_to_video_create_params,
@@ -22,7 +21,7 @@ from runwayml.types import (
     video_upscale_create_params,
 )
 
-from runway_rig import CLIP, PICTURE, Runway, rigged, served
+from runway_rig import PICTURE, Runway, rigged, served
 from videogen_core.testing import Script, ServerThread
 from videogen_runway.emulator.rules import ENDPOINTS, rules, table
 
@@ -80,7 +79,6 @@ def test_a_task_goes_its_way(runway: Runway, sdk: runwayml.RunwayML) -> None:
     assert shape(seen[4])["cost"] == {"credits": 24}
     (url,) = shape(seen[4])["output"]
     assert httpx.get(url).content[4:8] == b"ftyp"
-    assert url != shape(sdk.tasks.retrieve(made.id))["output"][0] or "never" not in url
 
 
 @pytest.mark.anyio
@@ -153,6 +151,7 @@ def wrong(sdk: runwayml.RunwayML, endpoint: str, body: dict[str, Any]) -> list[s
     return sorted(".".join(map(str, issue["path"])) or issue["message"].split("'")[1] for issue in told["issues"])
 
 
+FIRST = {"uri": "https://a.b/c", "position": "first"}
 TEXT = {"model": "gen4.5", "promptText": PROMPT, "duration": 5, "ratio": "1280:720"}
 IMAGE = {"model": "veo3.1", "promptImage": "https://example.com/a.png", "ratio": "1280:720"}
 EDIT = {"model": "seedance2_5", "promptVideo": "https://example.com/a.mp4", "promptText": PROMPT, "duration": "auto"}
@@ -172,7 +171,7 @@ EDIT = {"model": "seedance2_5", "promptVideo": "https://example.com/a.mp4", "pro
         ("text_to_video", {**TEXT, "proresProfile": "422"}, ["proresProfile"]),
         ("text_to_video", {**TEXT, "contentModeration": {"publicFigureThreshold": "high"}}, ["contentModeration"]),
         ("image_to_video", {**IMAGE, "promptImage": [{"uri": "https://a.b/c", "position": "last"}]}, ["promptImage"]),
-        ("image_to_video", {**IMAGE, "promptImage": [{"uri": "https://a.b/c", "position": "first"}] * 2}, ["promptImage"]),
+        ("image_to_video", {**IMAGE, "promptImage": [FIRST, FIRST]}, ["promptImage"]),
         ("image_to_video", {**IMAGE, "promptImage": "http://a.b/c"}, ["promptImage"]),
         ("image_to_video", {**IMAGE, "promptImage": "https://192.0.2.1/c"}, ["promptImage"]),
         ("image_to_video", {**IMAGE, "promptImage": "data:video/mp4;base64,AAAA"}, ["promptImage"]),
@@ -245,7 +244,6 @@ def fields(kind: Any) -> dict[str, tuple[bool, Any]]:
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_models_and_fields_are_those_of_the_sdk(endpoint: str) -> None:
-    assert set(types.__all__)  # the SDK is there
     theirs = unions(endpoint)
     assert set(rules(endpoint)) == set(theirs)
     for model, kind in theirs.items():
@@ -273,7 +271,6 @@ def test_choices_are_those_of_the_sdk(endpoint: str) -> None:
 def test_a_clip_is_what_was_asked_for(runway: Runway) -> None:
     (video,) = runway.generate(model="seedance-2.0-fast", duration=4, resolution="480p", aspect_ratio="9:16").videos
     assert (video.width, video.height, video.duration, video.has_audio) == (496, 864, 4.0, True)
-    assert len(CLIP) > 1000
 
 
 @pytest.fixture

@@ -21,9 +21,10 @@ def summary(answer: Answer) -> str:
     tier = _table(told.get("tier"))
     said = ["the key works", _balance(told.get("creditBalance")), _spend(tier.get("maxMonthlyCreditSpend"))]
     models = [_table(limits) for limits in _table(tier.get("models")).values()]
-    said.append(_range("at once", [limits.get("maxConcurrentGenerations") for limits in models]))
-    said.append(_range("a day", [limits.get("maxDailyGenerations") for limits in models]))
-    return ", ".join(filter(None, said))
+    at_once = _range("at once", [limits.get("maxConcurrentGenerations") for limits in models])
+    a_day = _range("a day", [limits.get("maxDailyGenerations") for limits in models])
+    limits = " and ".join(filter(None, (at_once, a_day)))
+    return ", ".join(filter(None, (*said, limits and f"{limits} of each model")))
 
 
 def _table(value: object) -> dict[str, Any]:
@@ -41,9 +42,9 @@ def _spend(most: object) -> str:
 
 
 def _range(what: str, limits: list[object]) -> str:
-    """How many tasks of one model, from the tightest limit to the widest; None among them is no limit."""
+    """How many tasks of a model, from the tightest limit to the widest; None among them is no limit."""
     numbers = sorted({limit for limit in limits if isinstance(limit, int)})
     if not numbers:
         return ""
     ends = f"{numbers[0]:,}" if len(numbers) == 1 else f"{numbers[0]:,} to {numbers[-1]:,}"
-    return f"{ends} tasks of a model {what}"
+    return f"{ends} {what}"
