@@ -31,6 +31,8 @@ class TestVeo(ProviderSuite):
             return "it is for a first frame"
         if value == "uri" and "gemini" not in spec.vendor:
             return "on Vertex AI a file needs a bucket"
+        if field.endswith("fold_negative_prompt"):
+            return "it lets a negative prompt in, and says nothing by itself"
         if field.endswith("output_gcs_uri") and "gemini" in spec.vendor:
             return "the emulator's variables lead this model to the Gemini API, which knows no buckets"
         return ""

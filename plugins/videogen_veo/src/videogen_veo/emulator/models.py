@@ -165,7 +165,7 @@ class Usage(NamedTuple):
 
 
 def usage_in(*, text: str, images: int, seconds: float) -> Usage:
-    """The tokens of what is read: at least one a word, about four letters each; so many an image; clips by the second."""
+    """The tokens of what is read: of text one a word at least, so many an image, and clips by the second."""
     words = max(len(text.split()), ceil(len(text) / 4))
     return Usage(text_in=words, images_in=images * _IMAGE_TOKENS, video_in=ceil(seconds * _VIDEO_TOKENS - 1e-6))
 
