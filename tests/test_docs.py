@@ -47,6 +47,7 @@ NOT_RUN = {
     "docs/tutorial/first-clip.md": ["pip install ."],
     "docs/how-to/postgres.md": ["pip install 'videogen-core[postgres]'", "videogen ledger && videogen ledger check"],
     "docs/how-to/provider.md": ["pip install -e ."],
+    "docs/how-to/runway.md": ["pip install videogen-runway", "export RUNWAYML_API_SECRET"],
 }
 SHOWN_HOME = "/home/you"  # stands for the folder that a page runs in
 # What one block exports holds in the next, as in a reader's terminal.

@@ -13,7 +13,7 @@ from videogen_core import ModelSpec, Task
 from videogen_core.testing.conformance import ProviderSuite, Quoted
 from videogen_runway.plugin import RunwayProvider
 
-# Tests that ask for many clips take minutes with 28 offers. Of these tests every run has the offers that differ most in
+# Tests that ask for many clips take minutes with 30 offers. Of these tests every run has the offers that differ most in
 # what is sent; `nox -s chaos` has all.
 DEAR = (
     "test_the_vendor_takes_every_value",
