@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from videogen_core import ModelSpec, Task
-from videogen_core.testing.conformance import ProviderSuite, Quoted
+from videogen_core.testing.conformance import ProviderSuite, Quoted, Rig
 from videogen_runway.plugin import RunwayProvider
 
 # Tests that ask for many clips take minutes with 30 offers. Of these tests every run has the offers that differ most in
@@ -80,10 +80,10 @@ class TestRunway(ProviderSuite):
     def pytest_generate_tests(self, metafunc: Any) -> None:
         super().pytest_generate_tests(Thrifty(metafunc) if metafunc.function.__name__ in DEAR else metafunc)
 
-    def media(self, spec: ModelSpec, task: Task, name: str, number: int) -> Any:
+    def media(self, rig: Rig, spec: ModelSpec, task: Task, name: str, number: int) -> Any:
         """References are as small as can be: thirty of the usual ones would not fit into what the journal keeps."""
         if name != "reference_images":
-            return super().media(spec, task, name, number)
+            return super().media(rig, spec, task, name, number)
         buffer = io.BytesIO()
         Image.new("RGB", (40, 40), (number * 8, 99, 99)).save(buffer, format="PNG")
         return buffer.getvalue()
