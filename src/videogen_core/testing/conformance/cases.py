@@ -167,6 +167,8 @@ def values(case: Case, option_values: OptionValues) -> Iterator[Value]:
             yield Value("seed", seed, case.changed(seed=seed))
     yield from _words(case)
     for name, option in spec.options.items():
+        if name == spec.negative_prompt:
+            continue  # a switch that says nothing by itself; it is tried with a negative prompt
         for value in option_values(spec, name, option):
             yield Value(f"options.{spec.provider}.{name}", value, with_option(case, name, value))
 
