@@ -71,7 +71,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "planning": "errors request spec limits capabilities pricing catalog retry budget routing settings registry "
         "ledger media",
         "engine": "errors request spec capabilities pricing retry states transitions cachekey routing delivery "
-        "provider settings redaction transport outcomes registry ledger cache media partials targets downloads "
+        "provider settings redaction transport outcomes registry ledger cache media clips partials targets downloads "
         "planning",
         "workspace": "budget provider settings registry ledger planning",
         "_portal": "",

@@ -148,7 +148,8 @@ class Output:
         url: Where to fetch it. May be secret (signed): it is never logged and never stored.
         data: The bytes, for providers that answer inline.
         headers: What to send to that address, to its own origin only.
-        mime_type: As the provider says.
+        mime_type: As the provider says. ``application/zip`` (an archive of frames) and ``audio/wav`` are stored as they
+            are, when the archive or the header says that they are whole; anything else has to be a clip.
         sha256: Hex digest, where the provider gives one.
         size: Bytes, where the provider says.
         kept_at: Where it stays, in a place of the user's own, such as ``gs://bucket/clip.mp4``; recorded as the clip's

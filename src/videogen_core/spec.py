@@ -54,6 +54,8 @@ REQUIRED_INPUTS: dict[Task, tuple[str, ...]] = {
     Task.EDIT_VIDEO: ("video",),
     Task.UPSCALE_VIDEO: ("video",),
     Task.ANIMATE_CHARACTER: ("image", "video"),
+    Task.CHANGE_FRAME_RATE: ("video",),
+    Task.CONVERT_TO_HDR: ("video",),
 }
 """What each task cannot do without, unless a mode's ``requires`` says otherwise."""
 

@@ -12,7 +12,6 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
