@@ -173,6 +173,7 @@ class Snapshot:
         progress: 0 to 1, where the provider says.
         message: A sentence worth showing, or a warning.
         outputs: The files, once succeeded. Fewer than asked is a partial success.
+        expired: It succeeded, and the provider no longer has the files; it is paid for all the same.
         cost: USD charged, where the provider says.
         error: Why it failed; required when ``status`` is failed. ``error.charged`` says whether it was paid for.
         poll_after: Seconds that the provider asks to wait before the next poll.
@@ -182,6 +183,7 @@ class Snapshot:
     progress: float | None = None
     message: str = ""
     outputs: tuple[Output, ...] = ()
+    expired: bool = False
     cost: Decimal | None = None
     error: ProviderError | None = None
     poll_after: float | None = None
