@@ -11,7 +11,7 @@ from typing import Any
 
 from videogen_core import ConfigurationError, MissingCredentialsError
 
-__all__ = ["base_url", "cancel_after", "check_hardware", "token", "usd_per_second"]
+__all__ = ["base_url", "cancel_after", "check_hardware", "rates", "token", "usd_per_second"]
 
 _BASE_URL = "https://api.replicate.com"
 _LONGEST = 30
@@ -59,7 +59,7 @@ def usd_per_second(model: str, settings: Mapping[str, Any]) -> Decimal | None:
         settings: Of the provider.
     """
     table = settings.get("hardware")
-    return _rates().get(str(table.get(model))) if isinstance(table, Mapping) else None
+    return rates().get(str(table.get(model))) if isinstance(table, Mapping) else None
 
 
 def check_hardware(settings: Mapping[str, Any]) -> None:
@@ -70,14 +70,15 @@ def check_hardware(settings: Mapping[str, Any]) -> None:
     """
     table = settings.get("hardware", {})
     for model, name in table.items() if isinstance(table, Mapping) else [("", table)]:
-        if name not in _rates():
+        if name not in rates():
             raise ConfigurationError(
                 f"providers.replicate.hardware: {name!r}, of {model or 'no model'}, is not known.",
-                hint=f"Known: {', '.join(_rates())}.",
+                hint=f"Known: {', '.join(rates())}.",
             )
 
 
 @cache
-def _rates() -> dict[str, Decimal]:
+def rates() -> dict[str, Decimal]:
+    """USD per second of each kind of hardware."""
     text = resources.files(__package__).joinpath("hardware.toml").read_text(encoding="utf-8")
     return {name: Decimal(usd) for name, usd in tomllib.loads(text)["usd_per_second"].items()}

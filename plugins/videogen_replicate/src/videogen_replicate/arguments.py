@@ -27,8 +27,8 @@ def model_input(
     found |= _values(spec, request)
     found |= _size(spec, request)
     found |= _frames(spec, request)
-    found |= _media(spec, media)
-    return {name: value for name, value in {**found, **options}.items() if value is not None}
+    told = {**found, **options, **_media(spec, media)}  # the long ones last, for whoever reads a log of it
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _values(spec: ModelSpec, request: VideoRequest) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def _frames(spec: ModelSpec, request: VideoRequest) -> dict[str, Any]:
 def _media(spec: ModelSpec, media: Mapping[str, str]) -> dict[str, Any]:
     fields, single = spec.vendor.get("fields", {}), spec.vendor.get("single", ())
     found: dict[str, Any] = {}
-    for name, value in media.items():
+    for name, value in sorted(media.items(), key=lambda item: item[0] == "video"):
         field, bracket, _ = name.partition("[")
         parameter = fields.get(field)
         if parameter is None:

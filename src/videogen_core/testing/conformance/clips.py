@@ -32,19 +32,23 @@ class Clips(Suite):
     async def test_a_clip(self, rig: Rig, clip: Case) -> None:
         """Each task of each offer: one create, the clip that was asked for, the cost that the vendor took."""
         async with rig.client() as client:
-            await client.set_budget("all", limit=1_000_000, period="total", timezone="UTC")
+            known = (await client.estimate(**rig.arguments(clip))).known
+            if known:  # with a budget, what nobody knows the price of is not made
+                await client.set_budget("all", limit=1_000_000, period="total", timezone="UTC")
             result = await rig.generate(client, clip)
-            (budget,) = await client.budgets()
+            budgets = await client.budgets()
         rig.one_create(clip.id)
         (video,) = result.videos
         _as_asked(rig, clip, result, video)
         made = rig.whose(result.path).get("job")
         assert made == rig.creates[0].job, f"{clip.id}: the clip is one of job {made}, not of {rig.creates[0].job}."
-        assert budget.held == 0, f"{clip.id}: ${budget.held} are still held after the job is done."
+        for budget in budgets:
+            assert budget.held == 0, f"{clip.id}: ${budget.held} are still held after the job is done."
         assert result.attempts[0].request_id, (
             f"{clip.id}: Submission.request_id is empty; the vendor's support asks for it. Which header has it?"
         )
-        _as_charged(rig, clip, result, budget.settled)
+        if known:
+            _as_charged(rig, clip, result, budgets[0].settled)
 
     def test_a_clip_by_the_sync_client(self, rig: Rig) -> None:
         """The same words without ``await``."""
