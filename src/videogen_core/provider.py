@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -337,8 +338,7 @@ class Provider(ABC):
             ConfigurationError: The file is wrong.
         """
         package = type(self).__module__.rpartition(".")[0] or type(self).__module__
-        text = resources.files(package).joinpath(self.catalog).read_text(encoding="utf-8")
-        return parse_catalog(text, origin=f"{package}/{self.catalog}").models
+        return _shipped(package, self.catalog)
 
     def check_ready(self, environment: Mapping[str, str], settings: Mapping[str, Any]) -> None:
         """Return when the provider can be used; looks at settings only, never at the network.
@@ -387,3 +387,10 @@ class Provider(ABC):
     @abstractmethod
     def connect(self, context: Context) -> Session:
         """Open a session. Vendor SDKs are imported here, not before."""
+
+
+@cache
+def _shipped(package: str, name: str) -> tuple[ModelSpec, ...]:
+    """The offers of a package's catalogue file, read once: it cannot change, and a long one takes 50 ms to read."""
+    text = resources.files(package).joinpath(name).read_text(encoding="utf-8")
+    return parse_catalog(text, origin=f"{package}/{name}").models
