@@ -12,7 +12,7 @@ from .models import Model
 
 __all__ = ["clip_of", "price_of"]
 
-_FPS = 8.0  # of clips whose rate nobody asks for: it is quick to render
+_FPS = 4.0  # of clips whose rate nobody asks for: it is quick to render
 _INTERPOLATED = 30.0
 _FRAMES = (("num_frames", "frames_per_second"), ("num_frames", "fps"), ("video_length", "fps"))
 _FRAMES_ALONE = 24.0  # a second, where the rate cannot be told
