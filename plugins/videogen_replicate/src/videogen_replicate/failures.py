@@ -123,14 +123,15 @@ def failed(told: object, *, model: str, charged: bool | None) -> ProviderError:
     known = _codes().get(found[0], {}) if found else {}
     kind = known.get("kind") or ("policy" if _POLICY.search(text) else "failed")
     meaning = f" ({known['meaning']})" if "meaning" in known else ""
-    return _KINDS[kind](
+    error = _KINDS[kind](
         f"Replicate could not make it{meaning}: {text}",
         provider="replicate",
         model=model,
         code=found[0] if found else None,
-        charged=charged,
         hint=_CHANGE if kind in ("policy", "rejected") else _RETRY if known.get("retry") else None,
     )
+    error.charged = charged  # not what is true of most errors of the class: this one came after work
+    return error
 
 
 def _text(told: object) -> str:

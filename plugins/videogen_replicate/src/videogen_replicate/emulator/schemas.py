@@ -29,7 +29,14 @@ def shown_model(model: Model, *, delivery: str) -> dict[str, Any]:
         "visibility": "public",
         "is_official": model.official,
         "run_count": 1,
-        "default_example": {"status": "succeeded", "output": [made] if model.several else made},
+        "default_example": {
+            "id": "example0example0example000",
+            "model": model.name,
+            "version": model.version or "hidden",
+            "status": "succeeded",
+            "created_at": _CREATED,
+            "output": [made] if model.several else made,
+        },
         "latest_version": {
             "id": model.version or "hidden",
             "created_at": _CREATED,
