@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
+from videogen_core import ModelSpec, Task
 from videogen_core.testing.conformance import ProviderSuite, Quoted
 from videogen_replicate.plugin import ReplicateProvider
 
@@ -58,3 +62,30 @@ class TestReplicate(ProviderSuite):
         Quoted("pixverse/pixverse-v6", {"duration": 10}, ("0.50", "2.30")),  # 10 x 0.05 to 10 x 0.23
         Quoted("xai/grok-imagine-video", {"duration": 15}, "0.75"),  # 15 x 0.05
     )
+
+    def unfit(self, spec: ModelSpec, task: Task, field: str, value: Any) -> str:
+        """What is told in the same way as elsewhere is tried there, since there are so many models."""
+        if (other := _first_like(spec.id)) != spec.id:
+            return f"told as that of {other}"
+        if task is not spec.modes[0].tasks[0] and (
+            field in ("seed", "negative_prompt") or field.startswith("options.")
+        ):
+            return f"told as with {spec.modes[0].tasks[0].value}"
+        return ""
+
+
+@cache
+def _first_like(model: str) -> str:
+    """The first offer of the catalogue whose requests are put in the same words."""
+    specs = {spec.id: spec for spec in ReplicateProvider().models() if spec.modes}
+    wanted = _words(specs[model])
+    return next(name for name, spec in specs.items() if _words(spec) == wanted)
+
+
+def _words(spec: ModelSpec) -> Any:
+    told = spec.vendor.get("fields", {})
+    modes = [
+        (m.tasks, m.durations, m.resolutions if "resolution" in told else (), m.aspect_ratios, m.audio, m.allows)
+        for m in spec.modes
+    ]
+    return spec.vendor, spec.options, spec.sizes, spec.seed, spec.negative_prompt, modes
