@@ -13,6 +13,7 @@ from strategies import CLIP, IMAGE, TODAY, offers_and_requests, settable_fields_
 from videogen_core.capabilities import check, frame_size, nearest_request, resolve
 from videogen_core.errors import UnsupportedRequestError
 from videogen_core.limits import Violation
+from videogen_core.matching import ModeIndex
 from videogen_core.request import Media, Task, VideoRequest
 from videogen_core.spec import (
     Camera,
@@ -329,6 +330,57 @@ def test_options_of_others_are_not_ours_and_required_ones_are_missed() -> None:
     assert list(found) == ["options.acme.voice"]
     assert found["options.acme.voice"].nearest_request is None
     assert broken(spec, options={"acme": {"voice": "low"}}) == {}
+
+
+FOLDING = model(
+    Mode(tasks=TEXT, durations=(4, 8)),
+    options={"fold": OptionSpec(type="boolean"), "turbo": OptionSpec(type="boolean", default=False)},
+    negative_prompt="fold",
+    prompt=PromptLimits(max=20),
+)
+
+
+@pytest.mark.parametrize("options", [{}, {"acme": {}}, {"acme": {"fold": False}}, {"acme": {"turbo": True}}])
+def test_a_negative_prompt_that_has_to_be_allowed(options: dict[str, Any]) -> None:
+    found = broken(FOLDING, negative_prompt="blur", options=options)
+    assert list(found) == ["negative_prompt"]
+    violation = found["negative_prompt"]
+    assert (violation.value, violation.allowed, violation.nearest) == ("blur", None, None)
+    assert violation.message == (
+        "negative_prompt: it has none; say in the prompt what to show instead, "
+        "or allow options={'acme': {'fold': True}} to fold it in."
+    )
+    assert violation.nearest_request == {"negative_prompt": None}
+    near = nearest_request(FOLDING, make("a boat", negative_prompt="blur", options=options))
+    assert near == make("a boat", negative_prompt=None, options=options)
+    with pytest.raises(UnsupportedRequestError, match="allow options="):
+        resolve(FOLDING, make("a boat", negative_prompt="blur", options=options))
+
+
+def test_a_negative_prompt_that_is_allowed() -> None:
+    request = make("a boat", negative_prompt="blur", options={"acme": {"fold": True}})
+    assert check(FOLDING, request) == []
+    assert resolve(FOLDING, request).request.negative_prompt == "blur"
+    assert broken(FOLDING, options={"acme": {"fold": True}}) == {}, "there need not be one"
+    long = broken(FOLDING, negative_prompt="b" * 21, options={"acme": {"fold": True}})
+    assert long["negative_prompt"].message == "negative_prompt: it has 21; allowed: at most 20 characters."
+
+
+def test_a_word_that_is_no_boolean_allows_no_negative_prompt() -> None:
+    request = make("a boat", negative_prompt="blur", options={"acme": {"fold": "yes"}})
+    assert {v.field for v in check(FOLDING, request)} == {"negative_prompt", "options.acme.fold"}
+    near = nearest_request(FOLDING, request)
+    assert near is not None
+    assert (near.negative_prompt, near.options) == (None, {"acme": {}})
+
+
+def test_what_another_provider_was_told_allows_no_negative_prompt() -> None:
+    other = msgspec.structs.replace(FOLDING, id="blue/boat")
+    request = make("a boat", negative_prompt="blur", options={"acme": {"fold": True}})
+    assert [v.field for v in check(other, request)] == ["negative_prompt"]
+    assert "options={'blue': {'fold': True}}" in check(other, request)[0].message
+    assert [position for position, _ in ModeIndex([FOLDING, other]).admitting(request)] == [0]
+    assert [position for position, _ in ModeIndex([other, FOLDING]).admitting(request)] == [1]
 
 
 def test_camera_moves() -> None:

@@ -299,3 +299,33 @@ def test_the_schema_exports_as_json_schema() -> None:
     assert row["required"] == ["id", "source", "as_of"]
     assert row["additionalProperties"] is False
     assert schema["$defs"]["Task"]["enum"] == sorted(Task)
+
+
+SWITCH = OptionSpec(type="boolean")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"fold_it": SWITCH},
+        {"fold": OptionSpec(type="string")},
+        {"fold": OptionSpec(type="boolean", default=True)},
+    ],
+)
+def test_a_negative_prompt_hangs_on_a_boolean_option_that_is_off(options: dict[str, OptionSpec]) -> None:
+    with pytest.raises(ValueError, match="acme/a: negative_prompt names no boolean option that is off by default"):
+        offer("acme/a", negative_prompt="fold", options=options)
+
+
+def test_a_catalogue_names_the_option_that_a_negative_prompt_hangs_on() -> None:
+    for default in (None, False):
+        assert offer("acme/a", negative_prompt="fold", options={"fold": OptionSpec(type="boolean", default=default)})
+    switch = '[models.options.fold]\ntype = "boolean"\n'
+    text = GOOD.replace("seed =", 'negative_prompt = "fold"\nseed =')
+    (spec,) = parse_catalog(text + switch, origin="acme.toml").models
+    assert spec.negative_prompt == "fold"
+    with pytest.raises(ConfigurationError, match="negative_prompt names no boolean option"):
+        parse_catalog(text, origin="acme.toml")
+    schema = msgspec.json.schema(ModelSpec)["$defs"]["ModelSpec"]["properties"]["negative_prompt"]
+    assert schema == {"anyOf": [{"type": "boolean"}, {"type": "string"}], "default": False}

@@ -399,6 +399,35 @@ def test_one_model_in_detail(run: Run) -> None:
     assert "sandbox" in answer.err
 
 
+FOLDING = """
+source = "https://acme.example"
+as_of = 2026-11-20
+[[models]]
+id = "acme/reel"
+negative_prompt = "fold"
+[[models.modes]]
+tasks = ["text_to_video"]
+[models.options.fold]
+type = "boolean"
+"""
+
+
+def test_a_card_says_what_becomes_of_a_negative_prompt(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shown(name: str) -> str:
+        (line,) = (line for line in run("models", name).out.splitlines() if line.startswith("negative prompt"))
+        return line.removeprefix("negative prompt").strip()
+
+    rows = {"reel": FOLDING, "none": FOLDING.replace('negative_prompt = "fold"\n', "")}
+    for name, row in rows.items():
+        (tmp_path / "models.toml").write_text(row.replace("acme/reel", f"acme/{name}"))
+        monkeypatch.setenv("VIDEOGEN_CATALOG", str(tmp_path / "models.toml"))
+        rows[name] = shown(f"acme/{name}")
+    assert rows == {"reel": "folded into the prompt, with acme.fold=true", "none": "no"}
+    assert shown("sandbox") == "yes"
+
+
 def test_estimate(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "prices.toml").write_text(PAID)
     monkeypatch.setenv("VIDEOGEN_CATALOG", str(tmp_path / "prices.toml"))

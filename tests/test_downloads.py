@@ -6,6 +6,7 @@ import base64
 import fcntl
 import gzip
 import hashlib
+import math
 import os
 import re
 import stat
@@ -94,6 +95,36 @@ async def test_stores_inline_bytes_readable_as_the_umask_says(tmp_path: Path) ->
     assert stat.S_IMODE((tmp_path / "a.mp4").stat().st_mode) == 0o640
     assert video.width == 160
     assert left_behind(tmp_path) == ["a.mp4"]
+
+
+@pytest.mark.anyio
+@pytest.mark.promise("D2")
+@pytest.mark.parametrize(
+    ("expected", "complaint"),
+    [
+        ((4, 8), ""),
+        ((2, 4), ""),
+        ((3, 5), ""),
+        ((4.7, 9), ""),
+        ((4, math.inf), ""),
+        ((1, 3.3), ""),
+        ((1, 3), "4 s, 1 to 3 s were asked for"),
+        ((5, 9), "4 s, 5 to 9 s were asked for"),
+        ((5, math.inf), "4 s, at least 5 s were asked for"),
+        (5, "4 s, 5 s were asked for"),
+    ],
+)
+async def test_a_clip_may_last_between_two_ends(
+    tmp_path: Path, expected: float | tuple[float, float], complaint: str
+) -> None:
+    """Its own four seconds, and 0.75 s or a tenth to either side."""
+    target = tmp_path / "a.mp4"
+    if not complaint:
+        assert (await save(Output(data=CLIP), target, expected_duration=expected)).duration == 4
+        return
+    with pytest.raises(IntegrityError, match=complaint):
+        await save(Output(data=CLIP), target, expected_duration=expected)
+    assert left_behind(tmp_path) == []
 
 
 @pytest.mark.anyio

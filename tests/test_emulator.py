@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import signal
 import socket
 import threading
 import time
@@ -913,6 +915,27 @@ def test_a_vendor_in_a_process_of_its_own() -> None:
         assert (job["ref"], job["state"]) == ("r", "succeeded")
         pid = acme.pid
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_process_of_its_own_ends_in_order() -> None:
+    """With its parent, and when it is told to: what an emulator left to be removed at the end is removed."""
+    with serve_process("acme.emulator:AcmeEmulator") as acme:
+        pass
+    assert acme._process.returncode == 0
+    acme = serve_process("acme.emulator:AcmeEmulator")
+    os.kill(acme.pid, signal.SIGTERM)
+    assert acme._process.wait(5) == 128 + signal.SIGTERM
+    acme.stop()
+
+
+def test_a_script_can_be_taken_before_the_job_is_made(acme: ServerThread) -> None:
+    vendor = acme.emulator.vendor
+    acme.script(Script(ending="failed", match="boat"), Script(running=5))
+    assert vendor.take_script("a boat").ending == "failed"
+    taken = vendor.take_script("a boat")
+    assert taken.running == 5
+    assert vendor.create(Clip(), body={}, script=taken).script is taken
+    assert vendor.take_script("a boat") == vendor.script
 
 
 def test_what_cannot_be_served_says_so() -> None:

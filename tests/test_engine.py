@@ -3,31 +3,45 @@
 from __future__ import annotations
 
 import json
+import math
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 
-from vendor import Acme, offer
+from vendor import Acme, AcmeSession, clip, offer
 from videogen_core import (
     AsyncClient,
     AsyncJob,
     AuthenticationError,
     BudgetExceededError,
     ContentPolicyError,
+    Context,
+    Defaults,
     DownloadError,
     Event,
     GenerationFailedError,
+    IntegrityError,
+    JobStatus,
     JobTimeoutError,
+    Mode,
+    Output,
+    ProviderJob,
     ProviderProtocolError,
     ProviderUnavailableError,
     RequestError,
     ResultExpiredError,
+    Session,
+    Snapshot,
     SubmissionUnknownError,
+    Task,
     VideogenError,
+    VideoRequest,
 )
+from videogen_core.engine import fetching
 from videogen_core.ledger.sqlite import SqliteLedger
 
 pytestmark = pytest.mark.anyio
@@ -436,3 +450,60 @@ async def test_a_result_can_be_read_after_its_plugin_is_gone(tmp_path: Path, acm
     async with client(tmp_path) as videogen:
         again = await (await videogen.job(made.job_id)).wait()
     assert again == made
+
+
+class Extending(Acme):
+    """Acme, which goes on from a clip, and gives one of ``seconds``, whatever was asked for."""
+
+    def __init__(self, folder: Path, seconds: float) -> None:
+        modes = (Mode(tasks=(Task.EXTEND_VIDEO, Task.EDIT_VIDEO), durations=(4.0,)),)
+        row = msgspec.structs.replace(offer("acme", "paper"), modes=modes, default=Defaults(duration=4.0))
+        super().__init__(folder, offers=(row,))
+        self.seconds = seconds
+
+    def connect(self, context: Context) -> Session:
+        return ExtendingSession(self)
+
+
+class ExtendingSession(AcmeSession):
+    vendor: Extending
+
+    async def poll(self, job: ProviderJob) -> Snapshot:
+        return Snapshot(status=JobStatus.SUCCEEDED, outputs=(Output(data=clip(self.vendor.seconds)),))
+
+
+@pytest.mark.promise("D2")
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize(
+    ("task", "seconds", "taken"),
+    [
+        ("extend_video", 4.0, True),  # the new part alone
+        ("extend_video", 5.0, True),  # the end of the source in front of it
+        ("extend_video", 6.0, True),  # all of the source
+        ("extend_video", 2.0, False),
+        ("extend_video", 8.0, False),
+        ("edit_video", 4.0, True),
+        ("edit_video", 6.0, False),
+    ],
+)
+async def test_the_clip_of_an_extended_video_may_have_its_source_in_front(
+    tmp_path: Path, task: str, seconds: float, taken: bool
+) -> None:
+    """A source of two seconds, and four that are asked for."""
+    source = tmp_path / "source.mp4"
+    source.write_bytes(clip(2.0))
+    async with client(tmp_path, Extending(tmp_path / "vendor", seconds), probe_in_process=True) as videogen:
+        asked = videogen.generate("and on", model="paper", task=task, video=source, output=tmp_path / "a.mp4")
+        if taken:
+            (video,) = (await asked).videos
+            assert video.duration == seconds
+        else:
+            with pytest.raises(IntegrityError, match=f"lasts {seconds:g} s"):
+                await asked
+
+
+def test_an_extended_video_whose_source_nobody_measured_is_no_shorter_than_its_new_part() -> None:
+    request = VideoRequest.make("and on", video="https://a.example/boat.mp4", task="extend_video", duration=4)
+    assert fetching._expected_duration(request) == (4, math.inf)
+    assert fetching._expected_duration(VideoRequest.make("a boat", duration=4)) == 4
+    assert fetching._expected_duration(VideoRequest.make("and on", video="a.mp4", task="extend_video")) is None

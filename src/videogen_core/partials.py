@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import math
 import os
 import re
 import secrets
@@ -299,7 +300,9 @@ class Partial:
 def _check_duration(seconds: float, wanted: float | tuple[float, float]) -> None:
     least, most = wanted if isinstance(wanted, tuple) else (wanted, wanted)
     if not least - max(0.75, least / 10) <= seconds <= most + max(0.75, most / 10):
-        asked = f"{least:g}" if least == most else f"{least:g} to {most:g}"
+        asked = f"{least:g}"
+        if most != least:
+            asked = f"at least {asked}" if most == math.inf else f"{asked} to {most:g}"
         raise IntegrityError(f"the video lasts {seconds:g} s, {asked} s were asked for.")
 
 

@@ -38,9 +38,11 @@ _UNITS = {
     "video": "video",
     "image": "input image",
     "input_second": "s of input",
+    "prompt_token": "token",
     "megapixel": "megapixel",
     "gpu_second": "GPU s",
 }
+_BY_SOURCE = ("second", "input_second", "megapixel")  # may depend on how long the source clip is
 _ZERO = Decimal(0)
 _PER_OUTPUT = ("second", "video", "megapixel", "gpu_second")
 _CENT = Decimal("0.01")
@@ -178,6 +180,8 @@ def _quantity(price: Price, spec: ModelSpec, request: VideoRequest) -> tuple[Dec
     if price.unit == "image":
         images = Decimal((request.image is not None) + (request.last_frame is not None) + len(request.reference_images))
         return images, images
+    if price.unit == "prompt_token":
+        return Decimal(len(request.prompt.split())), Decimal(len(request.prompt.encode()))
     if price.unit == "input_second":
         return (Decimal(0), Decimal(0)) if request.video is None else _source_seconds(spec, request)
     seconds = _seconds(spec, request)
@@ -316,7 +320,7 @@ def quote(spec: ModelSpec, request: VideoRequest, *, today: date | None = None) 
     notes = []
     if today is not None and (today - read).days > STALE_AFTER_DAYS:
         notes.append(f"The price was read on {read}, {(today - read).days} days ago; check it at {source}.")
-    if any(c.price.unit != "gpu_second" and c.quantity[0] != c.quantity[1] for c in known):
+    if any(c.price.unit in _BY_SOURCE and c.quantity[0] != c.quantity[1] for c in known):
         notes.append("The length of the source clip is not known; the high end is for the longest one allowed.")
     low, high = tidy(sum((c.usd[0] for c in known), _ZERO)), tidy(sum((c.usd[1] for c in known), _ZERO))
     return Quote(
@@ -324,7 +328,7 @@ def quote(spec: ModelSpec, request: VideoRequest, *, today: date | None = None) 
         amount=high,
         low=low,
         high=high,
-        lines=tuple(_line(charge, request) for charge in known),
+        lines=tuple(_line(charge, request) for charge in known if charge.quantity[1] or charge.price.kind == "base"),
         as_of=read,
         source=source,
         notes=tuple(notes),

@@ -25,7 +25,7 @@ from .errors import InvalidMediaError, RequestError
 
 __all__ = ["MAX_PROMPT_CHARS", "Media", "Task", "VideoRequest"]
 
-MAX_PROMPT_CHARS = 200_000
+MAX_PROMPT_CHARS = 600_000
 """No model takes more (the largest documented limit is 131,072 tokens); longer text is refused unread."""
 
 _RESOLUTION_ALIASES = {"2160p": "4k", "uhd": "4k", "1440p": "2k", "hd": "720p", "fullhd": "1080p", "fhd": "1080p"}

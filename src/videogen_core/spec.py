@@ -331,6 +331,7 @@ class Price(Struct, frozen=True, kw_only=True):
         amount: Per unit, in ``currency``; the upper end where ``low`` is given.
         low: Lower end, where the price depends on what the model does.
         unit: ``second`` and ``video`` of output, ``image`` (input images), ``input_second`` (source video),
+            ``prompt_token`` (of the prompt, which only the vendor can count: at least its words, at most its bytes),
             ``megapixel`` (of output frames: width x height x frames / 10^6), ``gpu_second``.
         currency: ``USD``, or ``credit`` with ``credit_usd`` the price of one.
         kind: ``base`` or ``surcharge``.
@@ -347,7 +348,7 @@ class Price(Struct, frozen=True, kw_only=True):
 
     amount: Decimal
     low: Decimal | None = None
-    unit: Literal["second", "video", "image", "input_second", "megapixel", "gpu_second"] = "second"
+    unit: Literal["second", "video", "image", "input_second", "prompt_token", "megapixel", "gpu_second"] = "second"
     currency: Literal["USD", "credit"] = "USD"
     credit_usd: Decimal | None = None
     kind: Literal["base", "surcharge"] = "base"

@@ -13,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
-from videogen_core.testing import Clip, Emulator, Refusal, VendorJob
+from videogen_core.testing import Clip, Emulator, Refusal, Traits, VendorJob
 
-__all__ = ["AcmeEmulator"]
+__all__ = ["AcmeEmulator", "AcmeOfKindA", "AcmeOfKindB", "AcmeOfKindC", "AcmeOfKindD"]
 
 _WORDS = {
     "throttled": "waiting",
@@ -187,3 +187,27 @@ class AcmeEmulator(Emulator):
 
     def webhook_body(self, job: VendorJob) -> bytes:
         return json.dumps(self._shown(job)).encode()
+
+
+class AcmeOfKindA(AcmeEmulator):
+    """Knows idempotency keys."""
+
+    traits = Traits(kind="A")
+
+
+class AcmeOfKindB(AcmeEmulator):
+    """Can be asked for our own id of a job, a little later."""
+
+    traits = Traits(kind="B", list_lag=3.0)
+
+
+class AcmeOfKindC(AcmeEmulator):
+    """Lists jobs with their inputs, a little later."""
+
+    traits = Traits(kind="C", list_lag=3.0)
+
+
+class AcmeOfKindD(AcmeEmulator):
+    """Lists jobs and does not say what was asked."""
+
+    traits = Traits(kind="D")

@@ -92,6 +92,8 @@ class AcmeProvider(Provider):
         self.idempotency = _KEY_SECONDS if kind == "A" else 0.0  # type: ignore[misc]
         self.reconcile = _RECONCILE[kind]  # type: ignore[misc]
         self.list_lag = list_lag  # type: ignore[misc]
+        if kind != "N":
+            self.emulator = f"acme.emulator:AcmeOfKind{kind}"  # type: ignore[misc]
 
     def check_ready(self, environment: Mapping[str, str], settings: Mapping[str, Any]) -> None:
         for name, known in (("ACME_URL", self.url or settings.get("url")), ("ACME_KEY", self.key)):

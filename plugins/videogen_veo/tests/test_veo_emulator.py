@@ -182,6 +182,19 @@ async def test_omni_async_with_files(google: ServerThread) -> None:
     await client.aclose()
 
 
+def test_omni_may_answer_with_an_address_all_the_same(google: ServerThread, gemini: genai.Client) -> None:
+    google.script(Script(code="uri"))
+    made = gemini.interactions.get(omni(gemini).id)
+    assert made.output_video.data is None
+    assert made.output_video.uri.endswith(":download?alt=media")
+
+
+def test_omni_on_vertex_with_a_key(google: ServerThread) -> None:
+    with genai.Client(enterprise=True, api_key="test-key") as client:
+        made = omni(client, model="gemini-omni-flash-preview")  # which the Gemini API no longer has
+        assert client.interactions.get(made.id).output_video.data
+
+
 def test_omni_on_vertex(google: ServerThread, vertex_global: genai.Client) -> None:
     shape_ = {**SMALL, "delivery": "uri", "gcs_uri": "gs://my-bucket/omni"}
     made = omni(vertex_global, model="gemini-omni-1.1-flash-preview", response_format=shape_)
@@ -325,7 +338,9 @@ def test_the_command_line_serves_it() -> None:
         assert server.stdout is not None
         variables = {}
         while "VIDEOGEN_ALLOW_PRIVATE_ADDRESSES" not in variables:
-            name, _, value = server.stdout.readline().removeprefix("export ").strip().partition("=")
+            line = server.stdout.readline()
+            assert line, "it did not start"
+            name, _, value = line.removeprefix("export ").strip().partition("=")
             variables[name] = value.strip("'")
         account = Path(variables["GOOGLE_APPLICATION_CREDENTIALS"])
         assert account.stat().st_mode & 0o777 == 0o600

@@ -217,13 +217,16 @@ def test_the_harness_words_in_both_shapes(
 
 
 def test_the_front_end_answers_for_keys_and_tokens(google: ServerThread, gemini: genai.Client) -> None:
-    google.inject(*(Fault("refusal", on="create", code=code) for code in ("unauthorized", "API_KEY_SERVICE_BLOCKED")))
+    codes = ("unauthorized", "API_KEY_SERVICE_BLOCKED", "API_KEY_INVALID")
+    google.inject(*(Fault("refusal", on="create", code=code) for code in codes))
     with pytest.raises(_interactions.AuthenticationError) as refused:
         omni(gemini)
     assert refused.value.body["error"]["status"] == "UNAUTHENTICATED"
     with pytest.raises(_interactions.PermissionDeniedError) as denied:
         omni(gemini)
     assert denied.value.body["error"]["details"][0]["reason"] == "API_KEY_SERVICE_BLOCKED"
+    with pytest.raises(_interactions.BadRequestError, match="API key not valid"):
+        omni(gemini)
 
 
 def test_an_error_may_come_in_a_list(google: ServerThread, gemini: genai.Client, vertex: genai.Client) -> None:

@@ -32,7 +32,7 @@ _CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization", "x-a
 _KEY_IN_QUERY = re.compile(r"(^|&)(key|api_key|apikey|access_token|token)=")
 _SILENT = ("nothing", "head")  # the parts of an answer at which its status has not been said
 _SO = "The emulator was told to answer so."
-_KEPT_BODY = 64 * 1024
+_KEPT_BODY = 2**20
 _TOLD = frozenset({"create", "cancel", "upload"})
 _CODES = {400: "invalid_request", 401: "unauthorized", 402: "insufficient_credits", 403: "forbidden",
           404: "not_found", 409: "conflict", 410: "expired", 429: "rate_limited"}  # fmt: skip

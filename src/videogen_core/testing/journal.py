@@ -31,7 +31,7 @@ class Entry(msgspec.Struct, kw_only=True, omit_defaults=True):
         credentials: Whether any credential came along: a key header or parameter, an authorization, a cookie, or the
             vendor's own key wherever else.
         headers: Of creates, cancels and uploads, credentials left out.
-        body: Of creates and cancels, as text, cut to 64 KiB.
+        body: Of creates and cancels, as text, cut to 1 MiB.
         status: What was answered; 0 = nothing was.
         fault: The fault that it met.
         outcome: ``answered``, ``faulty``, ``gone`` (the client left amid its request) or ``broken`` (a mistake in the

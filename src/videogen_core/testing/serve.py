@@ -8,13 +8,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import threading
+import time
+
+import uvicorn
 
 from .loading import load_emulator as load_emulator
 from .server import bound, configured
 
 __all__ = ["load_emulator", "main"]
+
+_LAST_SECONDS = 2.0  # for an end in order, after which there is one without
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -27,6 +33,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--delivery-port", type=int, default=0, help="of the files; 0 = any that is free")
     parser.add_argument("--with-parent", action="store_true", help="stop when standard input is closed")
     given = parser.parse_args(arguments)
+    # uvicorn hands the signal on when it has stopped; an emulator may have files that go when the interpreter ends
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     emulator = load_emulator(given.target, json.loads(given.options))
     sockets = bound(given.host, (given.port, given.delivery_port))
     server = configured(emulator, sockets)
@@ -35,12 +43,14 @@ def main(arguments: list[str] | None = None) -> None:
     sys.stdout.write(json.dumps(told) + "\n")
     sys.stdout.flush()
     if given.with_parent:
-        threading.Thread(target=_end_with_parent, daemon=True).start()
+        threading.Thread(target=_end_with_parent, args=(server,), daemon=True).start()
     server.run(sockets=sockets)
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(server: uvicorn.Server) -> None:
     sys.stdin.read()
+    server.should_exit = server.force_exit = True
+    time.sleep(_LAST_SECONDS)
     os._exit(0)
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio import to_thread
 
 from videogen_core import AuthenticationError, ConfigurationError, Context, MissingCredentialsError
+from videogen_core.outcomes import Answer
 
 from . import access
 
@@ -18,10 +23,29 @@ if TYPE_CHECKING:
     from google.auth.credentials import Credentials
     from google.genai import Client
 
-__all__ = ["Clients", "refused_credentials", "sent"]
+__all__ = ["Clients", "Wire", "refused_credentials", "watched"]
 
-sent: ContextVar[list[str] | None] = ContextVar("sent", default=None)
-"""The requests that have gone out since it was set, so that what the SDK refuses by itself is known to be harmless."""
+
+@dataclass
+class Wire:
+    """What went over the wire during a call of the SDK's, which does not say.
+
+    Attributes:
+        sent: Whether a request has gone out; what the SDK refuses by itself is harmless.
+        headers: Of the last answer.
+    """
+
+    sent: bool = False
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def request_id(self) -> str | None:
+        """Google's id of the request, where it gives one."""
+        return Answer(provider="veo", status=200, headers=self.headers).request_id
+
+
+watched: ContextVar[Wire | None] = ContextVar("watched", default=None)
+"""Where the requests of this task are noted."""
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _TOKEN_SECONDS = 30.0
@@ -43,7 +67,7 @@ class Clients:
         self._lock = anyio.Lock()
         self._credentials: Credentials | None = None
         self._project: str | None = None
-        self.http = context.http(event_hooks={"request": [_note]})
+        self.http = context.http(event_hooks={"request": [_note_request], "response": [_note_response]})
 
     async def close(self) -> None:
         """Close every connection."""
@@ -127,29 +151,54 @@ class Clients:
 
     def _find_credentials(self) -> tuple[Credentials, str]:
         """In a thread: it reads files, and on Google's machines it asks one of theirs."""
-        import google.auth
         from google.auth.exceptions import GoogleAuthError
 
         environment, settings = self._context.environment, self._context.settings
         project = access.project(environment, settings)
         path = access.credentials_file(environment, settings)
         try:
-            if path is not None:
-                load: Any = google.auth.load_credentials_from_file  # it has no annotations
-                found, own = load(str(path), scopes=[_SCOPE])
-            else:
-                found, own = google.auth.default(scopes=[_SCOPE])
-        except GoogleAuthError as error:
+            found, own = _default() if path is None else _of_file(path)
+        except (GoogleAuthError, OSError, ValueError) as error:
             raise MissingCredentialsError(f"Vertex AI cannot be used: {_first_line(error)}") from None
         if not (project or own):
             raise MissingCredentialsError("Vertex AI cannot be used: set GOOGLE_CLOUD_PROJECT.")
         return found, project or str(own)
 
 
-async def _note(request: httpx.Request) -> None:
-    seen = sent.get()
-    if seen is not None:
-        seen.append(request.method)
+def _of_file(path: Path) -> tuple[Any, str | None]:
+    """Credentials of a file, each type by its own loader, as Google advises."""
+    from google.oauth2 import credentials, service_account
+
+    told = json.loads(path.read_text(encoding="utf-8"))
+    kind = told.get("type") if isinstance(told, dict) else None
+    load: Any  # these have no annotations
+    if kind == "service_account":
+        load = service_account.Credentials.from_service_account_info
+    elif kind == "authorized_user":
+        load = credentials.Credentials.from_authorized_user_info
+    elif os.environ.get("GOOGLE_APPLICATION_CREDENTIALS") == str(path):
+        return _default()  # a workload's identity, say
+    else:
+        raise ValueError(f"{path} holds credentials of type {kind!r}: name it in GOOGLE_APPLICATION_CREDENTIALS.")
+    return load(told, scopes=[_SCOPE]), None
+
+
+def _default() -> tuple[Any, str | None]:
+    """What Google's library finds by itself."""
+    import google.auth
+
+    found, project = google.auth.default(scopes=[_SCOPE])
+    return found, project
+
+
+async def _note_request(request: httpx.Request) -> None:
+    if (wire := watched.get()) is not None:
+        wire.sent = True
+
+
+async def _note_response(response: httpx.Response) -> None:
+    if (wire := watched.get()) is not None:
+        wire.headers = {name.lower(): value for name, value in response.headers.items()}
 
 
 def refused_credentials(error: BaseException) -> AuthenticationError:

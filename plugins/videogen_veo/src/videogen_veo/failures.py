@@ -26,7 +26,7 @@ from videogen_core import (
 from videogen_core.outcomes import Answer, unavailable
 
 from . import policy
-from .clients import refused_credentials, sent
+from .clients import Wire, refused_credentials, watched
 
 __all__ = ["asked", "failure", "server_fault"]
 
@@ -34,7 +34,14 @@ T = TypeVar("T")
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)s")
 
 
-async def asked(ask: Callable[[], Awaitable[T]], action: str, seconds: float, *, spec: ModelSpec | None = None) -> T:
+async def asked(
+    ask: Callable[[], Awaitable[T]],
+    action: str,
+    seconds: float,
+    *,
+    spec: ModelSpec | None = None,
+    wire: Wire | None = None,
+) -> T:
     """One request of the SDK's, with a deadline of our own and our errors.
 
     Args:
@@ -42,20 +49,21 @@ async def asked(ask: Callable[[], Awaitable[T]], action: str, seconds: float, *,
         action: See `failure`.
         seconds: For everything.
         spec: See `failure`.
+        wire: Filled in with what went over it.
 
     Raises:
         ProviderError: It failed.
     """
     fault: BaseException
-    seen: list[str] = []
-    token = sent.set(seen)
+    wire = Wire() if wire is None else wire
+    token = watched.set(wire)
     try:
         with anyio.fail_after(seconds):
             return await ask()
     except Exception as error:
-        fault = failure(error, action=action, spec=spec, unsent=not seen)
+        fault = failure(error, action=action, spec=spec, unsent=not wire.sent)
     finally:
-        sent.reset(token)
+        watched.reset(token)
     raise fault  # out here: the exception that is left behind holds the request
 
 

@@ -27,10 +27,6 @@ _MIME_TYPES = {
     "mp4": "video/mp4", "mov": "video/quicktime", "webm": "video/webm",
 }  # fmt: skip
 _EARLIER = "interaction://"
-_NO_BUCKET = (
-    "Pass a gs:// address, or give a bucket: options={'veo': {'output_gcs_uri': 'gs://bucket/folder/'}}, or "
-    "staging_gcs_uri under [providers.veo]."
-)
 
 
 class Inputs:
@@ -105,17 +101,9 @@ class Inputs:
         return {"uri": uri, "mime_type": mime_type}
 
     def _staging(self, call: SubmitCall) -> str | None:
-        """The folder of a bucket for a video; None = it goes into the request.
-
-        Raises:
-            RequestError: There is none, and Veo takes videos from buckets only.
-        """
+        """The folder of a bucket for a video; None = it goes into the request."""
         folder = self._context.settings.get("staging_gcs_uri") or call.options.get("output_gcs_uri")
-        if folder:
-            return f"{str(folder).rstrip('/')}/"
-        if call.spec.vendor["protocol"] == "operations":
-            raise RequestError(f"video: {call.spec.name} takes videos from a bucket only.", hint=_NO_BUCKET)
-        return None
+        return f"{str(folder).rstrip('/')}/" if folder else None
 
 
 def _weight(call: SubmitCall) -> int:
@@ -156,5 +144,7 @@ def check(call: SubmitCall, reach: Access) -> None:
             f"{in_buckets[0]}: the Gemini API knows no buckets.",
             hint="Pass a file, or use Vertex AI: backend = 'vertex' under [providers.veo].",
         )
+    if call.options.get("resize_mode") and call.request.image is None:
+        raise RequestError("options.veo.resize_mode: it is for a first frame, and there is none.", hint="Leave it out.")
     if call.options.get("delivery") == "uri" and reach.backend == "vertex" and not bucket:
         raise RequestError("options.veo.delivery: on Vertex AI a file needs output_gcs_uri.", hint="Give a bucket.")

@@ -24,7 +24,7 @@ from videogen_core import (
 
 from . import policy
 from .access import Access
-from .clients import Clients
+from .clients import Clients, Wire
 from .failures import asked
 
 __all__ = ["Interactions", "arguments", "snapshot"]
@@ -64,10 +64,18 @@ class Interactions:
         """Start an interaction with one request."""
         client = await self._clients.get(reach.backend, reach.location)
         made = arguments(call, reach.model, call.prepared["inputs"], uri=_as_file(call, reach), timeout=seconds)
-        found: Any = await asked(lambda: client.aio.interactions.create(**made), "submit", seconds, spec=call.spec)
+        wire = Wire()
+        found: Any = await asked(
+            lambda: client.aio.interactions.create(**made), "submit", seconds, spec=call.spec, wire=wire
+        )
         if not found.id:
             raise ProviderProtocolError("Google's interaction has no id.", provider="veo", model=call.spec.id)
-        return Submission(provider_job_id=found.id, poll_after=_FIRST_POLL, reply=f"{found.id} {found.status}")
+        return Submission(
+            provider_job_id=found.id,
+            request_id=wire.request_id,
+            poll_after=_FIRST_POLL,
+            reply=f"{found.id} {found.status}",
+        )
 
     async def look(self, job: ProviderJob) -> Snapshot:
         """Ask for an interaction at the API where it was started."""

@@ -23,7 +23,7 @@ from videogen_core import (
 
 from . import policy
 from .access import Access
-from .clients import Clients
+from .clients import Clients, Wire
 from .failures import asked, server_fault
 
 if TYPE_CHECKING:
@@ -61,10 +61,14 @@ class Operations:
             made = arguments(call, reach.model, call.prepared["inputs"], seconds)
         except ValueError as error:
             raise ConfigurationError(f"Google's SDK does not take the request: {error}") from None
-        operation = await asked(lambda: client.aio.models.generate_videos(**made), "submit", seconds, spec=call.spec)
+        wire = Wire()
+        operation = await asked(
+            lambda: client.aio.models.generate_videos(**made), "submit", seconds, spec=call.spec, wire=wire
+        )
         if not operation.name:
             raise ProviderProtocolError("Google's operation has no name.", provider="veo", model=call.spec.id)
-        return Submission(provider_job_id=operation.name, poll_after=_FIRST_POLL, reply=operation.name)
+        name = operation.name
+        return Submission(provider_job_id=name, request_id=wire.request_id, poll_after=_FIRST_POLL, reply=name)
 
     async def look(self, job: ProviderJob) -> Snapshot:
         """Ask for an operation, with a client of the place where it was started."""

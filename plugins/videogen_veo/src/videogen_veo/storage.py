@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+from itertools import chain, repeat
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -19,7 +21,7 @@ __all__ = ["Buckets", "Files", "bucket_of"]
 _FILE = re.compile(r"/files/([A-Za-z0-9_-]{1,128})")
 _UPLOAD_SECONDS = 600.0
 _PROCESSING_SECONDS = 300.0
-_LOOK_EVERY = 1.0
+_LOOKS = (0.1, 0.3, 1.0)  # seconds between looks at an upload, the last one for ever
 
 
 class Files:
@@ -45,16 +47,15 @@ class Files:
         Raises:
             ProviderError: It was not taken.
         """
-        import io
-
         client = await self._clients.get("gemini")
         with anyio.fail_after(_UPLOAD_SECONDS):
             file = await client.aio.files.upload(file=io.BytesIO(data), config={"mime_type": mime_type})
         name = str(file.name)
         try:
+            pauses = chain(_LOOKS, repeat(_LOOKS[-1]))
             with anyio.fail_after(_PROCESSING_SECONDS):
                 while (state := _state(file)) == "PROCESSING":
-                    await anyio.sleep(_LOOK_EVERY)
+                    await anyio.sleep(next(pauses))
                     file = await client.aio.files.get(name=name)
         except BaseException:
             with anyio.CancelScope(shield=True), anyio.move_on_after(5):

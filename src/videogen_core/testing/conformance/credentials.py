@@ -100,8 +100,8 @@ class Credentials(Suite):
         sinks = {"the log": caplog.text, "standard output": printed.out, "standard error": printed.err}
         sinks |= {f"the error {type(error).__name__}": _all_of(error) for error in errors}
         sinks |= {f"the file {name}": text for name, text in _files(rig)}
-        for sink, text in sinks.items():
-            assert not any(spelling in text for spelling in spellings(KEY)), f"The key shows in {sink}."
+        leaks = [sink for sink, text in sinks.items() if any(spelling in text for spelling in spellings(KEY))]
+        assert not leaks, f"The key shows in {', '.join(leaks)}."
 
     def test_the_command_line_shows_no_key(self, rig: Rig) -> None:
         """A wrong one included."""

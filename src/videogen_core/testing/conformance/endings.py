@@ -47,22 +47,25 @@ class Endings(Suite):
     @each("ending", lambda suite: _ENDINGS)
     async def test_a_bad_end_says_so_and_what_it_cost(self, rig: Rig, ending: _Ending) -> None:
         """The error of the right class; the vendor's charge is the job's cost."""
-        rig.script(polls=1, **ending.script)
+        documented = self.charges.get(ending.script["ending"])
+        if documented is not None and ending.script.get("charged"):
+            pytest.skip(f"the vendor documents whether {ending.script['ending']} is charged; see Suite.charges")
+        rig.script(**{"polls": 1, "charged": documented, **ending.script})
         async with rig.client() as client:
-            await client.set_budget("all", limit=1_000_000, period="total", timezone="UTC")
+            await rig.limit(client)
             with pytest.raises(VideogenError) as caught:
                 await rig.generate(client)
             job = await rig.only_job(client)
-            (budget,) = await client.budgets()
+            held, settled = await rig.booked(client)
         error = caught.value
         assert isinstance(error, ending.error), (
             f"A job that ended {ending.id} raised {type(error).__name__}: {error.message} Expected "
             f"{ending.error.__name__}: map the vendor's word to Snapshot.status, and its reason to Snapshot.error."
         )
         rig.one_create(f"A job that ended {ending.id}")
-        assert budget.held == 0, f"{ending.id}: ${budget.held} are still held."
+        assert held == 0, f"{ending.id}: ${held} are still held."
         if job.record.attempt.quote.known:
-            self._cost(rig, ending.id, job, budget.settled)
+            self._cost(rig, ending.id, job, settled)
         sound(error)
 
     def _cost(self, rig: Rig, ending: str, job: Any, settled: Any) -> None:
@@ -72,7 +75,8 @@ class Endings(Suite):
             return
         assert job.cost == charged, (
             f"{ending}: the cost is ${job.cost} and the vendor took ${charged}. Snapshot.cost is what the vendor says; "
-            "error.charged is whether it was paid for, None where the vendor does not document it."
+            "error.charged is whether it was paid for, None where nobody can tell. What the vendor documents goes "
+            "into the suite's charges."
         )
 
     @each("clip", lambda suite: _several(suite), instead="no mode makes several clips in one call")
@@ -91,7 +95,7 @@ class Endings(Suite):
     async def test_a_job_is_cancelled_or_says_that_it_cannot_be(self, rig: Rig) -> None:
         """Where the session has ``cancel``, the vendor stops; where it has not, the user is told and the clip comes."""
         can = await rig.overrides("cancel")
-        rig.script(running=600.0 if can else 0.0, polls=0 if can else 1)
+        rig.script(running=100_000.0 if can else 0.0, polls=0 if can else 1)
         async with rig.client() as client:
             job = await rig.submit(client)
             if not can:
@@ -103,9 +107,10 @@ class Endings(Suite):
             await job.cancel()
             with pytest.raises(JobCancelledError):
                 await job.wait(timeout=60.0)
-        states = rig.emulator.vendor.stats()["states"]
+        now = rig.emulator.clock.now()
+        going = [made.look(now)[0] for made in rig.jobs if made.cancelled is None]
         assert job.status == "cancelled", f"After cancel() the job is {job.status}."
-        assert states == {"cancelled": 1}, f"After cancel() the vendor's jobs are {states}: was it told to stop?"
+        assert not going, f"After cancel() the vendor's job is {going[0]}: was it told to stop?"
 
     async def test_a_cancel_that_comes_too_late_says_so(self, rig: Rig) -> None:
         """The vendor refuses: the user is told, and the job goes on to its clip."""
@@ -121,13 +126,13 @@ class Endings(Suite):
 
     async def test_a_wait_that_is_over_leaves_the_job_to_be_resumed(self, rig: Rig) -> None:
         """The error has the job's id, and another client with the same ledger finishes it."""
-        rig.script(running=400.0)
+        rig.script(running=100_000.0)
         async with rig.client() as client:
             with pytest.raises(JobTimeoutError) as caught:
-                await rig.generate(client, timeout=0.5)
+                await rig.generate(client, timeout=0.3)
             job = await rig.only_job(client)
         assert caught.value.job_id == job.id, "JobTimeoutError has another job's id."
-        rig.vendor.advance(400)
+        rig.vendor.advance(100_000)
         async with rig.client() as client:
             (result,) = await client.resume(timeout=60.0)
         if isinstance(result, VideogenError):

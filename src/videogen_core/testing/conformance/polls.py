@@ -78,7 +78,7 @@ class Polls(Suite):
         rig.vendor.inject(Fault("hang", on="poll"))
         async with rig.client() as client:
             with pytest.raises(JobTimeoutError):
-                await rig.generate(client, timeout=1.0)
+                await rig.generate(client, timeout=0.6)
         rig.vendor.calm()
         async with rig.client() as client:
             (result,) = await client.resume(timeout=60.0)

@@ -68,11 +68,11 @@ class Refusals(Suite):
         times = None if refused.status == 429 else 1
         rig.vendor.inject(Fault("status", on="create", at="before", status=refused.status, times=times))
         async with rig.client(patience=20.0) as client:
-            await client.set_budget("all", limit=1_000_000, period="total", timezone="UTC")
+            await rig.limit(client)
             with pytest.raises(VideogenError) as caught:
                 await rig.generate(client)
             job = await rig.only_job(client)
-            (budget,) = await client.budgets()
+            held, settled = await rig.booked(client)
         said = f"A create answered with {refused.status}"
         error = caught.value
         assert isinstance(error, refused.kinds), (
@@ -82,7 +82,7 @@ class Refusals(Suite):
         assert error.charged is not True, f"{said} says that it was charged."
         assert (job.status, rig.created) == ("failed", 0), f"{said} left the job {job.status}: accepted must be False."
         assert refused.status == 429 or len(rig.creates) == 1, f"{said} was sent {len(rig.creates)} times."
-        assert budget.held + budget.settled == 0, f"{said}: ${budget.held} held, ${budget.settled} booked."
+        assert held + settled == 0, f"{said}: ${held} held, ${settled} booked."
         assert error.status_code == refused.status, f"{said}: status_code is {error.status_code}."
         sound(error)
 

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +50,7 @@ class Rig:
         self.patch = patch
         self.home = folder / "home"
         self.notes: list[str] = []
+        self._paths = [str(Path(path).absolute()) for path in sys.path if path]  # before anybody changes the folder
         self.own = dict(vendor.emulator.environment())
         self.environment = {
             **self.own,
@@ -116,9 +116,9 @@ class Rig:
         for name in case.inputs:
             if name == "reference_images":
                 numbers = range(case.references)
-                chosen[name] = [self.suite.media(case.spec, case.task, name, number) for number in numbers]
+                chosen[name] = [self.suite.media(self, case.spec, case.task, name, number) for number in numbers]
             else:
-                chosen[name] = self.suite.media(case.spec, case.task, name, 0)
+                chosen[name] = self.suite.media(self, case.spec, case.task, name, 0)
         return {**chosen, **more}
 
     def output(self, name: str = "clip.mp4") -> Path:
@@ -139,6 +139,18 @@ class Rig:
         assert len(jobs) == 1, f"{len(jobs)} jobs are on record, one was expected"
         return jobs[0]
 
+    # --- money
+
+    async def limit(self, client: AsyncClient, case: Case | None = None) -> None:
+        """Set a budget, so that holds can be seen; not for an offer of unknown price, which a budget keeps out."""
+        if (case or self.case).spec.prices:
+            await client.set_budget("all", limit=1_000_000, period="total", timezone="UTC")
+
+    async def booked(self, client: AsyncClient) -> tuple[Decimal, Decimal]:
+        """USD of the budget that are held, and that are settled; nothing without one."""
+        budgets = await client.budgets()
+        return (budgets[0].held, budgets[0].settled) if budgets else (Decimal(0), Decimal(0))
+
     # --- the vendor
 
     @property
@@ -148,8 +160,9 @@ class Rig:
 
     @property
     def jobs(self) -> list[VendorJob]:
-        """What it has made."""
-        return list(self.emulator.vendor.jobs.values())
+        """What it has made for the plugin and has not forgotten, oldest first."""
+        known = self.emulator.vendor.jobs
+        return [known[entry.job] for entry in self.creates if entry.created and entry.job in known]
 
     @property
     def creates(self) -> list[Entry]:
@@ -159,12 +172,12 @@ class Rig:
     @property
     def created(self) -> int:
         """How many jobs were made."""
-        return self.emulator.journal.created
+        return sum(entry.created for entry in self.creates)
 
     @property
     def charged(self) -> Decimal:
-        """USD that it took."""
-        return Decimal(self.emulator.vendor.stats()["charged"])
+        """USD that it took for them."""
+        return sum((self.emulator.vendor.charged(job) for job in self.jobs), Decimal(0))
 
     def script(self, **script: Any) -> None:
         """Say how the next job goes."""
@@ -210,10 +223,9 @@ class Rig:
             check=False,
         )
 
-    def child_environment(self, changes: Mapping[str, str] | None = None) -> dict[str, str]:
+    def child_environment(self) -> dict[str, str]:
         """The variables of a process that imports what this one can."""
-        paths = os.pathsep.join(os.path.abspath(path) for path in sys.path if path)  # noqa: PTH100
-        return {**os.environ, **self.environment, "PYTHONPATH": paths, **(changes or {})}
+        return {**os.environ, **self.environment, "PYTHONPATH": os.pathsep.join(self._paths)}
 
     def command_arguments(self, case: Case | None = None) -> list[str]:
         """A request as the command line writes it; media become files."""

@@ -27,6 +27,8 @@ __all__ = ["Quoted", "Suite", "each"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _PLAN = "_conformance"
+_SERVED: dict[str, tuple[ServerThread, dict[str, Any]]] = {}
+"""Emulators by name, each with the traits that it was made with."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,9 @@ class Suite:
         free: Whether clips cost nothing here, as with models on the user's own machine. Elsewhere a price of zero is
             taken for a mistake.
         rejects: Statuses from 500 on that the vendor documents as "not accepted", as in ``Answer.error``.
+        charges: Endings (``failed``, ``blocked``, ``cancelled``, ``empty``) of which the vendor documents whether they
+            are charged. Of the others the plugin reads it off the vendor's answers, or says that nobody knows.
+        request_ids: Whether the plugin gets to see the vendor's id of a create's request; not so with some SDKs.
         option_values: Values to try of options whose rows do not list any: free text, lists, objects.
         speed: Vendor seconds per real second. Lower it for a vendor whose addresses or tokens live for a moment only.
     """
@@ -94,25 +99,26 @@ class Suite:
     backends: ClassVar[Sequence[str]] = ("asyncio",)
     free: ClassVar[bool] = False
     rejects: ClassVar[Collection[int]] = ()
+    charges: ClassVar[Mapping[str, bool]] = {}
+    request_ids: ClassVar[bool] = True
     option_values: ClassVar[Mapping[str, Sequence[Any]]] = {}
-    speed: ClassVar[float] = 100.0
+    speed: ClassVar[float] = 250.0
 
     _specs: ClassVar[tuple[ModelSpec, ...] | None] = None
-    _vendor: ClassVar[ServerThread | None] = None
-    _traits: ClassVar[dict[str, Any]] = {}
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls._specs = cls._vendor = None
+        cls._specs = None
 
     # --- what a vendor may need said
 
-    def media(self, spec: ModelSpec, task: Task, name: str, number: int) -> Any:
+    def media(self, rig: Rig, spec: ModelSpec, task: Task, name: str, number: int) -> Any:
         """What is given for an input; the default is a file made here, within the limits of the catalogue.
 
         For a vendor that takes only what it has made itself, say, or only addresses of a bucket.
 
         Args:
+            rig: The test's bench; what ``rig.emulator.vendor`` is told directly does not count as a create.
             spec: The offer.
             task: The kind of work.
             name: ``image``, ``last_frame``, ``reference_images`` or ``video``.
@@ -185,7 +191,7 @@ class Suite:
             return
         found = list(cases(type(self)))
         if found:
-            metafunc.parametrize(name, found, ids=[str(getattr(case, "id", case)) for case in found])
+            metafunc.parametrize(name, found, ids=[_name(case) for case in found])
         else:
             skip = pytest.mark.skip(reason=instead or "the provider has nothing of the kind")
             metafunc.parametrize(name, [pytest.param(None, marks=skip)], ids=["none"])
@@ -199,18 +205,20 @@ class Suite:
 
     @pytest.fixture
     def vendor(self, request: pytest.FixtureRequest) -> ServerThread:
-        """The provider's emulator, served: one for all tests of the class."""
-        cls = type(self)
-        if cls._vendor is None:
-            target = cls.new_provider().emulator
-            assert target, f"{cls.__name__}: Provider.emulator names no emulator, so there is nothing to test against."
-            served = ServerThread(load_emulator(target, {"key": KEY, "speed": cls.speed, "seed": 1}))
+        """The provider's emulator, served: one for all tests of the process that want it."""
+        target = self.new_provider().emulator
+        assert target, (
+            f"{type(self).__name__}: Provider.emulator names no emulator, so there is nothing to test against."
+        )
+        if target not in _SERVED:
+            served = ServerThread(load_emulator(target, {"key": KEY, "speed": self.speed, "seed": 1}))
             served.start()
-            cls._vendor = served
-            owner = request.node.getparent(pytest.Class)
-            owner.addfinalizer(lambda: _stop(cls))
-            cls._traits = msgspec.to_builtins(served.emulator.traits)
-        return cls._vendor
+            _SERVED[target] = served, msgspec.to_builtins(served.emulator.traits)
+            request.session.addfinalizer(lambda: _SERVED.pop(target)[0].stop())
+        served, traits = _SERVED[target]
+        served.emulator.reset(seed=1)
+        served.emulator.change(**traits)
+        return served
 
     @pytest.fixture
     def rig(
@@ -222,8 +230,6 @@ class Suite:
     ) -> Iterator[Rig]:
         """What a test works with: the vendor as new, an environment and a home that are nobody's."""
         emulator = vendor.emulator
-        emulator.reset(seed=1)
-        emulator.change(**type(self)._traits)
         emulator.clock.run(self.speed)
         emulator.clock.advance(time.time() - emulator.clock.now())
         rig = Rig(self, vendor, tmp_path, monkeypatch)
@@ -242,7 +248,5 @@ class Suite:
         assert not emulator.mistakes, f"The emulator has a mistake:\n{emulator.mistakes[0]}"
 
 
-def _stop(cls: type[Suite]) -> None:
-    served, cls._vendor = cls._vendor, None
-    if served is not None:
-        served.stop()
+def _name(case: Any) -> str:
+    return case.id.partition("/")[2] if isinstance(case, ModelSpec) else str(getattr(case, "id", case))

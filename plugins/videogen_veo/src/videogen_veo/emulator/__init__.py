@@ -21,6 +21,7 @@ from videogen_core.testing.vendor import current_entry
 
 from .answers import GoogleRefusal, error_answer
 from .auth import PROJECT, Auth, credentials_file
+from .endings import adjusted, refuse_at_create
 from .files import Files
 from .interactions import Interactions, OmniOrder
 from .listing import Listing
@@ -49,6 +50,7 @@ class VeoEmulator(Emulator):
     blocked      "", ``text``           Omni: completed, with text only
     blocked      ``step``               Omni: failed, and the last step has an error
     blocked      ``SAFETY`` or another  Omni: failed, with that code among its errors
+    succeeded    ``uri``                Omni: an address of a file although the bytes were asked for
     empty        ""                     Veo: done and nothing else; Omni: completed without any output
     empty        ``response``           Veo: done with an empty response
     empty        ``shape``              a video is paid for, but there are no bytes and no address of it
@@ -60,11 +62,18 @@ class VeoEmulator(Emulator):
     ===========  =====================  ================================================================================
 
     ``message`` replaces the words, ``word`` is a status of an Omni job that is running, and ``outputs`` below the
-    number asked for means that the others were filtered out. A refusal takes no money unless ``charged`` says so.
+    number asked for means that the others were filtered out. Veo takes no money for what it refuses, unless ``charged``
+    says so; Omni takes it for the tokens that its usage report tells.
 
     Faults with ``refusal`` take a word of the harness's, ``FAILED_PRECONDITION``, ``API_KEY_INVALID`` or
     ``API_KEY_SERVICE_BLOCKED`` as their code; with ``[]`` at its end the error comes as the one element of a list. A
     download that is to be redirected finds the file at ``{delivery_url}/delivered/{id}``, where no key is asked for.
+
+    Attributes:
+        auth: The token server; `Auth.expire_tokens` makes all access tokens expired ones.
+        storage: The buckets; `Storage.put` puts an object there.
+        files: The Files API.
+        orders: What is known of each job besides what the harness keeps.
     """
 
     name = "veo"
@@ -115,22 +124,29 @@ class VeoEmulator(Emulator):
         """What clients uploaded and have not deleted."""
         return [*self.files.uploaded(), *self.storage.uploaded()]
 
+    async def take_script(self, request: Request, family: str) -> Script:
+        """The life of the job that a create is about to make.
+
+        Raises:
+            GoogleRefusal: 400: its script says that there is to be no job.
+        """
+        text = f"{request.url.path}\n{(await request.body()).decode('utf-8', 'replace')}"
+        return adjusted(refuse_at_create(self.vendor.take_script(text)), family)
+
     def accept(
         self,
         prefix: str,
         clip: Clip,
         order: VeoOrder | OmniOrder,
-        *,
-        model: str,
-        count: int,
         script: Script,
-        prompt: str | None,
+        *,
+        count: int = 1,
         webhook: str = "",
     ) -> VendorJob:
         """A new job, whose id begins with ``prefix``."""
         self._prefix = prefix
-        body = {"prompt": prompt, "seconds": clip.duration, "count": count}
-        job = self.vendor.create(clip, count=count, model=model, body=body, webhook=webhook, script=script)
+        body = {"prompt": order.prompt, "seconds": clip.duration, "count": count}
+        job = self.vendor.create(clip, count=count, model=order.model, body=body, webhook=webhook, script=script)
         self.orders[job.id] = order
         return job
 

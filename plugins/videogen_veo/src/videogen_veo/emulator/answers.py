@@ -51,7 +51,7 @@ _MESSAGES = {
     "API_KEY_SERVICE_BLOCKED": "Requests to this API with this key are blocked.",
 }
 _INFO = "type.googleapis.com/google.rpc."
-_RETRY_DELAY = "1s"
+_RETRY_DELAY = "1"  # seconds
 LISTED = "[]"
 """Ends the code of a fault whose error is to come as the only element of a list."""
 
@@ -80,43 +80,53 @@ def api_key_invalid() -> GoogleRefusal:
 
 def error_answer(refusal: Refusal, path: str) -> Response:
     """A refusal as the API that the path belongs to words it."""
-    code, listed = refusal.code.removesuffix(LISTED), refusal.code.endswith(LISTED)
-    known, rpc = _CODES.get(code, (refusal.status, ""))
-    status = known if refusal.status == 400 else refusal.status  # 400 = the fault leaves the status to the vendor
-    own = isinstance(refusal, GoogleRefusal)
-    reason = refusal.reason if isinstance(refusal, GoogleRefusal) else code if code.isupper() else ""
-    rpc = (refusal.rpc if isinstance(refusal, GoogleRefusal) else "") or rpc
-    message = refusal.message if own else _MESSAGES.get(code, refusal.message)
+    said = refusal if isinstance(refusal, GoogleRefusal) else _translated(refusal)
     shape = _front_end
     if "/storage/v1/" in path:
         shape = _storage
-    elif "/interactions" in path and not reason and status != 401:
+    elif "/interactions" in path and not said.reason and said.status != 401:
         shape = _interactions
-    error = {"error": shape(status, rpc, message, reason)}
-    return JSONResponse([error] if listed else error, status)
+    error = {"error": shape(said)}
+    return JSONResponse([error] if refusal.code.endswith(LISTED) else error, said.status)
+
+
+def _translated(refusal: Refusal) -> GoogleRefusal:
+    """What a fault or the harness itself says, in Google's terms."""
+    code = refusal.code.removesuffix(LISTED)
+    status, rpc = _CODES.get(code, (refusal.status, ""))
+    if refusal.status != 400:  # 400 = a fault that leaves the status to the vendor
+        status = refusal.status
+    reason = code if code.startswith("API_KEY_") else ""
+    said = GoogleRefusal(status, code, _MESSAGES.get(code, refusal.message), reason=reason, rpc=rpc)
+    said.headers = refusal.headers
+    return said
 
 
 def _words(status: int) -> tuple[str, str, str]:
     return _WORDS.get(status) or _WORDS[400 if status < 500 else 500]
 
 
-def _front_end(status: int, rpc: str, message: str, reason: str) -> dict[str, Any]:
-    error: dict[str, Any] = {"code": status, "message": message, "status": rpc or _words(status)[0]}
-    details: list[dict[str, Any]] = []
-    if reason:
-        details.append({"@type": f"{_INFO}ErrorInfo", "reason": reason, "domain": "googleapis.com"})
-    if status == 429:
-        details.append({"@type": f"{_INFO}RetryInfo", "retryDelay": _RETRY_DELAY})
+def _front_end(said: GoogleRefusal) -> dict[str, Any]:
+    status = said.rpc or _words(said.status)[0]
+    error: dict[str, Any] = {"code": said.status, "message": said.message, "status": status}
+    details = _retry_info(said)
+    if said.reason:
+        details.insert(0, {"@type": f"{_INFO}ErrorInfo", "reason": said.reason, "domain": "googleapis.com"})
     return {**error, "details": details} if details else error
 
 
-def _interactions(status: int, rpc: str, message: str, reason: str) -> dict[str, Any]:
-    error: dict[str, Any] = {"code": rpc.lower() or _words(status)[1], "message": message}
-    if status == 429:
-        error["details"] = [{"@type": f"{_INFO}RetryInfo", "retryDelay": _RETRY_DELAY}]
-    return error
+def _interactions(said: GoogleRefusal) -> dict[str, Any]:
+    error: dict[str, Any] = {"code": said.rpc.lower() or _words(said.status)[1], "message": said.message}
+    details = _retry_info(said)
+    return {**error, "details": details} if details else error
 
 
-def _storage(status: int, rpc: str, message: str, reason: str) -> dict[str, Any]:
-    each = {"message": message, "domain": "global", "reason": _words(status)[2]}
-    return {"code": status, "message": message, "errors": [each]}
+def _retry_info(said: GoogleRefusal) -> list[dict[str, Any]]:
+    if said.status != 429:
+        return []
+    return [{"@type": f"{_INFO}RetryInfo", "retryDelay": f"{said.headers.get('retry-after', _RETRY_DELAY)}s"}]
+
+
+def _storage(said: GoogleRefusal) -> dict[str, Any]:
+    each = {"message": said.message, "domain": "global", "reason": _words(said.status)[2]}
+    return {"code": said.status, "message": said.message, "errors": [each]}

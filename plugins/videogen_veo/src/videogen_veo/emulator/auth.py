@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 import time
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,7 @@ _SCOPES = "https://www.googleapis.com/auth/"
 _CLOUD = f"{_SCOPES}cloud-platform"
 _KNOWN = frozenset({_CLOUD, f"{_SCOPES}cloud-platform.read-only", f"{_SCOPES}devstorage.read_only",
                     f"{_SCOPES}devstorage.read_write", f"{_SCOPES}devstorage.full_control"})  # fmt: skip
+_FOLDER = "videogen-veo-emulator-"
 _LIFE = 3600  # real seconds, since the client goes by its own clock
 
 
@@ -56,10 +58,27 @@ def _key_pair() -> tuple[str, str]:
 
 @cache
 def _folder() -> Path:
-    """Where the files of this process lie until it ends."""
-    folder = Path(tempfile.mkdtemp(prefix="videogen-veo-emulator-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    """Where the files of this process lie until it ends; what processes that were killed left is removed here."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*-*"):
+        with suppress(OSError, ValueError):
+            if left.stat().st_mtime < time.time() - _LIFE and not _lives(int(left.name.split("-")[-2])):
+                shutil.rmtree(left)
+    folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"))
+    atexit.register(_remove, folder, os.getpid())
     return folder
+
+
+def _remove(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:  # a child that was forked ends, too
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def credentials_file(api_url: str) -> Path:

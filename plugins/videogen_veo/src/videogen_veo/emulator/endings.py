@@ -56,10 +56,11 @@ def refuse_at_create(script: Script) -> Script:
 
 
 def adjusted(script: Script, family: str) -> Script:
-    """The script in the harness's terms: some clips of a filtered job come, and a clip that is lost was paid for."""
+    """The script in the harness's terms: some clips of a filtered job come, and Omni's tokens are paid for anyhow."""
     if family == "veo" and script.ending == "blocked" and script.code == "filtered" and script.outputs:
         return msgspec.structs.replace(script, ending="succeeded")
-    if script.ending == "empty" and script.code == "shape" and script.charged is None:
+    lost = script.ending == "empty" and script.code == "shape"
+    if script.charged is None and (lost or family == "omni"):
         return msgspec.structs.replace(script, charged=True)
     return script
 

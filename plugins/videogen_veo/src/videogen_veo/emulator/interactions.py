@@ -18,9 +18,10 @@ from videogen_core.testing import Clip, VendorJob
 from videogen_core.testing.lifecycle import ENDED
 
 from .answers import GoogleRefusal
-from .endings import STATUS_WORDS, adjusted, check_prompt, interaction_errors, refusal_text, refuse_at_create
+from .auth import PROJECT
+from .endings import STATUS_WORDS, check_prompt, interaction_errors, refusal_text
 from .media import bucket_and_name
-from .models import FPS, Usage, frame_size, omni_model, usage_in, video_tokens
+from .models import FPS, OmniModel, Usage, frame_size, omni_model, usage_in, video_tokens
 from .omni import Asked, Create, asked, look_at, refuse_unsupported
 
 if TYPE_CHECKING:
@@ -90,20 +91,13 @@ class Interactions:
     async def _create(self, request: Request) -> Response:
         body = await self._body(request)
         backend, place = _place(request)
-        model = omni_model(body.model, backend)
-        if backend == "vertex" and request.path_params.get("location", model.location) != model.location:
-            raise GoogleRefusal(404, "not_found", f"The model {body.model} is only served in {model.location}.")
-        if body.background and not body.store:
-            raise GoogleRefusal(400, "invalid_request", "background=true requires store=true.")
-        if body.stream:
-            raise GoogleRefusal(400, "invalid_request", "This model does not support streaming.")
+        model = _model(request, body, backend)
         previous = self._previous(body, place)
         inputs = await look_at(self._emulator, backend, body)
         wanted = asked(model, backend, body, inputs, None if previous is None else previous.clip.duration)
         self._check_bucket(wanted)
         check_prompt(inputs.text)
-        text = f"{request.url.path}\n{(await request.body()).decode('utf-8', 'replace')}"
-        script = adjusted(refuse_at_create(self._emulator.vendor.take_script(text)), "omni")
+        script = await self._emulator.take_script(request, "omni")
         order = OmniOrder(
             place=place,
             model=body.model,
@@ -115,10 +109,7 @@ class Interactions:
             previous=body.previous_interaction_id,
             labels=body.labels,
         )
-        job = self._emulator.accept(
-            _PREFIX, self._shape(wanted, body), order, model=body.model, count=1, script=script, prompt=inputs.text,
-            webhook=body.webhook_config.uris[0] if body.webhook_config and body.webhook_config.uris else "",
-        )  # fmt: skip
+        job = self._emulator.accept(_PREFIX, self._shape(wanted, body), order, script, webhook=_webhook(body))
         return await self._first_answer(job, body)
 
     async def _body(self, request: Request) -> Create:
@@ -236,7 +227,7 @@ class Interactions:
     async def _video(self, job: VendorJob) -> dict[str, Any]:
         order, data = self._order(job), await self._emulator.clip(job, 0)
         video = {"type": "video", "mime_type": "video/mp4"}
-        if order.asked.format.delivery == "inline":
+        if order.asked.format.delivery == "inline" and (job.script.code != "uri" or order.place != "gemini"):
             return {**video, "data": base64.b64encode(data).decode()}
         digest = hashlib.sha256(job.id.encode()).digest()
         if order.storage_uri is None:
@@ -249,8 +240,30 @@ class Interactions:
 
 def _place(request: Request) -> tuple[str, str]:
     """The backend that a path belongs to, and whose jobs it sees."""
-    project = request.path_params.get("project")
+    path = request.path_params
+    # with a key and no project, the SDK asks Vertex AI by the same path, in another version
+    project = path.get("project", PROJECT if path["version"] == "v1beta1" else None)
     return ("gemini", "gemini") if project is None else ("vertex", project)
+
+
+def _model(request: Request, body: Create, backend: str) -> OmniModel:
+    """The row of a model that is served where it was asked for.
+
+    Raises:
+        GoogleRefusal: 404; 400: it cannot do it in that way.
+    """
+    model = omni_model(body.model, backend)
+    if backend == "vertex" and request.path_params.get("location", model.location) != model.location:
+        raise GoogleRefusal(404, "not_found", f"The model {body.model} is only served in {model.location}.")
+    if body.background and not body.store:
+        raise GoogleRefusal(400, "invalid_request", "background=true requires store=true.")
+    if body.stream:
+        raise GoogleRefusal(400, "invalid_request", "This model does not support streaming.")
+    return model
+
+
+def _webhook(body: Create) -> str:
+    return body.webhook_config.uris[0] if body.webhook_config and body.webhook_config.uris else ""
 
 
 def _shown_usage(usage: Usage) -> dict[str, Any]:

@@ -69,7 +69,7 @@ VEO = {
         prices=_usd(("720p", "0.40", "0.20"), ("1080p", "0.40", "0.20"), ("4k", "0.60", "0.40"))
     ),
     "veo-3.1-fast-generate-001": VeoModel(
-        prices=_usd(("720p", "0.10", "0.08"), ("1080p", "0.12", "0.10"), ("4k", "0.30", "0.25"))
+        prices=_usd(("720p", "0.10", "0.10"), ("1080p", "0.12", "0.12"), ("4k", "0.30", "0.25"))
     ),
     "veo-3.1-lite-generate-001": VeoModel(
         prices=_usd(("720p", "0.05", "0.03"), ("1080p", "0.08", "0.05")), references=0
@@ -165,10 +165,9 @@ class Usage(NamedTuple):
 
 
 def usage_in(*, text: str, images: int, seconds: float) -> Usage:
-    """The tokens of what is read: about four letters each, so many an image, and clips by the second."""
-    return Usage(
-        text_in=ceil(len(text) / 4), images_in=images * _IMAGE_TOKENS, video_in=ceil(seconds * _VIDEO_TOKENS - 1e-6)
-    )
+    """The tokens of what is read: of text one a word at least, so many an image, and clips by the second."""
+    words = max(len(text.split()), ceil(len(text) / 4))
+    return Usage(text_in=words, images_in=images * _IMAGE_TOKENS, video_in=ceil(seconds * _VIDEO_TOKENS - 1e-6))
 
 
 def video_tokens(seconds: float, resolution: str) -> int:

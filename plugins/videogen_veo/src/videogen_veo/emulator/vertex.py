@@ -12,11 +12,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
-from videogen_core.testing import Clip, Script, VendorJob
+from videogen_core.testing import Clip, VendorJob
 
 from .answers import GoogleRefusal
 from .auth import PROJECT
-from .endings import adjusted, check_prompt, op_error, refuse_at_create, refused_reason
+from .endings import check_prompt, op_error, refused_reason
 from .media import Measure, bucket_and_name, decoded, image_type, measured
 from .models import EXTENSION, FPS, VeoModel, frame_size, veo_model
 
@@ -28,6 +28,7 @@ __all__ = ["Operations", "VeoOrder"]
 _IMAGE_BYTES = 20 * 10**6
 _PEOPLE = ("allow_adult", "dont_allow", "disallow")
 _SOURCE_SECONDS = 30
+_PARENT = "projects/{project}/locations/{location}/publishers/google/models/{model}/operations/"
 
 
 class Media(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -92,6 +93,8 @@ class Fetch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="cam
 class VeoOrder:
     """What the vendor keeps of a job besides its clip."""
 
+    model: str
+    prompt: str
     rate: Decimal
     seconds: int
     storage_uri: str | None
@@ -143,42 +146,22 @@ class Operations:
         _check_parameters(model, parameters)
         _check_together(model, instance, parameters)
         source = await self._inputs(instance)
-        text = f"{request.url.path}\n{(await request.body()).decode('utf-8', 'replace')}"
         check_prompt(instance.prompt or "")
-        script = refuse_at_create(self._emulator.vendor.take_script(text))
-        job = self._ordered(name, model, instance, parameters, source, script, path.get("project", PROJECT))
-        return JSONResponse({"name": job.id})
-
-    def _ordered(
-        self,
-        name: str,
-        model: VeoModel,
-        instance: Instance,
-        parameters: Parameters,
-        source: Measure | None,
-        script: Script,
-        project: str,
-    ) -> VendorJob:
-        seconds = EXTENSION if instance.video else parameters.duration_seconds or max(model.durations)
-        width, height = frame_size(parameters.resolution, parameters.aspect_ratio)
-        clip = Clip(
-            duration=seconds + (source.seconds if source else 0.0),
-            width=width,
-            height=height,
-            fps=FPS,
-            audio=parameters.generate_audio,
-            seed=parameters.seed or 0,
+        script = await self._emulator.take_script(request, "veo")
+        prefix = (
+            f"projects/{path.get('project', PROJECT)}/locations/{location}/publishers/google/models/{name}/operations/"
         )
-        prefix = f"projects/{project}/locations/{model.location}/publishers/google/models/{name}/operations/"
+        seconds = EXTENSION if instance.video else parameters.duration_seconds or max(model.durations)
+        clip = _clip(parameters, seconds + (source.seconds if source else 0.0))
         order = VeoOrder(
+            model=name,
+            prompt=instance.prompt or "",
             rate=model.prices[parameters.resolution][0 if parameters.generate_audio else 1],
             seconds=seconds,
             storage_uri=parameters.storage_uri,
         )
-        script = adjusted(script, "veo")
-        return self._emulator.accept(
-            prefix, clip, order, model=name, count=parameters.sample_count, script=script, prompt=instance.prompt
-        )
+        job = self._emulator.accept(prefix, clip, order, script, count=parameters.sample_count)
+        return JSONResponse({"name": job.id})
 
     async def _inputs(self, instance: Instance) -> Measure | None:
         """Look at every input; what the source clip is like, if there is one that can be read."""
@@ -216,8 +199,7 @@ class Operations:
     async def _poll(self, request: Request) -> Response:
         path = request.path_params
         name = (await self._emulator.read(request, Fetch)).operation_name
-        parent = "projects/{project}/locations/{location}/publishers/google/models/{model}/operations/"
-        if not name.startswith(parent.format_map(path)):
+        if not name.startswith(_PARENT.format_map(path)):
             raise _wrong("operationName", f"{name[:200]!r} does not belong to this model, project or location")
         if name not in self._emulator.vendor.jobs:
             raise GoogleRefusal(404, "not_found", f"Requested entity was not found: {name[:200]}")
@@ -261,6 +243,12 @@ _TYPE = "type.googleapis.com/cloud.ai.large_models.vision.GenerateVideoResponse"
 
 def _wrong(what: str, why: str) -> GoogleRefusal:
     return GoogleRefusal(400, "invalid_request", f"Invalid value at '{what}': {why}.")
+
+
+def _clip(given: Parameters, seconds: float) -> Clip:
+    width, height = frame_size(given.resolution, given.aspect_ratio)
+    seed = given.seed or 0
+    return Clip(duration=seconds, width=width, height=height, fps=FPS, audio=given.generate_audio, seed=seed)
 
 
 def _check_parameters(model: VeoModel, given: Parameters) -> None:
