@@ -340,6 +340,25 @@ class Provider(ABC):
         package = type(self).__module__.rpartition(".")[0] or type(self).__module__
         return _shipped(package, self.catalog)
 
+    async def discover(self, name: str, context: Context) -> ModelSpec | None:
+        """A model of the vendor that the catalogue does not list, as the vendor itself describes it.
+
+        Only for a vendor that does describe them. It is asked for a name that pins this provider and that no catalogue
+        lists, once a day at most; the answer is kept. What is not known stays open: a price is left out.
+
+        Args:
+            name: What comes after ``provider/``, in lower case.
+            context: As for `connect`; close what is opened with it. There is half a minute.
+
+        Returns:
+            An offer with the id ``provider/name``; None = the vendor has no such model.
+
+        Raises:
+            ProviderError: The vendor cannot be asked now.
+            ModelNotFoundError: It has one of that name that cannot be used, because it makes no videos, say.
+        """
+        return None
+
     def check_ready(self, environment: Mapping[str, str], settings: Mapping[str, Any]) -> None:
         """Return when the provider can be used; looks at settings only, never at the network.
 
