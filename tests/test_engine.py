@@ -347,6 +347,16 @@ async def test_a_fresh_address_is_asked_for_once_and_then_it_is_gone(
         assert (job.status, job.artifact, job.cost) == ("succeeded", "expired", Decimal("0.10"))
 
 
+async def test_a_clip_that_was_gone_at_the_first_look_is_paid_for_and_expired(tmp_path: Path, acme: Acme) -> None:
+    async with client(tmp_path, acme) as videogen:
+        with pytest.raises(ResultExpiredError, match="paid for"):
+            await videogen.generate("boat", model="paper", count=2, options=script(end="gone"))
+        job = await only_job(videogen)
+        assert (job.status, job.money, job.artifact) == ("succeeded", "settled", "expired")
+        assert job.cost == Decimal("0.20")
+    assert len(acme.creates) == 1
+
+
 async def test_fewer_clips_than_asked_are_kept_and_paid_for_as_such(tmp_path: Path, acme: Acme) -> None:
     async with client(tmp_path, acme) as videogen:
         result = await videogen.generate(

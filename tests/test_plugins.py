@@ -15,6 +15,7 @@ from vendor import Acme, offer
 from videogen_core import Client, ModelNotFoundError, PluginError, Provider
 from videogen_core.plugins import GROUP, Plugins
 from videogen_core.registry import Registry
+from videogen_core.sandbox.plugin import SandboxProvider
 from videogen_core.settings import load_settings
 
 GOOD = """
@@ -98,6 +99,10 @@ def test_plugins_can_be_chosen_and_blocked(folder: Path) -> None:
     assert [p.state for p in chosen.load_all()] == ["loaded", "blocked", "loaded"]
     blocked = Plugins("-two", entry_points=points)
     assert [p.state for p in blocked.load_all()] == ["loaded", "loaded", "blocked"]
+
+
+def test_a_catalogue_file_is_read_once_in_a_process() -> None:
+    assert SandboxProvider().models() is SandboxProvider().models()
 
 
 def test_a_provider_can_be_passed_in_without_packaging(tmp_path: Path) -> None:

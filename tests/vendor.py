@@ -69,9 +69,9 @@ class Acme(Provider):
     """One scripted provider; several with other names make a chain.
 
     Script keys: ``submit`` (list of: ok, lost, hang, or an error class name, one per create), ``polls`` (polls until
-    done), ``poll`` (list of error class names before anything else), ``end`` (succeeded, failed, cancelled, empty),
-    ``error`` (class name of the failure), ``charged``, ``cost``, ``outputs`` (how many clips come), ``expired`` (how
-    many times the address has expired), ``data`` (whole, cut).
+    done), ``poll`` (list of error class names before anything else), ``end`` (succeeded, failed, cancelled, empty,
+    gone), ``error`` (class name of the failure), ``charged``, ``cost``, ``outputs`` (how many clips come), ``expired``
+    (how many times the address has expired), ``data`` (whole, cut).
     """
 
     name: ClassVar[str] = "acme"
@@ -189,6 +189,8 @@ class AcmeSession(Session):
                 return Snapshot(status=JobStatus.FAILED, error=error, cost=cost)
             case "empty":
                 return Snapshot(status=JobStatus.SUCCEEDED, cost=cost)
+            case "gone":
+                return Snapshot(status=JobStatus.SUCCEEDED, cost=cost, expired=True)
         data = clip(job.request.duration or 1.0)
         if script.get("data") == "cut":
             data = data[: len(data) // 2]

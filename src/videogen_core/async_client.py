@@ -246,7 +246,7 @@ class AsyncClient:
         return await to_thread.run_sync(questions.estimate, self.workspace, prompt, arguments)
 
     async def route(self, prompt: str | None = None, **arguments: Unpack[RouteArgs]) -> Route:
-        """Which offer would be chosen, and why each other one would not. No network.
+        """Which offer would be chosen, and why each other one would not. No network, but for a model in no catalogue.
 
         Raises:
             ModelNotFoundError: A named model does not exist or is retired.

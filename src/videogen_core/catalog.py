@@ -208,12 +208,16 @@ class Catalog:
         """The catalogued seconds of each offer, by position."""
         return [None if spec.latency is None else spec.latency.typical for spec in self.offers]
 
+    def meant(self, name: str) -> str:
+        """A name in the one spelling, with the user's aliases followed to their end."""
+        return self._follow(_key(name))
+
     def find(self, name: str) -> list[int]:
         """Positions of the offers that a name means; empty when there is none.
 
         An id means one offer; a shared model name means every offer of the model.
         """
-        return self._names.get(self._follow(_key(name)), [])
+        return self._names.get(self.meant(name), [])
 
     def lookup(self, name: str, *, today: date, hint: str | None = None) -> list[ModelSpec]:
         """The offers that a name means, the maker's own first, retired ones left out.
@@ -231,7 +235,7 @@ class Catalog:
             raise RequestError(f"model: expected a name, got {type(name).__name__}.")
         offers = [self.offers[position] for position in self.find(name)]
         if not offers:
-            target = self._follow(_key(name))
+            target = self.meant(name)
             alias = f" (your alias for {target!r})" if target != _key(name) else ""
             close = self.closest(target)
             meant = f"Did you mean {' or '.join(close)}? " if close else ""

@@ -1,4 +1,7 @@
-"""What can be known before anything is spent: models, checks, estimates, routes. No network, no event loop."""
+"""What can be known before anything is spent: models, checks, estimates, routes. No event loop, and no network.
+
+But for one thing: a model that no catalogue lists is looked for at the provider that its name pins; see `discovery`.
+"""
 
 from __future__ import annotations
 

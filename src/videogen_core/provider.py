@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -175,6 +176,7 @@ class Snapshot:
         progress: 0 to 1, where the provider says.
         message: A sentence worth showing, or a warning.
         outputs: The files, once succeeded. Fewer than asked is a partial success.
+        expired: It succeeded, and the provider no longer has the files; it is paid for all the same.
         cost: USD charged, where the provider says.
         error: Why it failed; required when ``status`` is failed. ``error.charged`` says whether it was paid for.
         poll_after: Seconds that the provider asks to wait before the next poll.
@@ -184,6 +186,7 @@ class Snapshot:
     progress: float | None = None
     message: str = ""
     outputs: tuple[Output, ...] = ()
+    expired: bool = False
     cost: Decimal | None = None
     error: ProviderError | None = None
     poll_after: float | None = None
@@ -337,8 +340,26 @@ class Provider(ABC):
             ConfigurationError: The file is wrong.
         """
         package = type(self).__module__.rpartition(".")[0] or type(self).__module__
-        text = resources.files(package).joinpath(self.catalog).read_text(encoding="utf-8")
-        return parse_catalog(text, origin=f"{package}/{self.catalog}").models
+        return _shipped(package, self.catalog)
+
+    async def discover(self, name: str, context: Context) -> ModelSpec | None:
+        """A model of the vendor that the catalogue does not list, as the vendor itself describes it.
+
+        Only for a vendor that does describe them. It is asked for a name that pins this provider and that no catalogue
+        lists, once a day at most; the answer is kept. What is not known stays open: a price is left out.
+
+        Args:
+            name: What comes after ``provider/``, in lower case.
+            context: As for `connect`; close what is opened with it. There is half a minute.
+
+        Returns:
+            An offer with the id ``provider/name``; None = the vendor has no such model.
+
+        Raises:
+            ProviderError: The vendor cannot be asked now.
+            ModelNotFoundError: It has one of that name that cannot be used, because it makes no videos, say.
+        """
+        return None
 
     def check_ready(self, environment: Mapping[str, str], settings: Mapping[str, Any]) -> None:
         """Return when the provider can be used; looks at settings only, never at the network.
@@ -398,3 +419,10 @@ class Provider(ABC):
     @abstractmethod
     def connect(self, context: Context) -> Session:
         """Open a session. Vendor SDKs are imported here, not before."""
+
+
+@cache
+def _shipped(package: str, name: str) -> tuple[ModelSpec, ...]:
+    """The offers of a package's catalogue file, read once: it cannot change, and a long one takes 50 ms to read."""
+    text = resources.files(package).joinpath(name).read_text(encoding="utf-8")
+    return parse_catalog(text, origin=f"{package}/{name}").models

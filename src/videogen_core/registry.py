@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 
-from .catalog import Catalog, parse_catalog, read_catalog
+import msgspec
+
+from .catalog import Catalog, CatalogFile, parse_catalog, read_catalog
+from .discovery import Discovery
 from .errors import ConfigurationError, VideogenError
 from .plugins import Plugins
 from .provider import Provider
 from .settings import Settings
+from .spec import ModelSpec
 
 __all__ = ["Registry"]
 
@@ -29,6 +33,7 @@ class Registry:
     def __init__(self, settings: Settings, *, extra: Iterable[Provider] = ()) -> None:
         self.settings = settings
         self.plugins = Plugins(settings.plugins, extra=extra)
+        self.discovery = Discovery(settings, self.plugins)
         self._catalogs: dict[tuple[str, ...], Catalog] = {}
 
     def catalog(self, names: Iterable[str] = ()) -> Catalog:
@@ -36,15 +41,32 @@ class Registry:
 
         Args:
             names: Model names that will be looked up. When each pins a provider (``veo/veo-3.1-fast``), only those
-                plugins are loaded.
+                plugins are loaded. One that no catalogue lists is looked for at the provider that it pins, where that
+                can be asked; see `discovery`.
 
         Raises:
             ConfigurationError: The user's catalogue is wrong.
+            VideogenError: A model had to be looked for, and its provider cannot be asked.
         """
-        wanted = self._plugins_for(tuple(names))
-        if wanted not in self._catalogs:
-            self._catalogs[wanted] = self._merge(wanted)
-        return self._catalogs[wanted]
+        asked = tuple(names)
+        wanted = self._plugins_for(asked)
+        catalog = self._merged(wanted, ())
+        found = {spec.id: spec for spec in self._discovered(catalog, asked)}
+        return self._merged(wanted, tuple(found[key] for key in sorted(found))) if found else catalog
+
+    def _discovered(self, catalog: Catalog, names: tuple[str, ...]) -> Iterator[ModelSpec]:
+        for name in names:
+            if catalog.find(name):
+                continue
+            spec = self.discovery.find(catalog.meant(name))
+            if spec is not None:
+                yield spec
+
+    def _merged(self, wanted: tuple[str, ...], found: tuple[ModelSpec, ...]) -> Catalog:
+        key = (*wanted, *(spec.id for spec in found))
+        if key not in self._catalogs:
+            self._catalogs[key] = self._merge(wanted, found)
+        return self._catalogs[key]
 
     def _plugins_for(self, names: tuple[str, ...]) -> tuple[str, ...]:
         known = self.plugins.names()
@@ -57,15 +79,23 @@ class Registry:
     def _user_data(self) -> bool:
         return bool(self.settings.catalog or self.settings.inline_catalog)
 
-    def _merge(self, wanted: tuple[str, ...]) -> Catalog:
-        catalog = Catalog(spec for name in wanted for spec in self.plugins.load(name).models)
+    def _merge(self, wanted: tuple[str, ...], found: tuple[ModelSpec, ...]) -> Catalog:
+        catalog = Catalog([*(spec for name in wanted for spec in self.plugins.load(name).models), *found])
         path = self.settings.catalog
         if path is not None:
-            catalog = catalog.merged(parse_catalog(_read(path), origin=str(path)), origin=str(path))
+            catalog = self._laid_over(catalog, parse_catalog(_read(path), origin=str(path)), str(path))
         if self.settings.inline_catalog:
             origin = "videogen.toml"
-            catalog = catalog.merged(read_catalog(self.settings.inline_catalog, origin=origin), origin=origin)
+            catalog = self._laid_over(catalog, read_catalog(self.settings.inline_catalog, origin=origin), origin)
         return catalog
+
+    def _laid_over(self, catalog: Catalog, file: CatalogFile, origin: str) -> Catalog:
+        """A catalogue with a user's file applied. What the file says of a model that is looked for only when it is
+        named waits until it is."""
+        known = {spec.id for spec in (*catalog.offers, *file.models)}
+        waiting = {id_ for id_ in file.override if id_ not in known and self.discovery.knows_how(id_)}
+        override = {id_: changes for id_, changes in file.override.items() if id_ not in waiting}
+        return catalog.merged(msgspec.structs.replace(file, override=override), origin=origin)
 
     def not_ready(self, catalog: Catalog | None = None) -> dict[str, str]:
         """Why a provider, by its adapter id, or a single offer, by its own, cannot be used now.

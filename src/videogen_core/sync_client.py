@@ -223,7 +223,7 @@ class Client:
         return questions.estimate(self.workspace, prompt, arguments)
 
     def route(self, prompt: str | None = None, **arguments: Unpack[RouteArgs]) -> Route:
-        """Which offer would be chosen, and why each other one would not. No network.
+        """Which offer would be chosen, and why each other one would not. No network, but for a model in no catalogue.
 
         Raises:
             ModelNotFoundError: A named model does not exist or is retired.

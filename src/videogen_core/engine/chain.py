@@ -51,6 +51,8 @@ def cost_of_success(job: JobRecord, snapshot: Snapshot) -> tuple[Decimal | None,
         return snapshot.cost, "provider"
     if attempt.quote.high is None:
         return None, None
+    if snapshot.expired:  # how many there were cannot be seen any more
+        return attempt.quote.high, "computed"
     share = Decimal(min(len(snapshot.outputs), attempt.request.count)) / attempt.request.count
     return attempt.quote.high * share, "computed"
 

@@ -58,6 +58,8 @@ class Fetcher:
             DownloadError: A clip could not be stored; the job can be resumed. `ResultExpiredError`: it is gone.
         """
         fresh = snapshot is None
+        if snapshot is not None and snapshot.expired:
+            raise await self._expired(job, None)
         outputs = await self._outputs(job) if snapshot is None else snapshot.outputs
         index = len(job.videos)
         if index >= len(outputs):  # the provider gives out fewer now; all that there is has been stored

@@ -177,7 +177,7 @@ class Watcher:
             case JobStatus.QUEUED | JobStatus.RUNNING:
                 return await self._advance(job, snapshot)
             case JobStatus.SUCCEEDED:
-                if snapshot.outputs:
+                if snapshot.outputs or snapshot.expired:
                     return await self._succeed(job, snapshot)
                 empty = GenerationFailedError(f"{job.offer} says that it succeeded, but gave no video.")
                 return await self._fail(job, snapshot, empty)
@@ -213,7 +213,7 @@ class Watcher:
     async def _succeed(self, job: JobRecord, snapshot: Snapshot) -> JobRecord:
         cost, origin = cost_of_success(job, snapshot)
         wanted = job.attempt.request.count
-        missing = wanted - len(snapshot.outputs)
+        missing = 0 if snapshot.expired else wanted - len(snapshot.outputs)
         message = f"{missing} of {wanted} clips were withheld. {snapshot.message}".strip() if missing > 0 else ""
         return await self.log.write(
             job,

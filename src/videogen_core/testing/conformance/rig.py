@@ -142,8 +142,8 @@ class Rig:
     # --- money
 
     async def limit(self, client: AsyncClient, case: Case | None = None) -> None:
-        """Set a budget, so that holds can be seen; not for an offer of unknown price, which a budget keeps out."""
-        if (case or self.case).spec.prices:
+        """Set a budget, so that holds can be seen; not for a clip of unknown price, which a budget keeps out."""
+        if (await client.estimate(**self.arguments(case))).known:
             await client.set_budget("all", limit=1_000_000, period="total", timezone="UTC")
 
     async def booked(self, client: AsyncClient) -> tuple[Decimal, Decimal]:
