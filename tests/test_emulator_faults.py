@@ -249,18 +249,6 @@ def test_clips_are_the_same_bytes_for_the_same_job() -> None:
     assert owner(b"something else") == {}
 
 
-def test_a_still_clip_is_what_was_asked_for(tmp_path: Path) -> None:
-    path = tmp_path / "still.mp4"
-    for audio in (False, True):
-        shape = Clip(duration=1.5, width=640, height=360, fps=24, audio=audio, still=True)
-        path.write_bytes(make_clip(shape, job="a"))
-        facts = probe(path)
-        assert (facts.width, facts.height, facts.fps, facts.has_audio) == (640, 360, 24.0, audio)
-        assert facts.duration == pytest.approx(1.5, abs=0.05)
-        assert make_clip(shape, job="a") == path.read_bytes()
-        assert owner(path.read_bytes()) == {"job": "a"}
-
-
 def test_deliveries_come_from_another_origin_and_need_no_key(acme: ServerThread, link: str) -> None:
     assert link.startswith(acme.delivery_url)
     assert acme.delivery_url != acme.url

@@ -10,16 +10,16 @@ import json
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
+from random import Random
 from typing import Any
 
-import av
 import msgspec
 
 __all__ = ["Clip", "make_clip", "owner"]
 
 _MARK = b"videogen-emulator:"
+_WORD = "PLACEHOLDER · videogen emulator"
 _SAMPLE_RATE = 48_000
-_BLOCK = 1024  # samples of a frame
 
 
 class Clip(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +32,6 @@ class Clip(msgspec.Struct, frozen=True, kw_only=True):
         fps: Frames per second.
         audio: Whether it has sound.
         seed: Decides how it looks.
-        still: One grey picture all the time and silence, which is made many times faster; for large sizes.
     """
 
     duration: float = 1.0
@@ -41,54 +40,54 @@ class Clip(msgspec.Struct, frozen=True, kw_only=True):
     fps: float = 8.0
     audio: bool = False
     seed: int = 0
-    still: bool = False
 
 
 @lru_cache(maxsize=64)
 def _rendered(clip: Clip) -> bytes:
-    from videogen_core.sandbox.render import RenderSpec, render
+    """One picture shown for as long as it takes, and silence for sound: what counts is what a decoder says of it."""
+    import av
 
-    if clip.still:
-        return _still(clip)
-    return render(
-        RenderSpec(
-            prompt="emulated",
-            width=clip.width,
-            height=clip.height,
-            fps=clip.fps,
-            duration=clip.duration,
-            audio=clip.audio,
-            seed=clip.seed,
-            mark="PLACEHOLDER · videogen emulator",
-            title="videogen emulator placeholder",
-        )
-    )
-
-
-def _still(clip: Clip) -> bytes:
     file = io.BytesIO()
-    with av.open(file, "w", format="mp4") as container:
-        rate = Fraction(clip.fps).limit_denominator(1001)
-        video = container.add_stream("libx264", rate=rate, options={"preset": "ultrafast"})
+    # the muxer reads back what it wrote to move the index to the front; a copy is what it reads from
+    reopen = lambda url, flags, options: io.BytesIO(file.getvalue())  # noqa: E731
+    with av.open(file, "w", format="mp4", options={"movflags": "+faststart"}, io_open=reopen) as container:
+        container.metadata["title"] = "videogen emulator placeholder"
+        video: Any = container.add_stream(
+            "libx264", rate=Fraction(clip.fps).limit_denominator(1001), options={"preset": "ultrafast", "crf": "30"}
+        )
         video.width, video.height, video.pix_fmt = clip.width, clip.height, "yuv420p"
         video.codec_context.thread_count = 1  # the same bytes on any number of cores
-        sound = container.add_stream("aac", rate=_SAMPLE_RATE, layout="stereo") if clip.audio else None
-        picture = av.VideoFrame(clip.width, clip.height, "yuv420p")
-        for plane in picture.planes:
-            plane.update(bytes([64 + clip.seed % 128]) * plane.buffer_size)
+        sound: Any = container.add_stream("aac", rate=_SAMPLE_RATE, layout="stereo") if clip.audio else None
+        frame = _picture(clip)
         for number in range(max(1, round(clip.duration * clip.fps))):
-            picture.pts = number
-            container.mux(video.encode(picture))
+            frame.pts = number
+            container.mux(video.encode(frame))
         container.mux(video.encode(None))
+        for silence in _silence(clip.duration) if sound is not None else ():
+            container.mux(sound.encode(silence))
         if sound is not None:
-            container.mux([packet for part in _silence(clip.duration) for packet in sound.encode(part)])
             container.mux(sound.encode(None))
     return file.getvalue()
 
 
-def _silence(duration: float) -> Iterator[av.AudioFrame]:
-    for start in range(0, round(duration * _SAMPLE_RATE), _BLOCK):
-        frame = av.AudioFrame(format="fltp", layout="stereo", samples=_BLOCK)
+def _picture(clip: Clip) -> Any:
+    """A frame with a word on it; the seed decides its colour."""
+    import av
+    from PIL import Image, ImageDraw
+
+    chance = Random(clip.seed)
+    picture = Image.new("RGB", (clip.width, clip.height), tuple(chance.randrange(40, 200) for _ in range(3)))
+    ImageDraw.Draw(picture).text((clip.width // 20, clip.height // 20), _WORD, fill="white")
+    return av.VideoFrame.from_image(picture).reformat(format="yuv420p")  # type: ignore[no-untyped-call]
+
+
+def _silence(seconds: float) -> Iterator[Any]:
+    """Sound of that length."""
+    import av
+
+    total, block = round(seconds * _SAMPLE_RATE), 1024
+    for start in range(0, total, block):
+        frame = av.AudioFrame(format="fltp", layout="stereo", samples=min(block, total - start))
         for plane in frame.planes:
             plane.update(bytes(plane.buffer_size))
         frame.sample_rate, frame.time_base, frame.pts = _SAMPLE_RATE, Fraction(1, _SAMPLE_RATE), start

@@ -12,7 +12,6 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
@@ -28,7 +27,6 @@ from .v2 import Tasks
 __all__ = ["MinimaxEmulator"]
 
 _HANDSHAKE = 3.0  # real seconds
-_LARGE = 1_000_000  # pixels of a clip that takes too long to paint
 
 
 class MinimaxEmulator(Emulator):
@@ -110,7 +108,6 @@ class MinimaxEmulator(Emulator):
             raise Refusal(422, "content_policy", "video description contains sensitive content")
         address = str(body.get("callback_url") or "")
         webhook = address if address and await self._greeted(address) else ""
-        clip = msgspec.structs.replace(clip, still=clip.width * clip.height > _LARGE)
         job = self.vendor.create(clip, model=model, body=body, webhook=webhook, text=json.dumps(body))
         self.orders[job.id] = order
         return job
