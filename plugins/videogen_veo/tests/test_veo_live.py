@@ -1,4 +1,4 @@
-"""One real clip, for people with a key: ``pytest --live plugins/videogen_veo/tests/test_veo_live.py``. It costs about 0.10 US dollars."""
+"""One real clip, for people with a key: run pytest with --live and this file. It costs about 0.10 US dollars."""
 
 from __future__ import annotations
 
