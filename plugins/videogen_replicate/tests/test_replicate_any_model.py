@@ -274,3 +274,30 @@ async def test_a_refused_token_and_a_schema_that_makes_no_sense(
     async with client() as videogen:
         with pytest.raises(MissingCredentialsError, match="REPLICATE_API_TOKEN"):
             await videogen.route("A boat", model=LAGOON)
+
+
+# --- what changed against the catalogue
+
+
+@pytest.mark.usefixtures("vendor")
+def test_refresh_lays_the_catalogue_beside_what_replicate_says(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from importlib.metadata import EntryPoint
+
+    from videogen_core import plugins
+    from videogen_core.cli import main
+
+    point = EntryPoint("replicate", "videogen_replicate.plugin", plugins.GROUP)
+    monkeypatch.setattr(plugins, "_entry_points", lambda: (point,))
+    assert main(["models", "--provider", "replicate", "--refresh", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["asked"] == 40
+    # where the catalogue is narrower on purpose, or wider than a schema can say
+    assert told["changed"] == {
+        "replicate/bytedance/seedance-2.0": [
+            "durations: new: 1, 2, 3",
+            "options: new: reference_videos, reference_audios",
+        ],
+        "replicate/bytedance/seedance-2.0-fast": ["durations: new: 1, 2, 3"],
+    }
