@@ -5,7 +5,10 @@ The sessions install through pip's own configuration, so that a mirror or an off
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -173,7 +176,7 @@ def _check_wheel(session: nox.Session, wheel: Path) -> None:
 
 @nox.session(requires=["build"])
 def demo(session: nox.Session) -> None:
-    """What a stranger does first: install the wheels in an empty environment and make a clip."""
+    """What a stranger does: install the wheels in an empty environment and make a clip; then one with each provider."""
     session.install(*map(str, sorted(DIST.glob("*.whl"))))
     folder = Path(session.create_tmp())
     clip = folder / "boat.mp4"
@@ -182,6 +185,32 @@ def demo(session: nox.Session) -> None:
     session.env["VIDEOGEN_HOME"] = str(folder / "home")
     session.run("videogen", "generate", PROMPT, "-o", clip.name)
     session.run("python", "-c", PROBE, clip.name)
+    (core,) = DIST.glob("videogen_core-*.whl")
+    session.install(f"{core}[testing]")
+    for plugin in _distributions()[1:]:
+        _emulated_clip(session, plugin.name.removeprefix("videogen_"))
+
+
+def _emulated_clip(session: nox.Session, provider: str) -> None:
+    """Serve a provider's vendor on this machine, and make a clip there on the command line."""
+    videogen = shutil.which("videogen", path=session.bin)
+    command = [str(videogen), "emulate", provider, "--json", "--seconds", "0.2"]
+    known = {name: value for name, value in {**os.environ, **session.env}.items() if value is not None}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=known) as vendor:
+        try:
+            told = ""
+            while not told.endswith("}\n}\n"):  # the environment is its last field
+                line = vendor.stdout.readline() if vendor.stdout else ""
+                if not line:
+                    session.error(f"videogen emulate {provider} ended:\n{told}")
+                told += line
+            variables = json.loads(told)["environment"]
+            clip = f"{provider}.mp4"
+            choice = ("--provider", provider, "--task", "text_to_video", "--prefer", "cheapest", "--overwrite")
+            session.run("videogen", "generate", PROMPT, *choice, "-o", clip, env=variables)
+            session.run("python", "-c", PROBE, clip)
+        finally:
+            vendor.terminate()
 
 
 @nox.session

@@ -7,10 +7,13 @@ commit and say why.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import importlib
+import tomllib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "videogen_core"
@@ -38,7 +41,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "cachekey": "request spec states",
     },
     "what plugins implement": {
-        "provider": "errors request spec catalog states",
+        "provider": "errors request spec limits catalog states",
         "hookspecs": "provider",
     },
     "one kind of I/O each": {
@@ -69,7 +72,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "planning": "errors request spec limits capabilities pricing catalog retry budget routing settings registry "
         "ledger media",
         "engine": "errors request spec capabilities pricing retry states transitions cachekey routing delivery "
-        "provider settings redaction transport outcomes registry ledger cache media partials targets downloads "
+        "provider settings redaction transport outcomes registry ledger cache media clips partials targets downloads "
         "planning",
         "workspace": "budget provider settings registry ledger planning",
         "_portal": "",
@@ -187,7 +190,9 @@ def unit(path: Path) -> str:
 
 
 def dotted(path: Path) -> str:
-    parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+    """The name by which a file below a ``src`` is imported."""
+    root = next(folder for folder in path.parents if folder.name == "src")
+    parts = path.relative_to(root).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
@@ -241,3 +246,61 @@ def our_imports(*, for_types: bool) -> dict[str, set[str]]:
             if target is not None and target != unit(path) and item.for_types == for_types:
                 found[unit(path)].add(target)
     return found
+
+
+# --- plugins: distributions of their own beside the core --------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One folder of ``plugins``, as its ``pyproject.toml`` tells of it."""
+
+    folder: Path
+
+    @property
+    def project(self) -> dict[str, Any]:
+        found: dict[str, Any] = tomllib.loads((self.folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        return found
+
+    @property
+    def packages(self) -> list[Path]:
+        return sorted(path for path in (self.folder / "src").iterdir() if path.is_dir() and path.suffix == "")
+
+    @property
+    def files(self) -> list[Path]:
+        return sorted((self.folder / "src").rglob("*.py"))
+
+    @property
+    def entry_points(self) -> dict[str, str]:
+        """Provider -> the module that is imported when it is wanted."""
+        found: dict[str, str] = self.project["entry-points"]["videogen.plugins"]
+        return found
+
+
+PLUGINS = [Plugin(path.parent) for path in sorted(ROOT.glob("plugins/*/pyproject.toml"))]
+
+
+def strange_imports(plugin: Plugin, others: Sequence[Plugin] = PLUGINS) -> list[str]:
+    """What a plugin imports of the core that is not public, and of other plugins, for type checkers too.
+
+    Its ``emulator``, a module or a package, may use `videogen_core.testing`.
+    """
+    own = {path.name for path in plugin.packages}
+    foreign = {path.name for other in others for path in other.packages} - own
+    return [
+        f"{path.relative_to(plugin.folder)}:{item.line}: {item.target}"
+        for path in plugin.files
+        for item in imports(path)
+        if item.target.partition(".")[0] in foreign
+        or not _is_public(item.target, of_emulator=dotted(path).split(".")[1:2] == ["emulator"])
+    ]
+
+
+def _is_public(target: str, *, of_emulator: bool) -> bool:
+    head, _, rest = target.partition(".")
+    if head not in ("videogen_core", "videogen"):
+        return True
+    first, _, name = rest.partition(".")
+    if head == "videogen_core" and first in (PUBLIC_MODULES | {"testing"} if of_emulator else PUBLIC_MODULES):
+        return name in ("", *importlib.import_module(f"videogen_core.{first}").__all__)
+    return rest in ("", *importlib.import_module(head).__all__)

@@ -12,7 +12,7 @@ from hypothesis import given, settings, strategies as st
 from strategies import CLIP, IMAGE, TODAY, offers_and_requests, settable_fields_are_set
 from videogen_core.capabilities import check, frame_size, nearest_request, resolve
 from videogen_core.errors import UnsupportedRequestError
-from videogen_core.limits import Violation
+from videogen_core.limits import Violation, advice
 from videogen_core.matching import ModeIndex
 from videogen_core.request import Media, Task, VideoRequest
 from videogen_core.spec import (
@@ -402,3 +402,36 @@ def test_camera_moves() -> None:
 def test_frame_sizes(resolution: Any, shape: Any, size: tuple[int, int] | None) -> None:
     spec = model(Mode(tasks=TEXT), sizes={"512p": {"16:9": (900, 512)}})
     assert frame_size(spec, make(resolution=resolution, aspect_ratio=shape)) == size
+
+
+# --- camera -----------------------------------------------------------------------------------------------------
+
+_WORDS = Camera(moves=("push in", "pan left"), style="words", option="in_words")
+_SWITCH = OptionSpec(type="boolean", default=False)
+
+
+def test_camera_moves_in_words_need_the_option_that_allows_them() -> None:
+    spec = model(Mode(tasks=TEXT), camera=_WORDS, options={"in_words": _SWITCH})
+    found = broken(spec, camera=["push in"])
+    assert "allow options={'acme': {'in_words': True}} to have them said there" in found["camera"].message
+    assert found["camera"].nearest_request == {"camera": []}
+    assert broken(spec, camera=["push in"], options={"acme": {"in_words": True}}) == {}
+    assert set(broken(spec, camera=["moonwalk"], options={"acme": {"in_words": True}})) == {"camera"}
+    assert broken(spec) == {}
+
+
+def test_the_option_of_camera_moves_has_to_be_a_switch_that_is_off() -> None:
+    wrong = (OptionSpec(type="string"), OptionSpec(type="boolean", default=True))
+    for options in ({}, *({"in_words": option} for option in wrong)):
+        with pytest.raises(ValueError, match=r"camera\.option names no boolean option that is off by default"):
+            model(Mode(tasks=TEXT), camera=_WORDS, options=options)
+
+
+def test_more_camera_moves_than_advised_are_allowed_and_advised_against() -> None:
+    spec = model(Mode(tasks=TEXT), title="Boat 1", camera=Camera(moves=("a", "b", "c"), advised=2))
+    assert broken(spec, camera=["a", "b", "c"]) == {}
+    assert advice(spec, make("x", camera=["a", "b", "c"])) == (
+        "camera: 3 moves at once; Boat 1 works well with up to 2.",
+    )
+    assert advice(spec, make("x", camera=["a", "b"])) == ()
+    assert advice(model(Mode(tasks=TEXT)), make("x")) == ()

@@ -46,7 +46,11 @@ NOT_RUN = {
     "docs/index.md": ["pip install ."],
     "docs/tutorial/first-clip.md": ["pip install ."],
     "docs/how-to/postgres.md": ["pip install 'videogen-core[postgres]'", "videogen ledger && videogen ledger check"],
+    "docs/how-to/minimax.md": ["pip install videogen-minimax"],
     "docs/how-to/provider.md": ["pip install -e ."],
+    "docs/how-to/runway.md": ["pip install videogen-runway", "export RUNWAYML_API_SECRET"],
+    "docs/how-to/veo.md": ["pip install videogen-core videogen-veo", "pip install 'videogen-veo[testing]'"],
+    "docs/how-to/emulate.md": ["videogen emulate tempo"],
 }
 SHOWN_HOME = "/home/you"  # stands for the folder that a page runs in
 # What one block exports holds in the next, as in a reader's terminal.

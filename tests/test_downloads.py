@@ -6,6 +6,7 @@ import base64
 import fcntl
 import gzip
 import hashlib
+import io
 import math
 import os
 import re
@@ -13,6 +14,7 @@ import stat
 import subprocess
 import sys
 import time
+import zipfile
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +34,7 @@ from videogen_core.errors import (
 from videogen_core.partials import Partial, sweep, temporary_name
 from videogen_core.provider import Output
 from videogen_core.retry import Backoff
-from videogen_core.targets import check_target, target_path
+from videogen_core.targets import check_target, target_path, with_ending
 from videogen_core.transport import public_client
 
 CLIP = clip(seconds=4, detail=40, faststart=True)
@@ -82,6 +84,48 @@ async def test_stores_a_clip_with_its_facts(tmp_path: Path) -> None:
     assert server.requests[0].headers["accept-encoding"] == "identity"
     assert server.requests[0].headers["x-api-key"] == "k"
     assert left_behind(target.parent) == ["boat.mp4"]
+
+
+def _archive() -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("frame_0000.png", b"a picture")
+    return made.getvalue()
+
+
+ARCHIVE, SOUND = _archive(), b"RIFF" + (36).to_bytes(4, "little") + b"WAVE" + bytes(32)
+
+
+@pytest.mark.anyio
+@pytest.mark.promise("D2")
+@pytest.mark.parametrize(
+    ("mime_type", "data"), [("application/zip", ARCHIVE), ("audio/wav", SOUND)], ids=["zip", "wav"]
+)
+async def test_stores_frames_and_sound_as_they_are(tmp_path: Path, mime_type: str, data: bytes) -> None:
+    target = tmp_path / "boat.bin"
+    video = await fetch(Output(data=data, mime_type=mime_type), target, expected_duration=4)
+    assert target.read_bytes() == data
+    assert (video.mime_type, video.size, video.duration) == (mime_type, len(data), None)
+    assert video.sha256 == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.anyio
+@pytest.mark.promise("D2")
+@pytest.mark.parametrize(
+    ("mime_type", "data"),
+    [
+        ("application/zip", ARCHIVE[:-8]),
+        ("application/zip", b"<html>gone</html>"),
+        ("audio/wav", SOUND[:-8]),
+        ("audio/wav", ARCHIVE),
+        ("application/octet-stream", ARCHIVE),
+    ],
+    ids=["cut zip", "no zip", "cut wav", "no wav", "no clip"],
+)
+async def test_frames_and_sound_that_are_not_whole_leave_nothing(tmp_path: Path, mime_type: str, data: bytes) -> None:
+    with pytest.raises(IntegrityError):
+        await fetch(Output(data=data, mime_type=mime_type), tmp_path / "boat.bin")
+    assert left_behind(tmp_path) == []
 
 
 @pytest.mark.anyio
@@ -376,6 +420,12 @@ def place(output: str | None, folder: Path, **other: object) -> dict[str, object
 def test_target_path(tmp_path: Path, output: str | None, other: dict[str, object], expected: str) -> None:
     text = output.replace("{t}", str(tmp_path)) if output else None
     assert target_path(**place(text, tmp_path / "lib", **other)) == tmp_path / expected  # type: ignore[arg-type]
+
+
+def test_a_file_of_another_kind_has_its_own_ending() -> None:
+    assert with_ending(Path("/clips/veo-3.1-fast"), ".zip") == Path("/clips/veo-3.1-fast.zip")
+    assert with_ending(Path("/clips/boat.mp4"), ".mov") == Path("/clips/boat.mov")
+    assert with_ending(Path("/clips/boat.mp4"), None) == Path("/clips/boat.mp4")
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ from videogen_core import (
 )
 from videogen_core.engine import fetching
 from videogen_core.ledger.sqlite import SqliteLedger
+from videogen_core.spec import ModelSpec
 
 pytestmark = pytest.mark.anyio
 
@@ -80,6 +81,23 @@ async def test_a_clip_is_made_verified_and_settled(tmp_path: Path, acme: Acme) -
     assert kinds[:3] == ["created", "submitting", "accepted"]
     assert kinds[-3:] == ["settled", "downloading", "stored"]
     assert len(acme.creates) == 1
+
+
+async def test_advice_is_told_before_anything_is_sent_and_stops_nothing(tmp_path: Path, acme: Acme) -> None:
+    class Careful(Acme):
+        def advice(self, spec: ModelSpec, request: VideoRequest) -> tuple[str, ...]:
+            if request.prompt == "break":
+                raise ValueError(request.prompt)
+            return ("that is a long boat",) if "boat" in request.prompt else ()
+
+    told: list[list[Event]] = [[], [], []]
+    async with client(tmp_path, Careful(tmp_path / "vendor")) as videogen:
+        for events, prompt in zip(told, ("boat", "kite", "break"), strict=True):
+            await videogen.generate(prompt, model="paper", output=tmp_path / f"{prompt}.mp4", on_event=events.append)
+    kinds = [[event.type for event in events] for events in told]
+    assert kinds[0][:3] == ["created", "warning", "submitting"]
+    assert told[0][1].message == "that is a long boat"
+    assert "warning" not in kinds[1] + kinds[2]
 
 
 async def test_the_job_is_on_record_and_its_money_held_before_the_first_byte_leaves(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from videogen_core.catalog import Catalog
 from videogen_core.matching import ModeIndex
 from videogen_core.pricing import PriceIndex, bounds
 from videogen_core.request import Task, VideoRequest
-from videogen_core.spec import Defaults, Mode, ModelSpec, OptionSpec
+from videogen_core.spec import Camera, Defaults, Mode, ModelSpec, OptionSpec
 
 TEXT = (Task.TEXT_TO_VIDEO,)
 
@@ -86,3 +86,14 @@ def test_required_options_are_missed_by_the_offer_that_needs_them_and_by_no_othe
     assert admitted({}) == [0]
     assert admitted({"acme": {"voice": "low"}}) == [1]
     assert admitted({"blue": {"voice": "low"}}) == [0, 2]
+
+
+def test_an_option_that_allows_a_field_is_that_of_the_offer_itself() -> None:
+    switch = {"say": OptionSpec(type="boolean", default=False)}
+    camera = Camera(moves=("push in",), option="say")
+    offers = [
+        offer(f"{name}/x", Mode(tasks=TEXT), camera=camera, negative_prompt="say", options=switch) for name in "ab"
+    ]
+    for asked in ({"camera": ["push in"]}, {"negative_prompt": "rain"}):
+        request = VideoRequest.make("x", options={"b": {"say": True}}, **asked)  # type: ignore[arg-type]
+        assert [position for position, _ in ModeIndex(offers).admitting(request)] == [1]

@@ -145,7 +145,7 @@ def test_catalogue_says_placeholder_and_costs_nothing() -> None:
     assert SPEC.camera.moves == CAMERA_MOVES
     assert set(SPEC.options["fail"].choices) == set(FAILURES)
     assert all(option.description for option in SPEC.options.values())
-    assert set(Task) - set(SPEC.tasks) == {Task.ANIMATE_CHARACTER}
+    assert set(Task) - set(SPEC.tasks) == {Task.ANIMATE_CHARACTER, Task.CHANGE_FRAME_RATE, Task.CONVERT_TO_HDR}
     quote = estimate(SPEC, call_for(duration=8).request)
     assert (quote.low, quote.high) == (Decimal(0), Decimal(0))
 

@@ -138,7 +138,7 @@ class AlwaysLandscape(AcmeSession):
 
 class WrongShape(WrongBase, Requests):
     provider = with_session(AlwaysLandscape)
-    fails = "test_the_vendor_takes_every_value[stone-image_to_video]"
+    fails = "test_every_value_reaches_the_vendor[stone-image_to_video]"
     says = "240x426 was asked for and the vendor makes 426x240"
 
 
@@ -316,7 +316,7 @@ def cheaper(spec: ModelSpec) -> ModelSpec:
 
 class WrongPrice(WrongBase, Requests):
     provider = with_rows(cheaper)
-    fails = "test_the_vendor_takes_every_value[paper-text_to_video]"
+    fails = "test_every_value_reaches_the_vendor[paper-text_to_video]"
     says = "the vendor charges $0.40"
 
 
@@ -334,7 +334,7 @@ def longer(spec: ModelSpec) -> ModelSpec:
 
 class WrongDuration(WrongBase, Requests):
     provider = with_rows(longer)
-    fails = "test_the_vendor_takes_every_value[paper-text_to_video]"
+    fails = "test_every_value_reaches_the_vendor[paper-text_to_video]"
     says = "duration='8.0'"
 
 

@@ -129,8 +129,9 @@ async def _fetch(
 def _store(temporary: Partial, output: Output, duration: float | tuple[float, float] | None) -> Video:
     """Inline bytes: everything in one go, in one thread."""
     data = cast("bytes", output.data)
+    expected = Expected(size=output.size, sha256=output.sha256, duration=duration, mime_type=output.mime_type)
     temporary.open(len(data))
-    return temporary.finish(data, Expected(size=output.size, sha256=output.sha256, duration=duration))
+    return temporary.finish(data, expected)
 
 
 class _BrokenError(Exception):
@@ -178,7 +179,14 @@ class _Transfer:
     def expected(self, duration: float | tuple[float, float] | None) -> Expected:
         """What the finished file must be, as far as the provider and the server have said."""
         size = self.output.size if self.output.size is not None else self.total
-        return Expected(size=size, sha256=self.output.sha256, md5=self.md5, duration=duration, framed=self.framed)
+        return Expected(
+            size=size,
+            sha256=self.output.sha256,
+            md5=self.md5,
+            duration=duration,
+            framed=self.framed,
+            mime_type=self.output.mime_type,
+        )
 
     def finish(self, duration: float | tuple[float, float] | None) -> Video:
         """Write the rest, check the file and give it its name."""

@@ -11,7 +11,7 @@ import msgspec
 from .request import Media, VideoRequest
 from .spec import MediaLimits, ModelSpec, OptionSpec
 
-__all__ = ["Violation", "number", "offer_violations", "plain", "shown"]
+__all__ = ["Violation", "advice", "number", "offer_violations", "plain", "shown"]
 
 
 class Violation(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,18 +66,30 @@ def offer_violations(spec: ModelSpec, request: VideoRequest) -> Iterable[Violati
             nearest=spec.seed,
             message="seed: it takes no seed." if allowed is None else f"seed: {request.seed} is not in {allowed}.",
         )
-    if request.negative_prompt is not None and not _takes_negative_prompt(spec, request):
-        folded = (
-            f", or allow options={{{spec.provider!r}: {{{spec.negative_prompt!r}: True}}}} to fold it in"
-            if isinstance(spec.negative_prompt, str)
-            else ""
-        )
+    if request.negative_prompt is not None and not _allowed(spec.negative_prompt, spec, request):
         yield Violation(
             field="negative_prompt",
             value=request.negative_prompt,
             allowed=None,
-            message=f"negative_prompt: it has none; say in the prompt what to show instead{folded}.",
+            message="negative_prompt: it has none; say in the prompt what to show instead"
+            f"{_permission(spec.negative_prompt, spec, 'fold it in')}.",
         )
+    yield from _camera_violations(spec, request)
+    yield from _option_violations(spec, request)
+    for name, media in request.media():
+        yield from _media_violations(name, media, spec.video if name == "video" else spec.image)
+
+
+def _allowed(takes: bool | str, spec: ModelSpec, request: VideoRequest) -> bool:
+    """Whether the model takes a field, or the option that is named lets the plugin say it in the prompt."""
+    return request.options.get(spec.provider, {}).get(takes) is True if isinstance(takes, str) else takes
+
+
+def _permission(takes: bool | str, spec: ModelSpec, what: str) -> str:
+    return f", or allow options={{{spec.provider!r}: {{{takes!r}: True}}}} to {what}" if isinstance(takes, str) else ""
+
+
+def _camera_violations(spec: ModelSpec, request: VideoRequest) -> Iterable[Violation]:
     known = spec.camera.moves if spec.camera else ()
     unknown = [move for move in request.camera if move not in known]
     if unknown:
@@ -89,15 +101,23 @@ def offer_violations(spec: ModelSpec, request: VideoRequest) -> Iterable[Violati
             message=f"camera: {', '.join(map(repr, unknown))} not understood; "
             + (f"it knows {', '.join(known)}." if known else "it takes no camera moves; describe them in the prompt."),
         )
-    yield from _option_violations(spec, request)
-    for name, media in request.media():
-        yield from _media_violations(name, media, spec.video if name == "video" else spec.image)
+    takes = spec.camera.option if spec.camera else None
+    if request.camera and takes is not None and not _allowed(takes, spec, request):
+        yield Violation(
+            field="camera",
+            value=list(request.camera),
+            allowed=None,
+            message="camera: it has no commands for camera moves; describe them in the prompt"
+            f"{_permission(takes, spec, 'have them said there')}.",
+        )
 
 
-def _takes_negative_prompt(spec: ModelSpec, request: VideoRequest) -> bool:
-    if isinstance(spec.negative_prompt, str):
-        return request.options.get(spec.provider, {}).get(spec.negative_prompt) is True
-    return spec.negative_prompt
+def advice(spec: ModelSpec, request: VideoRequest) -> tuple[str, ...]:
+    """What is allowed and yet unwise, as sentences: more camera moves at once than work well."""
+    most = spec.camera.advised if spec.camera else None
+    if most is None or len(request.camera) <= most:
+        return ()
+    return (f"camera: {len(request.camera)} moves at once; {spec.title or spec.id} works well with up to {most}.",)
 
 
 _MEASURE: dict[str, Callable[[str], int]] = {

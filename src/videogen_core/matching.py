@@ -57,10 +57,10 @@ class ModeIndex:
 
     @staticmethod
     def _limits_key(spec: ModelSpec) -> Any:
-        negative: Any = spec.negative_prompt
-        if isinstance(negative, str):  # it hangs on an option, which is given for one provider
-            negative = spec.provider, negative
-        return spec.prompt, spec.image, spec.video, spec.seed, negative, spec.camera
+        options = (spec.negative_prompt, spec.camera.option if spec.camera else None)
+        # what hangs on an option is given for one provider
+        whose = spec.provider if any(isinstance(option, str) for option in options) else None
+        return spec.prompt, spec.image, spec.video, spec.seed, spec.negative_prompt, spec.camera, whose
 
     def _mask(self, positions: list[int]) -> int:
         bits = bytearray(len(self._modes) // 8 + 1)

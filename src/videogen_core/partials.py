@@ -21,7 +21,7 @@ from typing import Literal, cast
 
 import msgspec
 
-from .clips import probe
+from .clips import probe, probe_file
 from .errors import DownloadError, IntegrityError
 from .states import Video
 
@@ -126,6 +126,7 @@ class Expected:
         md5: Hex digest.
         duration: Seconds, or the least and the most, within 10 % or 0.75 s.
         framed: Whether the way they came by tells their end, although not how many there would be.
+        mime_type: As the provider says: of an archive or a sound file, no clip is expected.
     """
 
     size: int | None = None
@@ -133,6 +134,12 @@ class Expected:
     md5: str | None = None
     duration: float | tuple[float, float] | None = None
     framed: bool = False
+    mime_type: str = "video/mp4"
+
+    @property
+    def beside(self) -> bool:
+        """Whether it is no clip."""
+        return self.mime_type in ("application/zip", "audio/wav")
 
     @property
     def integrity(self) -> Literal["checksum", "length", "container"]:
@@ -248,7 +255,10 @@ class Partial:
         if expected.md5 is not None and _digest(path, "md5") != expected.md5:
             raise IntegrityError("the bytes that arrived do not match the server's checksum.")
         vouched = expected.framed or expected.integrity != "container"
-        video = probe(path, in_process=self.probe_in_process, vouched=vouched)
+        if expected.beside:
+            video = probe_file(path, expected.mime_type)
+        else:
+            video = probe(path, in_process=self.probe_in_process, vouched=vouched)
         if expected.sha256 is not None and video.sha256 != expected.sha256.lower():
             raise IntegrityError("the bytes that arrived do not match the provider's checksum.")
         if expected.duration is not None and video.duration is not None:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from .catalog import parse_catalog
 from .errors import ProviderError, WebhookError
+from .limits import advice
 from .request import Media, VideoRequest
 from .spec import ModelSpec
 from .states import JobStatus
@@ -148,7 +149,8 @@ class Output:
         url: Where to fetch it. May be secret (signed): it is never logged and never stored.
         data: The bytes, for providers that answer inline.
         headers: What to send to that address, to its own origin only.
-        mime_type: As the provider says.
+        mime_type: As the provider says. ``application/zip`` (an archive of frames) and ``audio/wav`` are stored as they
+            are, when the archive or the header says that they are whole; anything else has to be a clip.
         sha256: Hex digest, where the provider gives one.
         size: Bytes, where the provider says.
         kept_at: Where it stays, in a place of the user's own, such as ``gs://bucket/clip.mp4``; recorded as the clip's
@@ -376,6 +378,17 @@ class Provider(ABC):
             MissingCredentialsError: Naming the variable to set for this model, and what works without it.
         """
         return
+
+    def advice(self, spec: ModelSpec, request: VideoRequest) -> tuple[str, ...]:
+        """What a request asks that is allowed and yet unwise, as sentences; told before it is sent.
+
+        The default: more camera moves at once than `Camera.advised`. Pure, and never a reason to refuse.
+
+        Args:
+            spec: The offer.
+            request: The request with every default written out.
+        """
+        return advice(spec, request)
 
     def account(self, environment: Mapping[str, str], settings: Mapping[str, Any]) -> str:
         """What tells this user's account at the vendor from another one: a project, an organisation, or the key.

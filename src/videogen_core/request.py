@@ -50,6 +50,8 @@ class Task(StrEnum):
     EDIT_VIDEO = "edit_video"
     UPSCALE_VIDEO = "upscale_video"
     ANIMATE_CHARACTER = "animate_character"
+    CHANGE_FRAME_RATE = "change_frame_rate"
+    CONVERT_TO_HDR = "convert_to_hdr"
 
 
 class Media(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -355,10 +355,8 @@ def _refusal(spec: ModelSpec, policy: Policy, facts: Facts) -> tuple[str, str] |
             return "licence", f"{spec.license.name} excludes {policy.territory.upper()}"
     if policy.quality is not None and not spec.placeholder and _RANK[spec.tier] < _PRESETS[policy.quality][0]:
         return "quality", f"tier {spec.tier}, {policy.quality} asked"
-    if policy.need_ready:
-        for name in (provider, spec.id):
-            if name in facts.not_ready:
-                return "not_ready", facts.not_ready[name]
+    if policy.need_ready and (missing := [name for name in (provider, spec.id) if name in facts.not_ready]):
+        return "not_ready", facts.not_ready[missing[0]]
     if provider in facts.resting:
         return "resting", facts.resting[provider]
     return None

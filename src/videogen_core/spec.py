@@ -54,6 +54,8 @@ REQUIRED_INPUTS: dict[Task, tuple[str, ...]] = {
     Task.EDIT_VIDEO: ("video",),
     Task.UPSCALE_VIDEO: ("video",),
     Task.ANIMATE_CHARACTER: ("image", "video"),
+    Task.CHANGE_FRAME_RATE: ("video",),
+    Task.CONVERT_TO_HDR: ("video",),
 }
 """What each task cannot do without, unless a mode's ``requires`` says otherwise."""
 
@@ -237,11 +239,14 @@ class Camera(Struct, frozen=True, kw_only=True):
         moves: Moves it knows.
         style: How the provider takes them, for its plugin to read.
         advised: More than this many at once work badly; a warning, not an error.
+        option: The name of a boolean option: only where that option is true, which lets the plugin say them in the
+            prompt instead. None = always.
     """
 
     moves: tuple[str, ...]
     style: str = "native"
     advised: int | None = None
+    option: str | None = None
 
 
 class OptionSpec(Struct, frozen=True, kw_only=True):
@@ -455,10 +460,11 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
             default = getattr(self.default, field)
             if default is not None and self.modes and not any(default in mode.settable(field) for mode in self.modes):
                 raise ValueError(f"{self.id}: default.{field} {default} is a value of no mode")
-        if isinstance(self.negative_prompt, str):
-            switch = self.options.get(self.negative_prompt)
-            if switch is None or switch.type != "boolean" or switch.default:
-                raise ValueError(f"{self.id}: negative_prompt names no boolean option that is off by default")
+        camera = self.camera.option if self.camera else None
+        for field, option in (("negative_prompt", self.negative_prompt), ("camera.option", camera)):
+            switch = self.options.get(option) if isinstance(option, str) else None
+            if isinstance(option, str) and (switch is None or switch.type != "boolean" or switch.default):
+                raise ValueError(f"{self.id}: {field} names no boolean option that is off by default")
         for price in self.prices:
             if unknown := price.options.keys() - self.options.keys():
                 raise ValueError(f"{self.id}: a price depends on the unknown option {min(unknown)!r}")

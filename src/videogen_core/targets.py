@@ -14,7 +14,7 @@ from typing import Any
 from .errors import ConfigurationError, RequestError
 from .partials import claim, temporary
 
-__all__ = ["check_target", "target_path"]
+__all__ = ["check_target", "target_path", "with_ending"]
 
 _MIN_FREE = 64 * 1024**2
 
@@ -61,6 +61,11 @@ def target_path(
         stem, ending = _split(path.name)
         path = path.with_name(f"{stem}-{index + 1}{ending}")
     return path.absolute()
+
+
+def with_ending(path: Path, ending: str | None) -> Path:
+    """The same place for a file of another kind; None = the path as it is."""
+    return path if ending is None else path.with_name(_split(path.name)[0] + ending)
 
 
 def _component(value: str) -> str:

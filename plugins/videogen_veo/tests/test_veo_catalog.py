@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from veo_pictures import picture
 from videogen_core import BudgetExceededError, Client, ModelNotFoundError
 
 FAST, LITE, OMNI = "veo-3.1-fast", "veo-3.1-lite", "gemini-omni-1.1-flash"
@@ -18,17 +19,6 @@ FAST, LITE, OMNI = "veo-3.1-fast", "veo-3.1-lite", "gemini-omni-1.1-flash"
 def videogen(tmp_path: Path) -> Iterator[Client]:
     with Client(home=tmp_path / "home") as client:
         yield client
-
-
-def picture(number: int = 0) -> bytes:
-    """A small PNG, another one for each number."""
-    import io
-
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.new("RGB", (320, 180), (number * 40 % 256, 90, 160)).save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 # --- case 25: prices

@@ -63,7 +63,7 @@ def test_veo_makes_what_was_asked_for(google: ServerThread, vertex: genai.Client
     assert made.video.mime_type == "video/mp4"
     assert shape(made.video.video_bytes) == (4.0, 1280, 720, 24, False)
     assert owner(made.video.video_bytes)["job"] == operation.name == google.jobs()[0]["id"]
-    assert _charged(google) == Decimal("0.08") * 4
+    assert _charged(google) == Decimal("0.10") * 4
 
 
 def test_veo_makes_several_with_sound_into_a_bucket(google: ServerThread, vertex: genai.Client) -> None:
@@ -231,7 +231,7 @@ def test_veo_extends_a_clip_in_a_bucket(google: ServerThread, emulator: VeoEmula
         video = types.Video(uri=f"gs://my-bucket/in/{name}.mp4", mime_type="video/mp4")
         operation = veo(vertex, video=video, duration_seconds=None)
         assert emulator.vendor.jobs[operation.name].clip.duration == seconds
-    assert _charged(google) == Decimal("0.08") * 7 * 2
+    assert _charged(google) == Decimal("0.10") * 7 * 2
 
 
 def test_reference_clips_and_two_frames(gemini: genai.Client) -> None:
@@ -291,7 +291,7 @@ def test_a_download_may_find_the_file_gone(google: ServerThread, gemini: genai.C
     with pytest.raises(errors.ClientError) as refused:
         gemini.files.download(file=uri)
     assert refused.value.code == 404
-    assert len(gemini.files.download(file=uri)) > 10_000
+    assert len(gemini.files.download(file=uri)) > 5_000
 
 
 def test_models_are_listed(gemini: genai.Client, vertex: genai.Client) -> None:

@@ -81,7 +81,7 @@ def test_one_of_two_clips_is_filtered_out(google: ServerThread, vertex: genai.Cl
     response = finished(vertex, veo(vertex, number_of_videos=2)).response
     assert len(response.generated_videos) == response.rai_media_filtered_count == 1
     assert "Support codes" in response.rai_media_filtered_reasons[0]
-    assert Decimal(google.stats()["charged"]) == Decimal("0.08") * 4
+    assert Decimal(google.stats()["charged"]) == Decimal("0.10") * 4
 
 
 def test_an_operation_that_is_done_with_nothing(google: ServerThread, vertex: genai.Client) -> None:
@@ -94,7 +94,7 @@ def test_an_operation_that_is_done_with_nothing(google: ServerThread, vertex: ge
     google.script(Script(ending="empty", code="shape"))
     [lost] = finished(vertex, veo(vertex)).response.generated_videos
     assert (lost.video.uri, lost.video.video_bytes) == (None, None)
-    assert Decimal(google.stats()["charged"]) == Decimal("0.32")
+    assert Decimal(google.stats()["charged"]) == Decimal("0.40")
 
 
 def test_a_job_that_is_not_even_made(google: ServerThread, gemini: genai.Client, vertex: genai.Client) -> None:
@@ -119,7 +119,7 @@ def test_a_refusal_is_a_completion_with_text(google: ServerThread, gemini: genai
     assert made.output_video is None
     assert made.output_text == "I can't do that."
     assert "video" not in {each.modality for each in made.usage.output_tokens_by_modality}
-    assert google.stats()["charged"] == "0"
+    assert 0 < Decimal(google.stats()["charged"]) < Decimal("0.01"), "its tokens alone"
 
 
 def test_a_refusal_may_be_charged(google: ServerThread, gemini: genai.Client) -> None:
@@ -163,14 +163,14 @@ def test_an_interaction_that_failed(
     made = gemini.interactions.get(omni(gemini).id)
     assert made.status == status
     assert [each.code for each in made.errors or ()] == ([] if error is None else [error])
-    assert google.stats()["charged"] == "0"
+    assert 0 < Decimal(google.stats()["charged"]) < Decimal("0.01"), "its tokens alone"
 
 
 def test_an_interaction_that_is_completed_with_nothing(google: ServerThread, gemini: genai.Client) -> None:
     google.script(Script(ending="empty"), Script(ending="empty", code="shape"))
     made = gemini.interactions.get(omni(gemini).id)
     assert (made.status, made.output_video, made.usage.total_output_tokens) == ("completed", None, 0)
-    assert google.stats()["charged"] == "0"
+    assert 0 < Decimal(google.stats()["charged"]) < Decimal("0.01"), "its tokens alone"
     made = gemini.interactions.get(omni(gemini).id)
     assert (made.status, made.output_video, made.usage.total_output_tokens) == ("completed", None, 5213)
     assert Decimal(google.stats()["charged"]) > Decimal("0.09")

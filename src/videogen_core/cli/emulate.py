@@ -48,8 +48,10 @@ def emulate(
         server = ServerThread(emulator, host=host, port=port, delivery_port=delivery_port)
         server.start()
     except (OSError, OverflowError) as error:
+        ports = " and ".join(str(each) for each in (port, delivery_port) if each) or "any port"
         raise ConfigurationError(
-            f"The emulator cannot listen on {host}:{port}: {error}.", hint="Choose another --port."
+            f"The emulator cannot listen at {host} on {ports}: {error}.",
+            hint="Choose another --port or --delivery-port; 0 is any that is free.",
         ) from error
     try:
         _announce(screen, emulator)
@@ -91,4 +93,9 @@ def _emulator(name: str, seconds: float, seed: int) -> Emulator:
         raise ConfigurationError(
             "Emulators need more than the core.", hint="Run: pip install 'videogen-core[testing]'"
         ) from error
-    return load_emulator(target, {"script": Script(running=seconds, times=None), "seed": seed})
+    try:
+        return load_emulator(target, {"script": Script(running=seconds, times=None), "seed": seed})
+    except Exception as error:  # a plugin's bug
+        raise PluginError(
+            f"The emulator of {name!r}, {target}, cannot be made: {type(error).__name__}: {error}."
+        ) from error

@@ -50,11 +50,18 @@ def _facts(spec: ModelSpec, not_ready: str | None) -> list[tuple[str, str]]:
         ("video", _media(spec.video)),
         ("seed", "no" if spec.seed is None else f"0 to {spec.seed:,}"),
         ("negative prompt", _negative_prompt(spec)),
-        ("camera", ", ".join(spec.camera.moves) if spec.camera else "no"),
+        ("camera", _camera(spec)),
         ("defaults", ", ".join(f"{key} {value}" for key, value in _defaults(spec))),
         ("licence", spec.license.name if spec.license else ""),
         ("source", f"{spec.source}, read on {spec.as_of}"),
     ]
+
+
+def _camera(spec: ModelSpec) -> str:
+    if spec.camera is None:
+        return "no"
+    option = spec.camera.option
+    return ", ".join(spec.camera.moves) + (f"; in words, with {spec.provider}.{option}=true" if option else "")
 
 
 def _negative_prompt(spec: ModelSpec) -> str:

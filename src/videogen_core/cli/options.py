@@ -71,7 +71,8 @@ CLIP = (
         _Text,
         metavar="TASK",
         help="Kind of work, when the inputs do not say: text_to_video, image_to_video, first_last_frame, "
-        "reference_to_video, extend_video, edit_video, upscale_video, animate_character.",
+        "reference_to_video, extend_video, edit_video, upscale_video, animate_character, change_frame_rate, "
+        "convert_to_hdr.",
         autocompletion=completion.tasks,
     ),
     _clip("negative_prompt", _Text, metavar="TEXT", help="What to avoid."),

@@ -34,6 +34,8 @@ _TASKS = {
     Task.EDIT_VIDEO: "edit",
     Task.UPSCALE_VIDEO: "upscale",
     Task.ANIMATE_CHARACTER: "animate",
+    Task.CHANGE_FRAME_RATE: "fps",
+    Task.CONVERT_TO_HDR: "hdr",
 }
 
 

@@ -34,7 +34,7 @@ from ..errors import (
 )
 from ..ledger import FlightTakenError
 from ..planning import Planner
-from ..provider import Provider, Session, Snapshot
+from ..provider import Provider, Session, Snapshot, SubmitCall
 from ..request import VideoRequest
 from ..retry import Backoff
 from ..routing import Policy, Route
@@ -281,6 +281,7 @@ class Engine:
         waited, delays = 0.0, Backoff().delays(self._dice)
         spec = await self.known_spec(job.offer)
         session = self._session(spec)
+        advised = False
         if lost_creates(job) >= _MOST_LOST:
             error = lost_too_often(job)
             return await self._next_or_give_up(job, error, log), None
@@ -293,6 +294,9 @@ class Engine:
                     if served is not None:
                         return served, None
                     plan = replace(plan, flight=key)
+                if not advised:
+                    advised = True
+                    await self._advise(job, plan.call, log)
                 answer = await self._submitter.attempt(job, session, plan, log)
             except FlightTakenError:  # the same clip is being made: it will be in the cache
                 await self.recorder.clock.sleep(_WATCH_EVERY)
@@ -312,6 +316,12 @@ class Engine:
             await log.tell()
             await self.recorder.clock.sleep(pause)
             waited += pause
+
+    async def _advise(self, job: JobRecord, call: SubmitCall, log: Log) -> None:
+        """Tell what is unwise about a request, before it is sent."""
+        for text in answers.advice(self._provider(call.spec), call):
+            log.note(job, "warning", text)
+        await log.tell()
 
     async def _next_or_give_up(self, job: JobRecord, error: VideogenError, log: Log) -> JobRecord:
         offer = following(job, error)

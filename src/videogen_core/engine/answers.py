@@ -11,14 +11,22 @@ import msgspec
 
 from ..errors import GenerationFailedError, ProviderError
 from ..outcomes import usable_id
-from ..provider import Output, Snapshot, Submission
+from ..provider import Output, Provider, Snapshot, Submission, SubmitCall
 from ..redaction import redact
 from ..retry import MAX_RETRY_AFTER
 from ..states import JobStatus
 
-__all__ = ["amount", "pause", "snapshot", "submission"]
+__all__ = ["advice", "amount", "pause", "snapshot", "submission"]
 
 _MAX_REPLY = 64 * 1024
+
+
+def advice(provider: Provider, call: SubmitCall) -> tuple[str, ...]:
+    """What a plugin has to say about a request; nothing, if it breaks, since advice is no reason to stop."""
+    try:
+        return tuple(redact(str(text)) for text in provider.advice(call.spec, call.request))
+    except Exception:
+        return ()
 
 
 def submission(answer: object) -> Submission:

@@ -11,6 +11,7 @@ from pathlib import Path
 from anyio import to_thread
 
 from .. import downloads, targets, transitions
+from ..clips import ENDINGS
 from ..errors import DownloadError, ResultExpiredError
 from ..partials import sweep
 from ..provider import Output, Snapshot
@@ -99,6 +100,7 @@ class Fetcher:
 
     async def _store(self, job: JobRecord, output: Output, index: int) -> Video:
         path = targets.target_path(**place(job, self.settings, index))
+        path = targets.with_ending(path, ENDINGS.get(output.mime_type))
         if path.parent not in self.swept:
             self.swept.add(path.parent)
             await to_thread.run_sync(sweep, path.parent)

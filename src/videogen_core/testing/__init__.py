@@ -18,13 +18,14 @@ from .emulator import Emulator
 from .faults import PROFILES, Fault
 from .forms import Part, read_form
 from .journal import Entry
-from .lifecycle import Script
+from .lifecycle import ENDED, Script
 from .remote import EmulatorClient, EmulatorError
 from .server import ServerProcess, ServerThread, serve, serve_process
-from .vendor import Refusal, Traits, Vendor, VendorJob
+from .vendor import Refusal, Traits, Vendor, VendorJob, current_entry
 from .webhooks import post, sign_webhook
 
 __all__ = [
+    "ENDED",
     "PROFILES",
     "Clip",
     "Clock",
@@ -41,6 +42,7 @@ __all__ = [
     "Traits",
     "Vendor",
     "VendorJob",
+    "current_entry",
     "make_clip",
     "owner",
     "post",

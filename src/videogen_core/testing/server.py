@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -30,7 +30,10 @@ _BACKLOG = 4096
 
 def bound(host: str, ports: tuple[int, ...]) -> list[socket.socket]:
     """Listening sockets; port 0 = any that is free."""
-    return [_bound(host, port) for port in ports]
+    with ExitStack() as kept:
+        sockets = [kept.enter_context(_bound(host, port)) for port in ports]
+        kept.pop_all()
+    return sockets
 
 
 def _bound(host: str, port: int) -> socket.socket:
@@ -40,7 +43,7 @@ def _bound(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
         listening.listen(_BACKLOG)
-    except OSError:
+    except (OSError, OverflowError):
         listening.close()
         raise
     return listening

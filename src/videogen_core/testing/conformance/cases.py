@@ -166,7 +166,10 @@ def values(case: Case, option_values: OptionValues) -> Iterator[Value]:
         for seed in (0, 1, spec.seed):
             yield Value("seed", seed, case.changed(seed=seed))
     yield from _words(case)
+    switches = (spec.negative_prompt, spec.camera.option if spec.camera else None)
     for name, option in spec.options.items():
+        if name in switches:
+            continue  # it says nothing by itself; it is tried with what it allows
         for value in option_values(spec, name, option):
             yield Value(f"options.{spec.provider}.{name}", value, with_option(case, name, value))
 
@@ -183,7 +186,9 @@ def _inputs(case: Case) -> Iterator[Value]:
 def _words(case: Case) -> Iterator[Value]:
     spec = case.spec
     for move in spec.camera.moves if spec.camera else ():
-        yield Value("camera", move, case.changed(camera=[move]))
+        changed = case.changed(camera=[move])
+        allowed = spec.camera.option if spec.camera else None
+        yield Value("camera", move, with_option(changed, allowed, True) if allowed else changed)
     if spec.negative_prompt:
         folding = {} if spec.negative_prompt is True else {str(spec.negative_prompt): True}
         for words in ("rain", "snow"):

@@ -80,13 +80,14 @@ class Clips(Suite):
                 group.start_soon(one, number)
         sent = (len(rig.creates), rig.created)
         assert sent == (_AT_ONCE, _AT_ONCE), f"{_AT_ONCE} clips: {sent[0]} creates were sent and {sent[1]} jobs made."
-        asked = {entry.job: entry.body for entry in rig.creates}
         for number, result in made.items():
             if isinstance(result, VideogenError):
                 raise AssertionError(f"Job {number} of {_AT_ONCE} at once failed: {result}") from result
-            job = result.attempts[0].provider_job_id
-            assert rig.whose(result.path)["job"] == job, f"Job {number} got the clip of another job: is a state shared?"
-            assert f"Boat number {number} of" in asked.get(str(job), ""), f"Job {number} has the id of another create."
+            create = rig.create_of(result.attempts[0].provider_job_id)
+            mine = rig.whose(result.path)["job"] == create.job
+            assert mine, f"Job {number} of {_AT_ONCE} at once got the clip of another: is a state shared?"
+            asked = f"Boat number {number} of" in create.body
+            assert asked, f"Job {number} of {_AT_ONCE} at once has the id of another's create."
 
     def test_a_provider_serves_one_event_loop_after_another(self, rig: Rig) -> None:
         """What belongs to a loop belongs to the session: the provider and its module keep nothing of it."""

@@ -95,7 +95,7 @@ class Endings(Suite):
     async def test_a_job_is_cancelled_or_says_that_it_cannot_be(self, rig: Rig) -> None:
         """Where the session has ``cancel``, the vendor stops; where it has not, the user is told and the clip comes."""
         can = await rig.overrides("cancel")
-        rig.script(running=100_000.0 if can else 0.0, polls=0 if can else 1)
+        rig.script(queued=100_000.0 if can else 0.0, polls=0 if can else 1)  # some vendors stop nothing else
         async with rig.client() as client:
             job = await rig.submit(client)
             if not can:

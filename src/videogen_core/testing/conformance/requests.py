@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import anyio
 
 from videogen_core import AsyncJob, Task, VideogenError, frame_size
 
@@ -17,6 +20,8 @@ from .suite import Suite, each
 __all__ = ["Requests"]
 
 _TRANSPORT = frozenset({"content-length", "date", "traceparent", "connection", "host"})
+_UNLESS_ASKED = frozenset({"seed", "negative_prompt", "camera", "inputs", "prompt"})
+_AT_ONCE = 8
 _SLACK = 0.05  # seconds of a clip, frames per second
 
 
@@ -24,37 +29,21 @@ class Requests(Suite):
     """Creates alone: jobs that are accepted and then left to themselves."""
 
     @each("case", lambda suite: suite.modes(), instead="no offer is live")
-    async def test_the_vendor_takes_every_value(self, rig: Rig, case: Case) -> None:
-        """Each value of the catalogue, once: one create, no refusal, the vendor's own facts and price as asked."""
-        async with rig.client() as client:
-            for value in self._fit(rig, case):
-                before = rig.created, len(rig.creates)
-                try:
-                    job = await rig.submit(client, value.case)
-                except VideogenError as error:
-                    raise AssertionError(
-                        f"{value.said} is in the catalogue and was not accepted: {error.message} "
-                        "Correct the row, or what the plugin sends."
-                    ) from error
-                sent = rig.created - before[0], len(rig.creates) - before[1]
-                assert sent == (1, 1), f"{value.said}: {sent[1]} creates were sent and {sent[0]} jobs made."
-                _understood(rig, value, job)
-        assert not rig.emulator.mistakes, rig.emulator.mistakes[0]
-
-    @each("case", lambda suite: suite.modes(), instead="no offer is live")
     async def test_every_value_reaches_the_vendor(self, rig: Rig, case: Case) -> None:
-        """Two requests that differ in one value differ on the wire, so that no parameter is dropped on the way."""
-        async with rig.client() as client:
-            plain = await _sent(rig, client, case)
-            noise = _differences(plain, await _sent(rig, client, case))
-            by_field: dict[str, list[tuple[Value, dict[str, str]]]] = {}
-            for value in self._fit(rig, case):
-                told = {k: v for k, v in (await _sent(rig, client, value.case)).items() if k not in noise}
-                by_field.setdefault(value.field, []).append((value, told))
-        without = {k: v for k, v in plain.items() if k not in noise}
+        """Each value of the catalogue is accepted, understood, priced as quoted, and told apart from the others."""
+        plain = Value("nothing", "more", case)
+        sent = await _submitted(rig, [plain, plain, *self._fit(rig, case)])
+        for each_sent in sent:
+            _understood(rig, each_sent)
+        told = [_signature(each_sent.create) for each_sent in sent]
+        noise = _differences(told[0], told[1])
+        telling = [{place: text for place, text in one.items() if place not in noise} for one in told]
+        by_field: dict[str, list[tuple[Value, dict[str, str]]]] = {}
+        for each_sent, one in zip(sent[2:], telling[2:], strict=True):
+            by_field.setdefault(each_sent.value.field, []).append((each_sent.value, one))
         for field, found in by_field.items():
-            if field in ("seed", "negative_prompt", "camera", "inputs", "prompt"):
-                assert found[0][1] != without, f"{found[0][0].said}: the vendor is not told; submit() drops {field}."
+            if field in _UNLESS_ASKED:
+                assert found[0][1] != telling[0], f"{found[0][0].said}: the vendor is not told; submit() drops {field}."
             _distinct(field, found)
 
     async def test_the_prompt_reaches_the_vendor_as_it_is(self, rig: Rig) -> None:
@@ -92,12 +81,53 @@ async def _sent(rig: Rig, client: Any, case: Case) -> dict[str, str]:
     return _signature(rig.creates[-1])
 
 
+@dataclass(frozen=True)
+class _Sent:
+    """A value, the job that was made with it, and the create as it came."""
+
+    value: Value
+    job: AsyncJob
+    create: Entry
+
+
+async def _submitted(rig: Rig, values: Sequence[Value]) -> list[_Sent]:
+    """Submit a request for each value, several at once, and no clip is waited for."""
+    outcomes: dict[int, AsyncJob | VideogenError] = {}
+    limiter = anyio.CapacityLimiter(_AT_ONCE)
+
+    async def one(number: int, value: Value) -> None:
+        async with limiter:
+            try:
+                outcomes[number] = await rig.submit(client, value.case)
+            except VideogenError as error:
+                outcomes[number] = error
+
+    async with rig.client() as client, anyio.create_task_group() as group:
+        for number, value in enumerate(values):
+            group.start_soon(one, number, value)
+    found = []
+    for number, value in enumerate(values):
+        job = outcomes[number]
+        if isinstance(job, VideogenError):
+            raise AssertionError(
+                f"{value.said} is in the catalogue and was not accepted: {job.message} "
+                "Correct the row, or what the plugin sends."
+            ) from job
+        found.append(_Sent(value, job, rig.create_of(job.provider_job_id)))
+    sent = (len(rig.creates), rig.created)
+    assert sent == (len(values), len(values)), (
+        f"For {len(values)} jobs {sent[0]} creates were sent, {sent[1]} were made."
+    )
+    return found
+
+
 # --- what the vendor made of it
 
 
-def _understood(rig: Rig, value: Value, job: AsyncJob) -> None:
+def _understood(rig: Rig, sent: _Sent) -> None:
     """The job as the vendor has it is the one that was asked for, and costs what was quoted."""
-    made = rig.emulator.vendor.jobs[rig.creates[-1].job]
+    value, job = sent.value, sent.job
+    made = rig.emulator.vendor.jobs[sent.create.job]
     request = job.record.attempt.request
     wrong = _mismatch(value.case, request, made)
     assert not wrong, (

@@ -179,6 +179,13 @@ class Rig:
         """USD that it took for them."""
         return sum((self.emulator.vendor.charged(job) for job in self.jobs), Decimal(0))
 
+    def create_of(self, provider_job_id: str | None) -> Entry:
+        """The create that made a job, whose id as the plugin has it holds the emulator's."""
+        theirs = provider_job_id or ""
+        found = [entry for entry in self.creates if entry.created and entry.job in theirs]
+        assert found, f"The id {theirs!r} of the job holds none of the emulator's: is it the vendor's own?"
+        return max(found, key=lambda entry: len(entry.job))
+
     def script(self, **script: Any) -> None:
         """Say how the next job goes."""
         self.emulator.vendor.add_scripts(Script(**script))

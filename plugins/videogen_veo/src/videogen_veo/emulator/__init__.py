@@ -16,8 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from videogen_core.testing import Clip, Emulator, Refusal, Script, VendorJob
-from videogen_core.testing.vendor import current_entry
+from videogen_core.testing import Clip, Emulator, Refusal, Script, VendorJob, current_entry
 
 from .answers import GoogleRefusal, error_answer
 from .auth import PROJECT, Auth, credentials_file

@@ -14,8 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
-from videogen_core.testing import Clip, VendorJob
-from videogen_core.testing.lifecycle import ENDED
+from videogen_core.testing import ENDED, Clip, VendorJob
 
 from .answers import GoogleRefusal
 from .auth import PROJECT

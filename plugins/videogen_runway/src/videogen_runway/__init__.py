@@ -1,0 +1,1 @@
+"""Runway's video models for videogen, and those of other makers that it hosts."""
