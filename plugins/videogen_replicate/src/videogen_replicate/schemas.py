@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import date
 from functools import cache
 from importlib import resources
@@ -16,8 +16,7 @@ from typing import Any
 
 import msgspec
 
-from videogen_core import Mode, ModelNotFoundError, ModelSpec, PromptLimits, RequestError, Span, Task
-from videogen_core.request import aspect_ratio_name, resolution_name
+from videogen_core import Mode, ModelNotFoundError, ModelSpec, PromptLimits, RequestError, Span, Task, VideoRequest
 
 from .properties import Property, makes_addresses, properties
 
@@ -140,8 +139,8 @@ class _Reading:
         self._inputs()
         self._numbers("duration")
         self._numbers("fps")
-        self._choices("resolution", resolution_name)
-        self._choices("aspect_ratio", aspect_ratio_name)
+        self._choices("resolution")
+        self._choices("aspect_ratio")
         self._size()
         self._others()
         told |= {*self.fields.values(), "prompt", self.vendor.get("size", {}).get("field")}
@@ -184,14 +183,14 @@ class _Reading:
             default = allowed.min if isinstance(allowed, Span) else allowed[0]
         self.fields[field], self._allowed[field], self.defaults[field] = found.name, allowed, default
 
-    def _choices(self, field: str, spelling: Callable[[Any], str | None]) -> None:
+    def _choices(self, field: str) -> None:
         found = self._named(field, "string")
         if found is None:
             return
         words = _names()["words"][field]
         values: dict[str, Any] = {}
         for choice in found.choices:
-            name = _spelt(words.get(str(choice).lower(), choice), spelling)
+            name = _spelt(field, words.get(str(choice).lower(), choice))
             if name is not None:
                 values.setdefault(name, choice)
         if not values or (field == "resolution" and len(values) < len(found.choices)):
@@ -269,12 +268,13 @@ def _is_number(value: Any) -> bool:
         return False
 
 
-def _spelt(value: Any, spelling: Callable[[Any], str | None]) -> str | None:
-    """A value in our spelling; None when it is none of its kind."""
+def _spelt(field: str, value: Any) -> str | None:
+    """A value in the spelling of requests; None when it is none of its kind."""
     try:
-        return spelling(value)
+        found: str | None = getattr(VideoRequest.make(**{field: value}), field)
     except RequestError:
         return None
+    return found
 
 
 def _shape(width: int, height: int) -> str:
