@@ -79,7 +79,7 @@ async def test_an_official_model_is_called_by_its_name(client: Clients, emulator
             "generate_audio": True,
         }
     }
-    assert (result.provider, result.model, result.cost) == ("replicate", "kling-v3", None)
+    assert (result.provider, result.model, result.cost) == ("replicate", "kling-3.0", None)
 
 
 async def test_a_versioned_model_is_called_by_its_version(client: Clients, emulator: ReplicateEmulator) -> None:
@@ -266,8 +266,8 @@ async def test_a_model_answers_to_all_its_names(client: Clients, name: str) -> N
     ("name", "said"),
     [
         ("haiper-v2", "2026-11-20"),
-        ("kling-v1.6-pro", "kling-v2.5-turbo-pro"),
-        ("kuaishou/kling-v2.1", "kling-v3"),
+        ("kling-v1.6-pro", "kling-2.5-turbo-pro"),
+        ("kuaishou/kling-v2.1", "kling-3.0"),
         ("replicate/openai/sora-2", "2026-09-24"),
     ],
 )
