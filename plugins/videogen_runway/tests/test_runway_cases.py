@@ -432,6 +432,16 @@ def test_a_sequence_of_frames_comes_with_its_sound_beside_it(runway: Runway) -> 
     assert result.cost == Decimal("0.34")  # 12 and 5 for each of 2 s
 
 
+@pytest.mark.parametrize("form", ["prores", "png_sequence"])
+def test_what_is_no_mp4_comes_from_the_cache_as_it_was_stored(runway: Runway, form: str) -> None:
+    asked: dict[str, Any] = {"options": {"runway": {"output_format": form}}, "cache": True, "seed": 7}
+    (made,) = runway.generate(**asked, output=str(runway.folder / "first.mp4")).videos
+    again = runway.generate(**asked, output=str(runway.folder / "second.mp4"))
+    assert (again.cached, runway.vendor.created) == (True, 1)
+    (copy,) = again.videos
+    assert (copy.path.suffix, copy.mime_type, copy.sha256) == (made.path.suffix, made.mime_type, made.sha256)
+
+
 def test_prores_is_a_mov(runway: Runway) -> None:
     (video,) = runway.generate(
         options={"runway": {"output_format": "prores", "prores_profile": "422"}}, model="gen-4.5"
