@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -25,7 +26,7 @@ from cache_worker import CALLS, DAY, intercept, key_of, leftovers, room_for_two
 from media_samples import clip
 from videogen_core import DownloadError
 from videogen_core.cache import Cache, Entry
-from videogen_core.clips import probe
+from videogen_core.clips import probe, probe_file
 from videogen_core.partials import Partial, sweep
 from videogen_core.states import Video
 
@@ -96,6 +97,17 @@ def test_several_clips_of_one_request_stay_in_order(cache: Cache, tmp_path: Path
         delivered = cache.deliver(entry, number, tmp_path / f"again-{number}.mp4")
         assert delivered is not None
         assert delivered.sha256 == original.sha256
+
+
+def test_an_archive_of_frames_comes_back_as_it_was(cache: Cache, tmp_path: Path) -> None:
+    path = tmp_path / "frames.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("frame_0000.png", "a picture")
+    video = probe_file(path, "application/zip")
+    assert cache.put(key_of(video), [video]) is None
+    delivered = cache.deliver(present(cache.get(key_of(video))), 0, tmp_path / "again.zip")
+    assert delivered is not None
+    assert (delivered.mime_type, delivered.sha256) == ("application/zip", video.sha256)
 
 
 def test_the_same_file_may_be_there_twice(cache: Cache, video: Video) -> None:

@@ -175,7 +175,8 @@ class Cache:
             with _opened(cast("Path", video.path), video.size) as source:
                 partial.open(video.size)
                 partial.copy(source.fileno())
-                return partial.finish(b"", Expected(size=video.size, sha256=video.sha256))
+                expected = Expected(size=video.size, sha256=video.sha256, mime_type=video.mime_type)
+                return partial.finish(b"", expected)
         except OSError:  # only of the clip in the cache: it is gone, or cannot be read
             return None
         except (_DamagedError, IntegrityError):

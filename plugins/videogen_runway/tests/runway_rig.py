@@ -97,7 +97,7 @@ def rigged(vendor: ServerThread, folder: Path, patch: pytest.MonkeyPatch) -> Run
     vendor.reset()
     vendor.script_all(Script(times=None))
     vendor.change(concurrency=None, url_lifetime=86_400.0)
-    for name, value in {**vendor.environment, "VIDEOGEN_ALLOW_PRIVATE_ADDRESSES": "1"}.items():
+    settings = {"ALLOW_PRIVATE_ADDRESSES": "1", "PROBE_IN_PROCESS": "1", "PLUGINS": "runway"}
+    for name, value in {**vendor.environment, **{f"VIDEOGEN_{k}": v for k, v in settings.items()}}.items():
         patch.setenv(name, value)
-    patch.setenv("VIDEOGEN_PROBE_IN_PROCESS", "1")
     return Runway(vendor, folder)

@@ -23,6 +23,7 @@ from videogen_core import (
     ModelNotFoundError,
     ModelRetiredError,
     PermissionDeniedError,
+    ProviderProtocolError,
     ProviderUnavailableError,
     RejectedRequestError,
     RequestError,
@@ -30,9 +31,10 @@ from videogen_core import (
     UnsupportedRequestError,
     VideogenError,
 )
-from videogen_core.testing import Fault, Script, ServerThread
+from videogen_core.outcomes import Answer
+from videogen_core.testing import Clip, Fault, Script, ServerThread, make_clip
 from videogen_runway.plugin import RunwayProvider
-from videogen_runway.tasks import checked_id
+from videogen_runway.tasks import checked_id, created
 
 
 @pytest.fixture(scope="module")
@@ -114,8 +116,6 @@ def test_08_an_edit_by_seedance_takes_no_size(runway: Runway) -> None:
 
 
 def clip_of(side: int) -> bytes:
-    from videogen_core.testing import Clip, make_clip
-
     return make_clip(Clip(duration=2, width=side, height=side, fps=4))
 
 
@@ -177,6 +177,16 @@ def test_an_endless_or_packed_answer_is_not_read(runway: Runway) -> None:
     assert runway.vendor.count("poll") == 3
 
 
+def test_an_id_that_is_no_uuid_is_told(runway: Runway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runway.emulator.vendor, "_new_id", lambda number, chance: "task_0042")
+    heard: list[str] = []
+    with pytest.raises(SubmissionUnknownError):
+        runway.generate(on_event=lambda event: heard.append(event.message))
+    assert any("task_0042" in message for message in heard)
+    with pytest.raises(ProviderProtocolError, match="holds no id"):
+        created(Answer(provider="runway", status=200, body=b'{"id": null}'))
+
+
 # --- how tasks go
 
 
@@ -217,6 +227,16 @@ def test_16_a_failure_without_reason_and_cost_is_the_servers(runway: Runway) -> 
     with pytest.raises(ProviderUnavailableError) as caught:
         runway.generate()
     assert (caught.value.code, caught.value.charged, caught.value.retryable) == (None, None, True)
+
+
+def test_a_success_that_cannot_be_read_is_no_failure(runway: Runway, monkeypatch: pytest.MonkeyPatch) -> None:
+    links = type(runway.emulator)._links
+    answers: list[Any] = [None, {"url": "https://example.com/a.mp4"}, [7]]
+    monkeypatch.setattr(
+        runway.emulator, "_links", lambda job: answers.pop() if answers else links(runway.emulator, job)
+    )
+    assert runway.generate().path.exists()
+    assert (answers, runway.vendor.created) == ([], 1)
 
 
 def test_a_code_that_is_new_is_a_failure_that_is_not_repeated(runway: Runway) -> None:
@@ -379,6 +399,32 @@ def test_24_no_key_is_seen_before_any_request(runway: Runway, monkeypatch: pytes
     assert runway.vendor.stats()["requests"] == 0
 
 
+@pytest.fixture
+def dotenv(runway: Runway, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file with the settings, which the environment lacks."""
+    monkeypatch.chdir(runway.folder)
+    lines = [f"{name}={value}" for name, value in runway.vendor.environment.items()]
+    for name in runway.vendor.environment:
+        monkeypatch.delenv(name)
+    path = runway.folder / ".env"
+    path.write_text("\n".join([*lines, "RUNWAYML_CUSTOM_HEADERS='X-Runway-On-Behalf-Of: acme'", ""]))
+    path.chmod(0o600)
+    return path
+
+
+def test_all_settings_may_lie_in_a_dotenv_file(runway: Runway, dotenv: Path) -> None:
+    assert runway.generate().cost == Decimal("0.24")
+    assert runway.vendor.journal("create")[-1].headers["x-runway-on-behalf-of"] == "acme"
+
+
+def test_the_sdk_logs_no_signed_address_of_an_input(runway: Runway, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with runway.client() as client:
+        client.submit("A boat", model="gen-4.5", image="https://example.com/a.png?X-Amz-Signature=0123456789abcdef")
+    assert "Request options" in caplog.text
+    assert "0123456789abcdef" not in caplog.text
+
+
 # --- models and ids
 
 
@@ -426,10 +472,31 @@ def test_28_a_status_that_is_new_is_running_with_a_word_about_it(runway: Runway)
 # --- outputs that are not one MP4
 
 
-def test_a_sequence_of_frames_comes_with_its_sound_beside_it(runway: Runway) -> None:
+def test_a_sequence_of_frames_is_an_archive(runway: Runway) -> None:
     result = runway.generate(options={"runway": {"output_format": "png_sequence"}})
     assert [video.path.name for video in result.videos] == ["clip.zip"]
     assert result.cost == Decimal("0.34")  # 12 and 5 for each of 2 s
+
+
+def test_a_sequence_of_frames_comes_with_its_sound_beside_it(runway: Runway) -> None:
+    source = make_clip(Clip(duration=2, width=320, height=180, fps=8, audio=True))
+    asked: dict[str, Any] = {"task": "convert_to_hdr", "duration": None, "video": source, "cache": "any"}
+    asked["options"] = {"runway": {"output_format": "hdr_exr_sequence"}}
+    result = runway.generate(None, model="ruby", **asked)
+    assert [video.path.name for video in result.videos] == ["clip.zip", "clip-2.wav"]
+    assert [video.has_audio for video in result.videos] == [False, True]
+    again = runway.generate(None, model="ruby", **asked, output=str(runway.folder / "again.mp4"))
+    assert (again.cached, [video.path.name for video in again.videos]) == (True, ["again.zip", "again-2.wav"])
+
+
+@pytest.mark.parametrize("form", ["prores", "png_sequence"])
+def test_what_is_no_mp4_comes_from_the_cache_as_it_was_stored(runway: Runway, form: str) -> None:
+    asked: dict[str, Any] = {"options": {"runway": {"output_format": form}}, "cache": True, "seed": 7}
+    (made,) = runway.generate(**asked, output=str(runway.folder / "first.mp4")).videos
+    again = runway.generate(**asked, output=str(runway.folder / "second.mp4"))
+    assert (again.cached, runway.vendor.created) == (True, 1)
+    (copy,) = again.videos
+    assert (copy.path.suffix, copy.mime_type, copy.sha256) == (made.path.suffix, made.mime_type, made.sha256)
 
 
 def test_prores_is_a_mov(runway: Runway) -> None:
@@ -473,8 +540,6 @@ def test_tools_go_to_endpoints_of_their_own(runway: Runway, asked: dict[str, Any
 
 
 def test_a_character_is_animated_by_a_performance(runway: Runway) -> None:
-    from videogen_core.testing import Clip, make_clip
-
     video = make_clip(Clip(duration=3, width=320, height=180, fps=8))
     heard: list[str] = []
     runway.vendor.script(Script(polls=1))
@@ -491,7 +556,8 @@ def test_a_character_is_animated_by_a_performance(runway: Runway) -> None:
         )
     assert runway.endpoint == "/v1/character_performance"
     assert (runway.body["character"]["type"], runway.body["reference"]["type"]) == ("image", "video")
-    assert any("takes no prompt; it was not sent" in message for message in heard)
+    (told,) = [number for number, message in enumerate(heard) if "prompt: Runway Act-Two takes none" in message]
+    assert told < next(number for number, message in enumerate(heard) if message.startswith("asking runway/act-two"))
     assert result.cost == Decimal("0.15")
 
 

@@ -11,6 +11,7 @@ from anyio import to_thread
 from .. import targets, transitions
 from ..cache import Cache, Entry
 from ..cachekey import cache_key, is_cacheable
+from ..clips import ENDINGS
 from ..request import VideoRequest
 from ..settings import Settings
 from ..spec import ModelSpec
@@ -65,6 +66,7 @@ class Caching:
         videos: list[Video] = []
         for index in range(len(entry.videos)):
             target = targets.target_path(**place(job, self.settings, index))
+            target = targets.with_ending(target, ENDINGS.get(entry.videos[index].mime_type))
             deliver = partial(self.cache.deliver, entry, index, target, overwrite=job.overwrite)
             video = await to_thread.run_sync(deliver)
             if video is None:
@@ -77,7 +79,7 @@ class Caching:
         """Put the clips of a job that succeeded into the cache. When that fails, the job is none the worse for it."""
         attempt = job.attempt
         key = self.key(job, spec, attempt.request, attempt.account)
-        if key is None or len(videos) != attempt.request.count:  # some may have been withheld
+        if key is None or len(videos) < attempt.request.count:  # some may have been withheld
             return
         why_not = await to_thread.run_sync(self.cache.put, key, videos, {"offer": job.offer})
         if why_not is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from videogen_core import MissingCredentialsError
 
-__all__ = ["BASE_URL", "KEY", "VERSION", "api_key", "base_url"]
+__all__ = ["BASE_URL", "KEY", "VERSION", "api_key", "base_url", "custom_headers"]
 
 KEY = "RUNWAYML_API_SECRET"
 BASE_URL = "https://api.dev.runwayml.com"  # not api.runwayml.com
@@ -32,3 +32,10 @@ def api_key(environment: Mapping[str, str], settings: Mapping[str, Any]) -> str:
 def base_url(environment: Mapping[str, str], settings: Mapping[str, Any]) -> str:
     """Where the API is: as set, as Runway's SDK would find it, else Runway itself."""
     return str(settings.get("base_url") or environment.get("RUNWAYML_BASE_URL") or BASE_URL).strip().rstrip("/")
+
+
+def custom_headers(environment: Mapping[str, str]) -> dict[str, str]:
+    """The further headers that the user wants sent, a line each; the SDK would not look for them in ``.env``."""
+    lines = environment.get("RUNWAYML_CUSTOM_HEADERS", "").splitlines()
+    parts = [line.partition(":") for line in lines if ":" in line]
+    return {name.strip(): value.strip() for name, _, value in parts}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,6 +11,7 @@ from anyio import to_thread
 
 from videogen_core import Context, ModelSpec
 from videogen_core.outcomes import Answer
+from videogen_core.redaction import RedactingFilter
 
 from . import access
 from .failures import failure
@@ -82,14 +84,26 @@ class Api:
     def _make(self) -> AsyncRunwayML:
         from runwayml import AsyncRunwayML
 
+        _redact_log()
         environment, settings = self._context.environment, self._context.settings
         return AsyncRunwayML(
             api_key=access.api_key(environment, settings),
             base_url=access.base_url(environment, settings),
             max_retries=0,
             http_client=self._http,
-            default_headers={"X-Runway-Version": access.VERSION, "Accept-Encoding": "identity"},
+            default_headers={
+                **access.custom_headers(environment),
+                "X-Runway-Version": access.VERSION,
+                "Accept-Encoding": "identity",
+            },
         )
+
+
+def _redact_log() -> None:
+    """The SDK logs each body at DEBUG, and with it the inputs' addresses, which may be signed."""
+    logger = logging.getLogger("runwayml._base_client")
+    if not any(isinstance(each, RedactingFilter) for each in logger.filters):
+        logger.addFilter(RedactingFilter())
 
 
 async def _sent(client: AsyncRunwayML, method: str, path: str, seconds: float, body: dict[str, Any] | None) -> Answer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from videogen_core import Context, Provider, Session, hookimpl
+from videogen_core import Context, ModelSpec, Provider, Session, VideoRequest, hookimpl
 
 from . import access
 
@@ -30,6 +30,12 @@ class RunwayProvider(Provider):
 
     def account(self, environment: Mapping[str, str], settings: Mapping[str, Any]) -> str:
         return access.api_key(environment, settings)
+
+    def advice(self, spec: ModelSpec, request: VideoRequest) -> tuple[str, ...]:
+        said = super().advice(spec, request)
+        if request.prompt and spec.vendor.get("prompt") is False:
+            return (*said, f"prompt: {spec.title} takes none; it is not sent.")
+        return said
 
     def connect(self, context: Context) -> Session:
         from .session import RunwaySession

@@ -52,11 +52,11 @@ class RunwaySession(Session):
     async def submit(self, call: SubmitCall) -> Submission:
         said = body(call, call.prepared)
         path, seconds = f"/v1/{endpoint(call.request)}", max(call.timeout - 1, 1.0)
-        expected = quote(call.spec, call.request).high  # before anything is paid for
+        handle = _quoted(call)  # before anything is paid for
         answer = await self._api.ask("POST", path, "submit", seconds, body=said, spec=call.spec)
         return Submission(
             provider_job_id=tasks.created(answer),
-            handle={} if expected is None else {"quoted": f"{expected:f}"},
+            handle=handle,
             request_id=answer.request_id,
             poll_after=_POLL_SECONDS,
             reply=answer.text,
@@ -80,7 +80,13 @@ class RunwaySession(Session):
 
     async def adopt(self, call: SubmitCall, provider_job_id: str) -> Submission:
         await self._api.ask("GET", f"/v1/tasks/{tasks.checked_id(provider_job_id)}", "adopt", _ASK_SECONDS)
-        return Submission(provider_job_id=provider_job_id)
+        return Submission(provider_job_id=provider_job_id, handle=_quoted(call))
 
     async def ping(self) -> str:
         return summary(await self._api.ask("GET", "/v1/organization", "ping", _ASK_SECONDS))
+
+
+def _quoted(call: SubmitCall) -> dict[str, Any]:
+    """The most that the task should cost, for a poll to compare with what Runway expects."""
+    most = quote(call.spec, call.request).high
+    return {} if most is None else {"quoted": f"{most:f}"}

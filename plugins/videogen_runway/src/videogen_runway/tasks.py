@@ -49,8 +49,10 @@ def created(answer: Answer) -> str:
     """
     told = answer.json(dict[str, Any])
     found = told.get("id")
-    if not isinstance(found, str) or not _UUID.fullmatch(found):
-        raise answer.garbled("it holds no usable id")
+    if not isinstance(found, str) or not found:
+        raise answer.garbled("it holds no id")
+    if not _UUID.fullmatch(found):  # told, since it may be one that is paid for
+        raise answer.garbled(f"its id {found[:100]!r} is no UUID")
     return found
 
 
@@ -94,7 +96,7 @@ def snapshot(answer: Answer, job: ProviderJob, poll_after: float) -> Snapshot:
         status=status or JobStatus.RUNNING,
         progress=_progress(told.get("progress")),
         message=_message(told, job) if status else f"Runway says {word[:80]!r}, which is new to this plugin",
-        outputs=_outputs(told.get("output")) if status is JobStatus.SUCCEEDED else (),
+        outputs=_outputs(told.get("output"), answer) if status is JobStatus.SUCCEEDED else (),
         cost=cost if status in _OVER else None,
         error=_error(told, job.spec.id, cost) if status is JobStatus.FAILED else None,
         poll_after=None if status in _OVER else poll_after,
@@ -106,22 +108,24 @@ def _progress(value: object) -> float | None:
 
 
 def _message(told: dict[str, Any], job: ProviderJob) -> str:
-    """What the user should know besides: what Runway expects to charge, and what was not sent."""
-    notes = []
+    """What the user should know besides: that Runway expects to charge something else than was quoted."""
     expected = estimated_usd(told, job.spec)
     quoted = job.handle.get("quoted")
-    if expected is not None and quoted != f"{expected:f}":
-        beside = f"the quote was at most ${quoted}" if quoted else "the catalogue has no price"
-        notes.append(f"Runway charges at most ${expected:f}; {beside}.")
-    if job.request.prompt and job.spec.vendor.get("prompt") is False:
-        notes.append(f"{job.spec.name} takes no prompt; it was not sent.")
-    return " ".join(notes)
+    if expected is None or quoted == f"{expected:f}":
+        return ""
+    beside = f"the quote was at most ${quoted}" if quoted else "the catalogue has no price"
+    return f"Runway charges at most ${expected:f}; {beside}."
 
 
-def _outputs(found: object) -> tuple[Output, ...]:
-    """The files. A sequence of frames comes as an archive, with its sound beside it."""
-    urls = [url for url in found if isinstance(url, str)] if isinstance(found, list) else []
-    return tuple(Output(url=url, mime_type=_type(url)) for url in urls)
+def _outputs(found: object, answer: Answer) -> tuple[Output, ...]:
+    """The files. A sequence of frames comes as an archive, with its sound beside it.
+
+    Raises:
+        ProviderProtocolError: It is no list of addresses. That is no failure: the clip is there, and paid for.
+    """
+    if not isinstance(found, list) or not all(isinstance(url, str) for url in found):
+        raise answer.garbled("its output is no list of addresses")
+    return tuple(Output(url=url, mime_type=_type(url)) for url in found)
 
 
 def _type(url: str) -> str:

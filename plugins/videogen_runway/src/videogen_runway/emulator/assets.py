@@ -29,6 +29,7 @@ class Measure(NamedTuple):
     height: int
     seconds: float = 0.0
     fps: float = 0.0
+    sound: bool = False
 
 
 _ELSEWHERE = Measure(1280, 720, 4.0, 24.0)
@@ -118,6 +119,7 @@ def _of_video(data: bytes) -> Measure:
         with av.open(io.BytesIO(data), "r") as container:
             stream = container.streams.video[0]
             seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
-            return Measure(stream.width, stream.height, round(seconds, 3), float(stream.average_rate or 24))
+            fps, sound = float(stream.average_rate or 24), bool(container.streams.audio)
+            return Measure(stream.width, stream.height, round(seconds, 3), fps, sound)
     except (av.FFmpegError, IndexError, OSError, ValueError):
         return _ELSEWHERE

@@ -50,7 +50,7 @@ def made(endpoint: str, body: dict[str, Any], sight: Sight, assets: Assets) -> M
         width=width,
         height=height,
         fps=_fps(body, source),
-        audio=_audio(endpoint, body),
+        audio=_audio(endpoint, body, source),
         seed=int(body.get("seed", 0)) % 1000,
     )
     return Made(clip, _credits(body, clip, tier, source, len(sight.asked.get("image", ()))))
@@ -79,7 +79,9 @@ def _fps(body: dict[str, Any], source: Measure | None) -> float:
     return source.fps if tool and source is not None else _FPS
 
 
-def _audio(endpoint: str, body: dict[str, Any]) -> bool:
+def _audio(endpoint: str, body: dict[str, Any], source: Measure | None) -> bool:
+    if endpoint == "video_to_hdr":
+        return source is not None and source.sound
     if body["model"] in table()["sound"]["always"]:
         return True
     if "audio" in rules(endpoint)[body["model"]]:
