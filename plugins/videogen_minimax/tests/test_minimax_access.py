@@ -41,7 +41,15 @@ def test_what_people_paste_behind_the_root_is_cut_off(end: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["ftp://a.example", "https://", "https://u:p@a.example", "https://a.example?x=1", "https://a.example:x", "://", "https://[::1"],
+    [
+        "ftp://a.example",
+        "https://",
+        "https://u:p@a.example",
+        "https://a.example?x=1",
+        "https://a.example:x",
+        "://",
+        "https://[::1",
+    ],
 )
 def test_what_is_no_root_is_refused(host: str) -> None:
     with pytest.raises(ConfigurationError, match="is no address of an API"):

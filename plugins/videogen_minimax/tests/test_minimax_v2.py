@@ -260,6 +260,29 @@ def test_the_cost_is_what_minimax_counted(vendor: ServerThread, videogen: Client
     assert vendor.stats()["charged"] == "0.64"
 
 
+@pytest.mark.parametrize(
+    "usage", [{}, None, {"output_seconds": "four"}, {"output_seconds": 4, "input_image_count": 0.5}]
+)
+def test_a_count_that_cannot_be_read_loses_no_clip(
+    vendor: ServerThread, videogen: Client, monkeypatch: pytest.MonkeyPatch, usage: Any
+) -> None:
+    task = vendor.emulator.tasks.task  # type: ignore[attr-defined]
+    monkeypatch.setattr(vendor.emulator.tasks, "task", lambda *of: {**task(*of), "usage": usage})  # type: ignore[attr-defined]
+    result = videogen.generate("A boat", **H3, output="boat.mp4")
+    assert (result.path is not None, result.cost) == (True, Decimal("0.32"))  # as estimated
+
+
+def test_an_id_stays_within_its_part_of_an_address(vendor: ServerThread, videogen: Client) -> None:
+    vendor.inject(Fault("reset", on="create"))
+    with pytest.raises(SubmissionUnknownError):
+        videogen.submit("A boat", **H3)
+    (job,) = videogen.jobs()
+    with pytest.raises(ProviderError):
+        job.settle(attach="1?page_num=1")
+    assert asked(vendor)[-1] == f"GET {LIST}/1?page_num=1"
+    assert vendor.journal()[-1].query == ""
+
+
 def test_a_task_is_forgotten_after_a_week(vendor: ServerThread, videogen: Client) -> None:
     job = videogen.submit("A boat", **H3)
     vendor.advance(7 * 86_400 + 60)
