@@ -83,7 +83,7 @@ def test_the_account_is_the_key_and_not_the_host() -> None:
 
 
 @pytest.mark.parametrize("end", ["/v1/", "/v2", "/"])
-@pytest.mark.parametrize(("model", "path"), [("hailuo-2.3", "/v1/"), ("minimax-h3", "/v2/")])
+@pytest.mark.parametrize(("model", "path"), [("hailuo-2.3", "/v1/"), ("hailuo-3", "/v2/")])
 def test_requests_go_to_each_version_once(
     vendor: ServerThread, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, model: str, path: str
 ) -> None:

@@ -29,7 +29,7 @@ from videogen_minimax.failures import _codes, failed, forgotten, problem
 from videogen_minimax.plugin import MinimaxProvider
 from videogen_minimax.v2 import _moment
 
-SPECS = {spec.id.partition("/")[2]: spec for spec in MinimaxProvider().models()}
+SPECS = {spec.name: spec for spec in MinimaxProvider().models()}
 
 
 def error(status: int, body: Any, **headers: str) -> ProviderError | None:
@@ -156,7 +156,7 @@ def test_times_that_are_none(value: Any) -> None:
 
 def test_what_was_counted_is_priced() -> None:
     request = VideoRequest.make("A boat", duration=5, resolution="768p")
-    h3 = SPECS["minimax-h3"]
+    h3 = SPECS["hailuo-3"]
     assert billed(h3, request, {"output_seconds": 5, "input_seconds": 0, "input_image_count": 7}) == Decimal("0.48")
     assert billed(h3, request, {"output_seconds": "5"}) == Decimal("0.40")
     for nothing in (None, {}, {"output_seconds": 0}, {"output_seconds": [5]}, {"output_seconds": "five"}, [], "5"):

@@ -59,8 +59,6 @@ def test_a_clip_of_text_takes_three_calls_in_order(vendor: ServerThread, videoge
         "duration": 6,
         "resolution": "768P",
         "prompt_optimizer": True,
-        "fast_pretreatment": False,
-        "aigc_watermark": False,
     }
     assert (result.cost, result.path and result.path.read_bytes()[4:8]) == (Decimal("0.28"), b"ftyp")
     assert vendor.stats()["charged"] == "0.28"
@@ -325,14 +323,14 @@ def test_a_job_is_resumed_on_the_api_that_made_it(vendor: ServerThread, tmp_path
     vendor.script(Script(running=60, times=2))
     with client(tmp_path) as videogen:
         hailuo = videogen.submit("A boat", **HAILUO, output=tmp_path / "v1.mp4")
-        newer = videogen.submit("A boat", model="minimax-h3", duration=4, output=tmp_path / "v2.mp4")
+        newer = videogen.submit("A boat", model="hailuo-3", duration=4, output=tmp_path / "v2.mp4")
         handles = [dict(job.record.attempt.handle) for job in (hailuo, newer)]
         assert json.loads(json.dumps(handles)) == [{"api": "v1"}, {"api": "v2"}]
     vendor.advance(60)
     with client(tmp_path) as videogen:
         assert {result.model for result in videogen.resume() if not isinstance(result, Exception)} == {
             "hailuo-2.3",
-            "minimax-h3",
+            "hailuo-3",
         }
     polls = {entry.path for entry in vendor.journal("poll")}
     assert polls == {
