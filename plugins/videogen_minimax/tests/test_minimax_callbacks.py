@@ -109,7 +109,7 @@ def test_what_is_no_delivery_is_refused(body: bytes) -> None:
         notice(body)
 
 
-@pytest.mark.parametrize("model", ["hailuo-2.3", "minimax-h3"])
+@pytest.mark.parametrize("model", ["hailuo-2.3", "hailuo-3"])
 def test_news_of_a_job_come_where_they_were_asked_for(
     vendor: ServerThread, emulator: MinimaxEmulator, application: Application, videogen: Client, model: str
 ) -> None:
@@ -121,7 +121,7 @@ def test_news_of_a_job_come_where_they_were_asked_for(
     assert emulator.handshakes == [(f"{application.url}/minimax/{reference}", True)]
 
 
-@pytest.mark.parametrize("model", ["hailuo-2.3", "minimax-h3"])
+@pytest.mark.parametrize("model", ["hailuo-2.3", "hailuo-3"])
 def test_a_callback_finds_the_job_whose_answer_was_lost(
     vendor: ServerThread, application: Application, videogen: Client, tmp_path: Path, model: str
 ) -> None:
