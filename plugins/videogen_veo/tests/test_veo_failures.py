@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.genai import errors
 
 from veo_emulation import _clients as _clients, _served as _served, emulator as emulator, google as google
 from veo_pictures import clip, picture
@@ -21,7 +22,9 @@ from videogen_core import (
     AuthenticationError,
     Client,
     ContentPolicyError,
+    DownloadError,
     GenerationFailedError,
+    Job,
     JobCancelledError,
     JobTimeoutError,
     MissingCredentialsError,
@@ -39,6 +42,9 @@ from videogen_core import (
 )
 from videogen_core.testing import Fault, Script, ServerThread
 from videogen_veo.emulator import VeoEmulator
+from videogen_veo.emulator.files import StoredFile
+from videogen_veo.failures import failure
+from videogen_veo.plugin import VeoProvider
 
 FAST, OMNI = "veo-3.1-fast", "gemini-omni-1.1-flash"
 SHORT: dict[str, Any] = {"duration": 4, "audio": False}
@@ -219,7 +225,28 @@ def test_22_a_model_that_is_gone_falls_over_to_the_next(google: ServerThread, vi
     assert [attempt.offer for attempt in result.attempts] == ["veo/veo-3.1-fast", "veo/veo-3.1-lite"]
 
 
+def test_22_another_thing_that_is_gone_is_not_the_model() -> None:
+    spec = VeoProvider().models()[0]
+    error = errors.ClientError(404, {"error": {"code": "not_found", "message": "Interaction v1_a was not found."}})
+    assert type(failure(error, action="submit", spec=spec)) is RejectedRequestError
+    told = {"error": {"message": "Publisher Model `projects/p/locations/l/publishers/google/models/m` was not found."}}
+    error = errors.ClientError(404, told)
+    assert type(failure(error, action="submit", spec=spec)) is ModelRetiredError
+
+
 # --- polls
+
+
+@pytest.mark.parametrize("model", [FAST, OMNI])
+def test_a_long_answer_that_comes_slowly_is_waited_for(
+    google: ServerThread, videogen: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    for module in ("operations", "interactions"):
+        monkeypatch.setattr(f"videogen_veo.{module}._POLL_SECONDS", 0.5)
+    google.inject(Fault("slow", on="poll", seconds=0.25, size=2_500, times=None))
+    to: Any = {"veo": {"delivery": "inline"}} if model == OMNI else {}
+    videogen.generate("a boat", model=model, output=tmp_path / "boat.mp4", timeout=60, options=to, **OF[model])
+    assert google.count("create") == 1
 
 
 @pytest.mark.parametrize("model", [FAST, OMNI])
@@ -373,11 +400,80 @@ def test_26_a_file_that_has_expired_says_so(google: ServerThread, videogen: Clie
         job.refresh()
     google.advance(49 * 3600)  # the Files API keeps a clip for two days
     try:
-        with pytest.raises(ResultExpiredError, match="keeps one for two days"):
+        with pytest.raises(ResultExpiredError, match="no longer has the result"):
             job.wait(timeout=30)
     finally:
         google.advance(-49 * 3600)
     assert job.cost == Decimal(google.stats()["charged"])
+
+
+def test_26_a_file_that_expired_before_anybody_asked_is_paid_for(
+    google: ServerThread, videogen: Client, tmp_path: Path
+) -> None:
+    job = videogen.submit("a boat", model=OMNI, output=tmp_path / "boat.mp4", **SMALL)
+    _file_of(google, job)
+    google.advance(49 * 3600)
+    try:
+        with pytest.raises(ResultExpiredError, match="no longer has the result"):
+            job.wait(timeout=30)
+    finally:
+        google.advance(-49 * 3600)
+    assert (job.status, job.cost) == ("succeeded", Decimal(google.stats()["charged"]))
+    polls = google.count("poll")
+    videogen.resume()
+    assert google.count("poll") == polls, "it is over"
+
+
+def _file_of(google: ServerThread, job: Job) -> None:
+    """Have Google store the clip of a job, without the job's being asked for."""
+    from google import genai
+
+    with genai.Client(enterprise=False) as client:
+        for _ in range(200):
+            if client.interactions.get(str(job.provider_job_id)).status == "completed":
+                return
+    raise AssertionError("it never ends")
+
+
+def test_a_clip_that_google_could_not_store_is_a_failure_that_may_be_charged(
+    google: ServerThread, videogen: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = StoredFile.resource
+    monkeypatch.setattr(StoredFile, "resource", lambda file: {**shown(file), "state": "FAILED"})
+    error = fails(videogen, OMNI)
+    assert (type(error), error.charged) == (GenerationFailedError, True)
+    assert cost(videogen) == Decimal(google.stats()["charged"])
+
+
+def test_a_clip_at_another_address_is_fetched_without_the_key(
+    emulator: VeoEmulator, google: ServerThread, videogen: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver = emulator.files.deliver
+
+    def elsewhere(file_id: str, data: bytes, job: Any) -> str:
+        deliver(file_id, data, job)
+        return f"{google.delivery_url}/delivered/{file_id}?alt=media"
+
+    monkeypatch.setattr(emulator.files, "deliver", elsewhere)
+    monkeypatch.setattr("videogen_veo.emulator.files._LOOKS", -1)
+    result = videogen.generate("a boat", model=OMNI, output=tmp_path / "boat.mp4", **SMALL)
+    assert (result.path, result.videos[0].url) == (tmp_path / "boat.mp4", None)
+    (download,) = [entry for entry in google.journal() if entry.kind == "download"]
+    assert (download.origin, download.credentials) == ("delivery", False)
+
+
+def test_a_clip_in_a_bucket_that_may_not_be_read_is_not_lost(
+    emulator: VeoEmulator, google: ServerThread, videogen: Client, tmp_path: Path
+) -> None:
+    to: Any = {"veo": {"output_gcs_uri": "gs://mine/out/"}}
+    job = videogen.submit("a boat", model=FAST, output=tmp_path / "boat.mp4", options=to, **SHORT)
+    google.inject(Fault("status", status=403, on="download", times=None))
+    with pytest.raises(DownloadError, match=r"gs://mine/out/\d+/sample_0\.mp4") as caught:
+        job.wait(timeout=30)
+    assert not isinstance(caught.value, ResultExpiredError), "Vertex AI writes as its own account, we read as ours"
+    assert (job.status, job.cost) == ("succeeded", Decimal("0.40"))
+    emulator.faults.clear()
+    assert job.wait(timeout=30).path == tmp_path / "boat.mp4"
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,8 @@ __all__ = ["asked", "failure", "server_fault"]
 
 T = TypeVar("T")
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)s")
+# what else than the model may not be found; "project" is no such word, since Google says it of models, too
+_OF_INPUT = re.compile(r"\binteraction\b|\bfile\b|\bfiles/|\bbucket\b|\bobject\b|gs://", re.IGNORECASE)
 
 
 async def asked(
@@ -156,7 +158,7 @@ def _refined(error: ProviderError, words: _Words, action: str, spec: ModelSpec |
         return policy.blocked(
             words.message, model=error.model, accepted=False, status_code=400, request_id=error.request_id
         )
-    if status == 404 and action == "submit" and spec is not None:
+    if status == 404 and action == "submit" and spec is not None and not _OF_INPUT.search(words.message):
         return _as(ModelRetiredError, error, _instead(spec))
     if status == 400 and action == "poll":
         return _of_lost_interaction(error, words)

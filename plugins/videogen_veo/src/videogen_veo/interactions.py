@@ -29,7 +29,8 @@ from .failures import asked
 
 __all__ = ["Interactions", "arguments", "snapshot"]
 
-_POLL_SECONDS = 60.0  # that a poll or a cancel may take
+_POLL_SECONDS = 60.0  # that a poll or a cancel may take without a byte of an answer
+_ANSWER_SECONDS = 600.0  # that it may take in all: clips that come inside the answer make it long
 _FIRST_POLL = 8.0  # seconds until it is worth it
 _TASKS = {
     Task.TEXT_TO_VIDEO: "text_to_video",
@@ -81,7 +82,7 @@ class Interactions:
         """Ask for an interaction at the API where it was started."""
         client = await self._client(job)
         found = await asked(
-            lambda: client.aio.interactions.get(job.provider_job_id, timeout=_POLL_SECONDS), "poll", _POLL_SECONDS
+            lambda: client.aio.interactions.get(job.provider_job_id, timeout=_POLL_SECONDS), "poll", _ANSWER_SECONDS
         )
         video = job.request.video
         uploaded = video is not None and not (video.url or "").startswith("interaction://")
