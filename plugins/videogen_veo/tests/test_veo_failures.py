@@ -5,6 +5,8 @@ The names of the tests say which case of the plan they are.
 
 from __future__ import annotations
 
+import json
+import os
 import pickle
 from collections.abc import Iterator
 from decimal import Decimal
@@ -27,11 +29,13 @@ from videogen_core import (
     PermissionDeniedError,
     ProviderError,
     ProviderProtocolError,
+    ProviderUnavailableError,
     RateLimitError,
     RejectedRequestError,
     RequestError,
     ResultExpiredError,
     SubmissionUnknownError,
+    VideogenError,
 )
 from videogen_core.testing import Fault, Script, ServerThread
 from videogen_veo.emulator import VeoEmulator
@@ -313,9 +317,6 @@ def test_21_a_wrong_key_is_not_repeated(google: ServerThread, home: Path, monkey
 def test_21_a_service_account_that_google_does_not_know(
     google: ServerThread, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import json
-    import os
-
     told = json.loads(Path(os.environ["GOOGLE_APPLICATION_CREDENTIALS"]).read_text())
     (tmp_path / "stranger.json").write_text(json.dumps({**told, "client_email": "stranger@elsewhere.example"}))
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "stranger.json"))
@@ -325,6 +326,42 @@ def test_21_a_service_account_that_google_does_not_know(
     (tmp_path / "stranger.json").write_text('{"type": "service_account", "project_id": "p"}')
     with Client(home=home) as videogen, pytest.raises(MissingCredentialsError, match="Vertex AI cannot be used"):
         videogen.generate("a boat", model=FAST, **SHORT)
+
+
+def test_a_token_that_cannot_be_asked_for_is_asked_for_again(
+    google: ServerThread, videogen: Client, home: Path, tmp_path: Path
+) -> None:
+    job = videogen.submit("a boat", model=FAST, output=tmp_path / "boat.mp4", **SHORT)
+    google.inject(Fault("reset", on="other", match="oauth2/token"))
+    with Client(home=home) as another:  # which has no token yet
+        assert another.job(job.id).wait(timeout=60).path == tmp_path / "boat.mp4"
+    google.inject(Fault("reset", on="other", match="oauth2/token", times=None))
+    with Client(home=home, patience=0.5) as another:
+        error = fails(another, FAST)
+    assert (type(error), google.count("create")) == (ProviderUnavailableError, 1)
+    assert "could not be asked for a token" in error.message
+
+
+@pytest.mark.parametrize("model", [FAST, OMNI])
+def test_the_token_is_there_before_a_create_is_begun(
+    google: ServerThread, home: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    """Fetched amid a create it would use up its time, and nobody would know whether the create was sent."""
+    monkeypatch.delenv("GEMINI_API_KEY")
+    google.inject(Fault("hang", on="other", match="oauth2/token", seconds=2))
+    with Client(home=home, submit_timeout=1.5) as videogen:
+        videogen.submit("a boat", model=model, **OF[model])
+    assert (google.count("create"), google.created) == (1, 1)
+
+
+def test_21_a_token_that_google_no_longer_takes_is_replaced(
+    emulator: VeoEmulator, google: ServerThread, videogen: Client
+) -> None:
+    videogen.submit("a boat", model=FAST, **SHORT)
+    emulator.auth.expire_tokens()
+    assert type(fails(videogen, FAST)) is AuthenticationError
+    videogen.submit("a boat", model=FAST, **SHORT)
+    assert google.created == 2
 
 
 # --- files
@@ -389,3 +426,30 @@ def test_large_pictures_go_by_the_files_api(
     assert '"uri"' in create.body
     job.wait(timeout=30)
     assert emulator.leftovers() == []
+
+
+def test_no_secret_hangs_on_an_error_about_credentials(
+    google: ServerThread, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Crash reports follow the chain of an exception and show the variables of its frames."""
+    told = json.loads(Path(os.environ["GOOGLE_APPLICATION_CREDENTIALS"]).read_text())
+    path = tmp_path / "account.json"
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
+    key = told["private_key"].splitlines()[3]
+    for change in ({"client_email": "stranger@elsewhere.example"}, {"token_uri": None, "type": "unheard_of"}):
+        path.write_text(json.dumps({**told, **change}))
+        with Client(home=home) as videogen, pytest.raises(VideogenError) as caught:
+            videogen.generate("a boat", model=FAST, **SHORT)
+        assert key not in "".join(_frames(caught.value))
+
+
+def _frames(error: BaseException | None) -> Iterator[str]:
+    """The variables of an exception's frames, and of those of what it came from."""
+    if error is not None:
+        traceback = error.__traceback__
+        while traceback is not None:
+            if traceback.tb_frame.f_code.co_filename != __file__:
+                yield repr(traceback.tb_frame.f_locals)
+            traceback = traceback.tb_next
+        yield from _frames(error.__cause__)
+        yield from _frames(error.__context__)

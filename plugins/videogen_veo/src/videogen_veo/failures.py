@@ -26,7 +26,7 @@ from videogen_core import (
 from videogen_core.outcomes import Answer, unavailable
 
 from . import policy
-from .clients import Wire, refused_credentials, watched
+from .clients import Wire, no_token, watched
 
 __all__ = ["asked", "failure", "server_fault"]
 
@@ -85,7 +85,7 @@ def failure(error: BaseException, *, action: str, spec: ModelSpec | None = None,
         told = f"{type(error).__name__}: {error}"
         return ConfigurationError(f"Google's SDK did not take the {action}, and nothing was sent: {told[:500]}")
     if isinstance(error, GoogleAuthError):
-        return refused_credentials(error)
+        return no_token(error)
     if isinstance(error, errors.APIError):
         return _of_answer(error.code, error.response, error.details, action, spec)
     if isinstance(error, interactions.APIConnectionError):

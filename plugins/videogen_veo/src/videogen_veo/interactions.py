@@ -225,8 +225,9 @@ def snapshot(interaction: Any, *, model: str, tokens: dict[str, str] | None, upl
         said = f"Google says {str(status)[:80]!r}, which is new to this plugin"
         return Snapshot(status=JobStatus.RUNNING, message=said)
     outputs = tuple(filter(None, (_output(item) for item in _content(interaction) if _kind(item) == "video")))
-    if outputs:
-        return Snapshot(status=JobStatus.SUCCEEDED, outputs=outputs[-1:], cost=cost)
+    if outputs:  # at the price of text, tokens of a clip that are not told to be such would be half of what is charged
+        known = cost if _video_tokens(interaction.usage) else None
+        return Snapshot(status=JobStatus.SUCCEEDED, outputs=outputs[-1:], cost=known)
     return Snapshot(status=JobStatus.FAILED, cost=cost, error=_without_clip(interaction, model, uploaded))
 
 
@@ -235,9 +236,11 @@ def _kind(item: Any) -> str:
 
 
 def _content(interaction: Any) -> list[Any]:
-    """What the model has put out, in order."""
-    steps = [step for step in interaction.steps or () if _kind(step) == "model_output"]
-    return [item for step in steps for item in getattr(step, "content", None) or ()]
+    """What the model has put out in the last turn, in order; those before it may be told as well."""
+    steps = list(interaction.steps or ())
+    asked_at = max((place for place, step in enumerate(steps) if _kind(step) == "user_input"), default=-1)
+    made = [step for step in steps[asked_at + 1 :] if _kind(step) == "model_output"]
+    return [item for step in made for item in getattr(step, "content", None) or ()]
 
 
 def _output(item: Any) -> Output | None:

@@ -145,8 +145,12 @@ def snapshot(operation: Any, *, model: str) -> Snapshot:
     """What an operation says; the address of a clip in a bucket is as Google gives it.
 
     Raises:
-        ProviderProtocolError: It is done and holds nothing; asking again may help.
+        ProviderProtocolError: It has no name, or is done and holds nothing; asking again may help.
     """
+    if not operation.name:  # what the SDK makes of an empty body; without this it would be running for ever
+        raise ProviderProtocolError(
+            "Google's answer about the operation does not name it.", provider="veo", model=model, retryable=True
+        )
     if not operation.done:
         return Snapshot(status=JobStatus.RUNNING)
     if operation.error:
