@@ -1,4 +1,4 @@
-"""What the distribution declares: the official client of one major version, and pydantic where that needs it."""
+"""What the distribution declares: a client that does not repeat creates, and pydantic where that needs it."""
 
 from __future__ import annotations
 
