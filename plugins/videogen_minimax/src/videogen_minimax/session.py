@@ -70,7 +70,7 @@ class MinimaxSession(Session):
 
     async def adopt(self, call: SubmitCall, provider_job_id: str) -> Submission:
         name = str(call.spec.vendor.get("api"))
-        await self._named(name).check(provider_job_id)
+        await self._named(name).check(provider_job_id, call)
         return Submission(provider_job_id=provider_job_id, handle={"api": name})
 
     async def ping(self) -> str:

@@ -100,8 +100,8 @@ class V1:
         said = "" if status else f"MiniMax says {found.status[:80]!r}, which is new to this plugin"
         return Snapshot(status=status or JobStatus.RUNNING, message=said, poll_after=_EVERY)
 
-    async def check(self, task: str) -> None:
-        """Return when there is a task of that id.
+    async def check(self, task: str, call: SubmitCall) -> None:
+        """Return when there is a task of that id; V1 does not say of which model it is.
 
         Raises:
             ProviderError: There is none, or it cannot be asked for.

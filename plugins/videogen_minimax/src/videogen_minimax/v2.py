@@ -122,13 +122,19 @@ class V2:
         said = "" if status else f"MiniMax says {found.status[:80]!r}, which is new to this plugin"
         return Snapshot(status=status or JobStatus.RUNNING, message=said, poll_after=_EVERY)
 
-    async def check(self, task: str) -> None:
-        """Return when there is a task of that id.
+    async def check(self, task: str, call: SubmitCall) -> None:
+        """Return when there is a task of that id that may be what a call has made.
 
         Raises:
             ProviderError: There is none, or it cannot be asked for.
         """
-        await self._task(task)
+        found, wanted = await self._task(task), call.spec.vendor["model"]
+        if found.model not in ("", wanted):
+            raise RejectedRequestError(
+                f"MiniMax's task {task} is of the model {found.model[:80]}, not {wanted}.",
+                provider="minimax",
+                status_code=404,
+            )
 
     async def _task(self, task: str) -> _Task:
         try:
