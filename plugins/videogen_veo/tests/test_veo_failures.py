@@ -302,6 +302,26 @@ def test_23_omni_is_cancelled_when_asked_to_be(google: ServerThread, videogen: C
     assert google.jobs()[0]["state"] == "cancelled"
 
 
+def test_23_an_interaction_that_is_over_says_so_when_it_is_cancelled(
+    google: ServerThread, videogen: Client, tmp_path: Path
+) -> None:
+    job = videogen.submit("a boat", model=OMNI, output=tmp_path / "boat.mp4", **SMALL)
+    _store_clip(job)
+    with pytest.raises(RequestError, match="is not running"):
+        job.cancel()
+    assert job.wait(timeout=30).path == tmp_path / "boat.mp4"
+
+
+def test_a_precondition_of_an_input_is_not_one_of_the_account() -> None:
+    spec = VeoProvider().models()[0]
+    for message, kind in (
+        ("Billing is not enabled for this project.", PermissionDeniedError),
+        ("The File abc is not in an ACTIVE state and usage is not allowed.", RejectedRequestError),
+    ):
+        told = {"error": {"code": 400, "status": "FAILED_PRECONDITION", "message": message}}
+        assert type(failure(errors.ClientError(400, told), action="submit", spec=spec)) is kind
+
+
 def test_23_veo_says_that_it_cannot_be_cancelled(google: ServerThread, videogen: Client, tmp_path: Path) -> None:
     google.script(Script(polls=1))
     job = videogen.submit("a boat", model=FAST, output=tmp_path / "boat.mp4", **SHORT)
@@ -411,7 +431,7 @@ def test_26_a_file_that_expired_before_anybody_asked_is_paid_for(
     google: ServerThread, videogen: Client, tmp_path: Path
 ) -> None:
     job = videogen.submit("a boat", model=OMNI, output=tmp_path / "boat.mp4", **SMALL)
-    _file_of(google, job)
+    _store_clip(job)
     google.advance(49 * 3600)
     try:
         with pytest.raises(ResultExpiredError, match="no longer has the result"):
@@ -424,7 +444,7 @@ def test_26_a_file_that_expired_before_anybody_asked_is_paid_for(
     assert google.count("poll") == polls, "it is over"
 
 
-def _file_of(google: ServerThread, job: Job) -> None:
+def _store_clip(job: Job) -> None:
     """Have Google store the clip of a job, without the job's being asked for."""
     from google import genai
 

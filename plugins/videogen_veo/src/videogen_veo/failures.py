@@ -152,7 +152,8 @@ def _refined(error: ProviderError, words: _Words, action: str, spec: ModelSpec |
     status = error.status_code
     if status == 400 and ("API_KEY_INVALID" in words.reasons or "api key not valid" in words.message.lower()):
         return _as(AuthenticationError, error, "Check GEMINI_API_KEY (or GOOGLE_API_KEY, which goes before it).")
-    if status == 400 and (words.code or "").upper() == "FAILED_PRECONDITION":
+    of_account = action != "cancel" and not _OF_INPUT.search(words.message)
+    if status == 400 and (words.code or "").upper() == "FAILED_PRECONDITION" and of_account:
         return _as(PermissionDeniedError, error, "Switch billing on for the project, or use it from another country.")
     if status == 400 and action == "submit" and policy.is_block(words.message):
         return policy.blocked(

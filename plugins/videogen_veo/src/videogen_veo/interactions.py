@@ -16,6 +16,7 @@ from videogen_core import (
     ProviderError,
     ProviderJob,
     ProviderProtocolError,
+    RejectedRequestError,
     Snapshot,
     Submission,
     SubmitCall,
@@ -91,9 +92,16 @@ class Interactions:
     async def stop(self, job: ProviderJob) -> Cancellation:
         """Cancel an interaction; whether that saves its cost Google does not say, its usage report will."""
         client = await self._client(job)
-        found = await asked(
-            lambda: client.aio.interactions.cancel(job.provider_job_id, timeout=_POLL_SECONDS), "cancel", _POLL_SECONDS
-        )
+        try:
+            found = await asked(
+                lambda: client.aio.interactions.cancel(job.provider_job_id, timeout=_POLL_SECONDS),
+                "cancel",
+                _POLL_SECONDS,
+            )
+        except RejectedRequestError as refusal:
+            if (refusal.code or "").upper() != "FAILED_PRECONDITION":
+                raise
+            return Cancellation(accepted=False, message=refusal.message)  # it is over already
         if found.status in ("cancelled", *_RUNNING):
             return Cancellation(accepted=True)
         return Cancellation(accepted=False, message=f"the interaction is {found.status} already")
