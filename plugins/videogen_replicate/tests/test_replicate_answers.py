@@ -344,7 +344,7 @@ async def test_replicate_ends_what_nobody_waits_for(
         job = await videogen.submit("A boat", **PRICED)
         vendor.advance(61)
         with pytest.raises(JobCancelledError):
-            await job.wait()
+            await job.wait(timeout=5)
         assert job.cost == 0
 
 
