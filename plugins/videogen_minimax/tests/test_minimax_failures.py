@@ -159,6 +159,9 @@ def test_what_was_counted_is_priced() -> None:
     h3 = SPECS["hailuo-3"]
     assert billed(h3, request, {"output_seconds": 5, "input_seconds": 0, "input_image_count": 7}) == Decimal("0.48")
     assert billed(h3, request, {"output_seconds": "5"}) == Decimal("0.40")
+    video = {"task": "reference_to_video", "video": "https://clips.example/a.mp4"}
+    guided = VideoRequest.make("A boat", duration=5, resolution="768p", **video)
+    assert billed(h3, guided, {"output_seconds": 5, "input_seconds": 2.5}) == Decimal("0.64")  # 2.5 s count as 3
     for nothing in (None, {}, {"output_seconds": 0}, {"output_seconds": [5]}, {"output_seconds": "five"}, [], "5"):
         assert billed(h3, request, nothing) is None
     assert billed(SPECS["t2v-01"], request, {"output_seconds": 6}) is None

@@ -271,6 +271,18 @@ def test_a_count_that_cannot_be_read_loses_no_clip(
     assert (result.path is not None, result.cost) == (True, Decimal("0.32"))  # as estimated
 
 
+def test_a_task_of_another_model_is_not_attached(vendor: ServerThread, videogen: Client, tmp_path: Path) -> None:
+    with client(tmp_path / "other") as other:
+        strange = other.submit("A boat", model="hailuo-3-max").provider_job_id
+    vendor.inject(Fault("reset", on="create"))
+    with pytest.raises(SubmissionUnknownError):
+        videogen.submit("A boat", **H3)
+    (job,) = videogen.jobs()
+    with pytest.raises(RejectedRequestError, match="is of the model MiniMax-H3-Max, not MiniMax-H3"):
+        job.settle(attach=strange)
+    assert job.refresh().status == "unknown"
+
+
 def test_an_id_stays_within_its_part_of_an_address(vendor: ServerThread, videogen: Client) -> None:
     vendor.inject(Fault("reset", on="create"))
     with pytest.raises(SubmissionUnknownError):
