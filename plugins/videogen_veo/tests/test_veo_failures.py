@@ -127,6 +127,16 @@ def test_the_filter_of_sound_says_to_try_again(google: ServerThread, videogen: C
     assert "the same request often succeeds" in (fails(videogen, FAST).hint or "")
 
 
+def test_a_block_with_a_code_is_explained_by_it_whatever_else_it_names(google: ServerThread, videogen: Client) -> None:
+    google.script(Script(ending="blocked", message="The audio violates the safety rules. Support codes: 62263041"))
+    assert (fails(videogen, FAST).hint or "").startswith("It is about something dangerous")
+
+
+def test_14_googles_own_trouble_is_no_block_whatever_its_words(google: ServerThread, videogen: Client) -> None:
+    google.script(Script(ending="failed", code="13", message="The safety service is not available."))
+    assert type(fails(videogen, FAST)) is GenerationFailedError
+
+
 def test_14_an_error_without_words_of_policy_is_a_wrong_request(google: ServerThread, videogen: Client) -> None:
     google.script(Script(ending="failed", code="3", message="Unsupported resolution."))
     error = fails(videogen, FAST)
@@ -539,7 +549,7 @@ def test_large_pictures_go_by_the_files_api(
     monkeypatch.setattr("videogen_veo.inputs._INLINE", 100)
     job = videogen.submit("a boat", model=OMNI, image=picture(1), **SMALL)
     (create,) = google.journal("create")
-    assert '"uri"' in create.body
+    assert "/files/" in json.loads(create.body)["input"][0]["content"][0]["uri"]
     job.wait(timeout=30)
     assert emulator.leftovers() == []
 
