@@ -18,6 +18,7 @@ from videogen_core import (
     AsyncJob,
     AuthenticationError,
     BudgetExceededError,
+    ConfigurationError,
     ContentPolicyError,
     Context,
     Defaults,
@@ -37,6 +38,7 @@ from videogen_core import (
     Session,
     Snapshot,
     SubmissionUnknownError,
+    SubmitCall,
     Task,
     VideogenError,
     VideoRequest,
@@ -153,6 +155,21 @@ async def test_what_was_plainly_refused_is_asked_again(tmp_path: Path, acme: Acm
     assert [a.status for a in result.attempts] == ["failed", "failed", "succeeded"]
     assert [a.cost for a in result.attempts] == [0, 0, Decimal("0.10")]
     assert (acme.asked, len(acme.creates)) == (3, 1)
+
+
+@pytest.mark.parametrize("kind", [ConfigurationError, RequestError])
+async def test_what_a_plugin_refuses_by_itself_was_not_sent(
+    tmp_path: Path, acme: Acme, kind: type[VideogenError]
+) -> None:
+    def refuse(call: SubmitCall) -> None:
+        raise kind("This cannot be put to acme.")
+
+    acme.before_submit = refuse
+    async with client(tmp_path, acme) as videogen:
+        with pytest.raises(kind, match="cannot be put"):
+            await videogen.generate("boat", model="paper")
+        (job,) = await videogen.jobs()
+    assert (job.status, job.cost, acme.creates) == ("failed", 0, [])
 
 
 async def test_the_next_offer_is_tried_when_one_is_down(tmp_path: Path, acme: Acme) -> None:

@@ -241,8 +241,8 @@ class Session(ABC):
         """Create the job with exactly one request.
 
         Raises:
-            ProviderError: With ``accepted=False`` when the provider is known not to have accepted it. Any other
-                exception means that nobody knows.
+            ProviderError: With ``accepted=False`` when the provider is known not to have accepted it.
+            ConfigurationError, RequestError: Nothing was sent. Any other exception means that nobody knows.
         """
 
     @abstractmethod

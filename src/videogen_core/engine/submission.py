@@ -28,6 +28,7 @@ from ..errors import (
     PluginError,
     ProviderError,
     ProviderUnavailableError,
+    RequestError,
     SubmissionUnknownError,
     VideogenError,
 )
@@ -242,7 +243,7 @@ class Submitter:
             if refusable and refusal.accepted is False:
                 return Answer(await self._refused(job, refusal, log), refusal)
             return await self._lost(job, spec, refusal, log)
-        except ConfigurationError as wrong:  # by its meaning, nothing was sent
+        except (ConfigurationError, RequestError) as wrong:  # by their meaning, nothing was sent
             if not refusable:
                 return await self._lost(job, spec, wrong, log)
             wrong.job_id = job.id
