@@ -109,7 +109,7 @@ EDGES_MAY_ALSO = {
 # Documented as modules, besides the names that `videogen_core` exports.
 PUBLIC_MODULES = {
     *("capabilities", "catalog", "errors", "hookspecs", "provider", "request", "spec", "states"),
-    *("calls", "containers", "outcomes", "secret", "webhooks"),
+    *("calls", "containers", "outcomes", "pricing", "secret", "webhooks"),
 }
 
 # What only annotations refer to, so that it need not be importable at run time.

@@ -48,6 +48,7 @@ NOT_RUN = {
     "docs/how-to/postgres.md": ["pip install 'videogen-core[postgres]'", "videogen ledger && videogen ledger check"],
     "docs/how-to/minimax.md": ["pip install videogen-minimax"],
     "docs/how-to/provider.md": ["pip install -e ."],
+    "docs/how-to/replicate.md": ["pip install videogen-replicate", "export REPLICATE_API_TOKEN"],
     "docs/how-to/runway.md": ["pip install videogen-runway", "export RUNWAYML_API_SECRET"],
     "docs/how-to/veo.md": ["pip install videogen-core videogen-veo", "pip install 'videogen-veo[testing]'"],
     "docs/how-to/emulate.md": ["videogen emulate tempo"],

@@ -275,6 +275,15 @@ async def test_a_faulty_transfer_leaves_nothing(tmp_path: Path, fault: str) -> N
 
 
 @pytest.mark.anyio
+async def test_a_clip_in_a_place_of_the_users_own_that_may_not_be_read_is_not_gone(tmp_path: Path) -> None:
+    with serving(clip=lambda _: [head("403 No")]) as server:
+        output = Output(url=f"{server.url}/clip?{SECRET}", kept_at="gs://mine/clip.mp4")
+        with pytest.raises(DownloadError, match=r"gs://mine/clip\.mp4 may not be read") as caught:
+            await fetch(output, tmp_path / "a.mp4")
+    assert type(caught.value) is DownloadError
+
+
+@pytest.mark.anyio
 @pytest.mark.promise("D3")
 @pytest.mark.parametrize(
     "output",

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from vendor import Acme, offer
-from videogen_core import Client, ModelNotFoundError, PluginError, Provider
+from videogen_core import Client, ModelNotFoundError, PluginError, Provider, UnsupportedRequestError
 from videogen_core.plugins import GROUP, Plugins
 from videogen_core.registry import Registry
 from videogen_core.sandbox.plugin import SandboxProvider
@@ -228,3 +228,18 @@ def test_what_is_imported_for_a_look_sees_no_key(folder: Path, monkeypatch: pyte
     body = f"import os; open({str(seen)!r}, 'a').write(str('ACME_API_KEY' in os.environ))"
     Plugins(entry_points=[entry_point(folder, "curious", body)]).examine()
     assert seen.read_text() == "False"
+
+
+def test_a_wrong_option_is_no_reason_to_choose_another_provider(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(
+        'source = "https://coral.example"\nas_of = 2026-11-01\n[[models]]\nid = "coral/paper"\n'
+        "default = { duration = 1 }\nprices = [{ amount = 0.01 }]\n"
+        '[[models.modes]]\ntasks = ["text_to_video"]\ndurations = [1]\n'
+    )
+    wrong = {"acme": {"colour": "blue"}}
+    with Client(home=tmp_path / "home", plugins=[Acme(tmp_path)], catalog=tmp_path / "own.toml") as videogen:
+        with pytest.raises(UnsupportedRequestError, match=r"options\.acme\.colour: unknown option"):
+            videogen.route("a boat", model="paper", options=wrong)
+        with pytest.raises(UnsupportedRequestError, match=r"options\.acme\.colour: unknown option"):
+            videogen.generate("a boat", options=wrong)
+        assert [v.field for v in videogen.check("a boat", model="paper", options=wrong)] == ["options.acme.colour"]

@@ -12,9 +12,10 @@ import pytest
 
 import rig
 from acme.emulator import AcmeEmulator
+from acme.plugin import AcmeProvider
 from history import check, gather
 from rig import Application
-from videogen_core import Client, Job, SubmissionUnknownError, WebhookError
+from videogen_core import Client, Job, ProviderError, SubmissionUnknownError, WebhookError
 from videogen_core.testing import Fault, Script, ServerProcess, serve_process, sign_webhook
 
 SECRET = AcmeEmulator.webhook_secret
@@ -190,3 +191,48 @@ def test_a_delivery_cannot_give_one_job_the_id_of_another(
     assert videogen.job(other.id).provider_job_id == other.provider_job_id
     found = gather(str(tmp_path / "home" / "ledger.db"), acme, "N")
     assert not found.faults()
+
+
+@pytest.mark.promise("W1", "W4")
+def test_where_nothing_is_signed_only_our_reference_counts(
+    acme: ServerProcess, videogen: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AcmeProvider, "signed_webhooks", False)
+    acme.script_all(Script(running=60, times=None))
+    job = videogen.submit("boat", model="paper")
+    body = json.dumps({"id": job.provider_job_id}).encode()
+    with pytest.raises(WebhookError, match="only with our reference"):
+        videogen.webhook("acme", headers=signed(body), body=body)
+    assert acme.count("poll") == 0
+    assert videogen.webhook("acme", headers=signed(body), body=body, reference=reference(job)).id == job.id
+    assert acme.count("poll") == 1
+
+
+@pytest.mark.promise("W4", "S3")
+def test_where_nothing_is_signed_an_id_is_looked_up_before_it_is_believed(
+    acme: ServerProcess, videogen: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AcmeProvider, "signed_webhooks", False)
+    acme.script_all(Script(running=60, times=None))
+    other = videogen.submit("boat", model="paper")
+    acme.inject(Fault("reset", on="create"))
+    with pytest.raises(SubmissionUnknownError) as caught:
+        videogen.submit("boat", model="paper")
+    lost = videogen.job(caught.value.job_id or "")
+
+    def deliver(name: str, number: int) -> Job:
+        body = json.dumps({"id": name}).encode()
+        videogen.webhook("acme", headers=signed(body, f"msg_{number}"), body=body, reference=reference(lost))
+        return videogen.job(lost.id)
+
+    for number, lie in enumerate(("made-up", str(other.provider_job_id))):
+        with pytest.raises(WebhookError, match="about no job of ours") as refused:
+            deliver(lie, number)
+        assert refused.value.status_code == 404
+        assert (videogen.job(lost.id).status, videogen.job(lost.id).money) == ("unknown", "held")
+    (mine,) = [job["id"] for job in acme.jobs() if job["id"] != other.provider_job_id]
+    acme.inject(Fault("status", status=503, on="poll", at="before", times=1))
+    with pytest.raises(ProviderError):
+        deliver(mine, 8)
+    assert videogen.job(lost.id).status == "unknown"
+    assert deliver(mine, 8).provider_job_id == mine

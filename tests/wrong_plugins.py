@@ -382,6 +382,17 @@ class WrongNotice(WrongBase, Notices):
     says = "is taken for genuine"
 
 
+class SaysThatNobodySigns(BelievesAnybody):
+    __module__ = AcmeProvider.__module__
+    signed_webhooks: ClassVar[bool] = False
+
+
+class WrongSigning(WrongBase, Notices):
+    provider = SaysThatNobodySigns
+    fails = "test_any_other_delivery_is_refused"
+    says = "The emulator signs deliveries"
+
+
 class Findless(Wrong):
     __module__ = AcmeProvider.__module__
 

@@ -17,10 +17,10 @@ from urllib.parse import quote
 
 import msgspec
 
-from .errors import PluginError, ProviderError, ProviderUnavailableError, VideogenError
+from .errors import MissingCredentialsError, PluginError, ProviderError, ProviderUnavailableError, VideogenError
 from .plugins import Plugins
 from .provider import Context, Provider
-from .redaction import cause_of, said
+from .redaction import cause_of, said as told_by
 from .settings import Settings
 from .spec import ModelSpec
 
@@ -106,7 +106,11 @@ class Discovery:
         """
         name, _, rest = offer.partition("/")
         provider, settings = self._plugins.provider(name), self._settings.provider(name)
-        provider.check_ready(self._settings.environment, settings)
+        try:
+            provider.check_ready(self._settings.environment, settings)
+        except MissingCredentialsError as error:
+            said = f"{offer} is in no catalogue, and {name} cannot be asked for it: {error.message}"
+            raise MissingCredentialsError(said, hint=error.hint) from error
         found = _asked(provider, rest, self._context(name))
         if found is not None and found.id != offer:
             raise PluginError(f"The plugin {name!r} was asked for {offer} and found {found.id!r}.")
@@ -183,6 +187,6 @@ def _asked(provider: Provider, name: str, context: Context) -> ModelSpec | None:
         raise ProviderUnavailableError(
             f"{provider.name} did not say within {_SECONDS:g} s whether it has a model {name}.", provider=provider.name
         )
-    what = said(found) if isinstance(found, BaseException) else f"it returned {type(found).__name__}"
+    what = told_by(found) if isinstance(found, BaseException) else f"it returned {type(found).__name__}"
     cause = cause_of(found) if isinstance(found, BaseException) else None
     raise PluginError(f"The plugin {provider.name!r} could not look for {name}: {what}.") from cause

@@ -265,6 +265,11 @@ class _Transfer:
         status = response.status_code
         if status in (200, 206):
             return
+        if status == 403 and self.output.kept_at is not None:
+            raise DownloadError(
+                f"{self.output.kept_at} may not be read with these credentials (HTTP status 403).",
+                hint="Give their account the right to read it, then resume the job. The clip stays where it is.",
+            )
         if status in (403, 404, 410):
             raise ResultExpiredError(
                 f"{self.host} no longer gives out the video (HTTP status {status}).",

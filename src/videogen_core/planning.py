@@ -15,11 +15,11 @@ from typing import Any
 import msgspec
 
 from .budget import BudgetState
-from .capabilities import check
+from .capabilities import check, unsupported
 from .catalog import Catalog
 from .errors import ConfigurationError, RequestError
 from .ledger import Observations
-from .limits import Violation
+from .limits import Violation, offer_violations
 from .pricing import Quote, max_duration, money, quote
 from .registry import Registry
 from .request import Media, Task, VideoRequest
@@ -175,10 +175,25 @@ class Planner:
 
         Raises:
             ModelNotFoundError: A named model does not exist or is retired.
+            UnsupportedRequestError: An option of a provider is one that no offer of it takes.
         """
         names = () if policy.placeholder else policy.models
         catalog = self.catalog(names)
+        self._refuse_wrong_options(request, policy, catalog)
         return route(request, policy, catalog, self.facts(catalog), hint=self._hint(policy.models))
+
+    def _refuse_wrong_options(self, request: VideoRequest, policy: Policy, catalog: Catalog) -> None:
+        """Options that no offer of their provider takes are a mistake, and no reason to choose another provider."""
+        if not request.options:
+            return
+        hint, today = self._hint(policy.models), self._today()
+        named = [spec for name in policy.models for spec in catalog.lookup(name, today=today, hint=hint)]
+        for provider in request.options:
+            offers = [spec for spec in named or catalog.offers if spec.provider == provider]
+            wrong = [(_option_violations(spec, request), spec) for spec in offers]
+            if wrong and all(violations for violations, _ in wrong):
+                violations, spec = min(wrong, key=lambda pair: len(pair[0]))
+                raise unsupported(spec, violations)
 
     def _hint(self, names: Iterable[str]) -> str | None:
         return next((hint for name in names if (hint := self.registry.hint(name))), None)
@@ -193,8 +208,10 @@ class Planner:
 
     def check(self, request: VideoRequest, model: str) -> list[Violation]:
         """Every rule that an inspected request breaks at a model; empty when some offer of it takes the request."""
-        found = [check(spec, request) for spec in self.offers(model)]
-        return min(found, key=len)
+        offers = self.offers(model)
+        # whoever gives a provider's options wants to know whether that provider takes them
+        meant = [spec for spec in offers if spec.provider in request.options] or offers
+        return min((check(spec, request) for spec in meant), key=len)
 
     def estimate(self, request: VideoRequest, policy: Policy) -> Quote:
         """What a request costs at the offer that would be chosen; credentials are not needed.
@@ -260,6 +277,10 @@ class Planner:
 
         offers = [spec for spec in catalog.offers if matches(spec)]
         return sorted(offers, key=lambda spec: (spec.placeholder, spec.name, not spec.first_party, spec.id))
+
+
+def _option_violations(spec: ModelSpec, request: VideoRequest) -> list[Violation]:
+    return [violation for violation in offer_violations(spec, request) if violation.field.startswith("options.")]
 
 
 def _has_mode(spec: ModelSpec, task: VideoRequest | None, wanted: VideoRequest) -> bool:

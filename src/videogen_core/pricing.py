@@ -328,7 +328,7 @@ def quote(spec: ModelSpec, request: VideoRequest, *, today: date | None = None) 
         amount=high,
         low=low,
         high=high,
-        lines=tuple(_line(charge, request) for charge in known if charge.quantity[1] or charge.price.kind == "base"),
+        lines=tuple(_line(charge, request) for charge in known if any(charge.usd) or charge.price.kind == "base"),
         as_of=read,
         source=source,
         notes=tuple(notes),

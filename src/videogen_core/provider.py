@@ -313,6 +313,9 @@ class Provider(ABC):
             whose entries tell their inputs), ``by_time`` (a list that tells only model and time), ``none``.
         list_lag: Seconds until a new job shows where `Session.find` looks.
         reconcile_window: Seconds after which `Session.find` no longer finds a job; None = no limit.
+        signed_webhooks: Whether the vendor signs its webhooks, so that `notice` can tell who sent one. False: only a
+            delivery at the address of one attempt is taken in, and a job that it names is looked up with
+            `Session.adopt` before it is believed.
         console: Where a person can look for a job, for when nothing else can: an address or a sentence.
         concurrency: Jobs at once, unless the user says otherwise.
         catalog: Catalogue file inside the plugin's package.
@@ -328,6 +331,7 @@ class Provider(ABC):
     reconcile: ClassVar[Literal["by_ref", "by_list", "by_time", "none"]] = "none"
     list_lag: ClassVar[float] = 0.0
     reconcile_window: ClassVar[float | None] = None
+    signed_webhooks: ClassVar[bool] = True
     console: ClassVar[str] = ""
     concurrency: ClassVar[int] = 8
     catalog: ClassVar[str] = "catalog.toml"
@@ -403,7 +407,8 @@ class Provider(ABC):
     ) -> Notice:
         """Verify a webhook delivery of this vendor and say which job it is about.
 
-        The body must be verified as it came, before it is parsed; `videogen_core.webhooks` has the usual scheme.
+        The body must be verified as it came, before it is parsed; `videogen_core.webhooks` has the usual scheme. Where
+        the vendor signs nothing, set ``signed_webhooks = False``, and read what it says.
 
         Args:
             headers: Of the delivery, names in lower case.

@@ -41,7 +41,15 @@ def test_what_people_paste_behind_the_root_is_cut_off(end: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["ftp://a.example", "https://", "https://u:p@a.example", "https://a.example?x=1", "https://a.example:x", "://"],
+    [
+        "ftp://a.example",
+        "https://",
+        "https://u:p@a.example",
+        "https://a.example?x=1",
+        "https://a.example:x",
+        "://",
+        "https://[::1",
+    ],
 )
 def test_what_is_no_root_is_refused(host: str) -> None:
     with pytest.raises(ConfigurationError, match="is no address of an API"):
@@ -61,13 +69,21 @@ def test_readiness_is_told_without_the_network() -> None:
     assert KEY["MINIMAX_API_KEY"] not in repr(access(KEY, {}))
 
 
+@pytest.mark.parametrize("key", ["k-ü123456789", "Bearer k-0123456789", "k-01234\n56789"])
+def test_what_is_no_key_is_said_without_showing_it(key: str) -> None:
+    with pytest.raises(ConfigurationError, match="MINIMAX_API_KEY holds a blank or a character") as caught:
+        access({"MINIMAX_API_KEY": key}, {})
+    assert key not in str(caught.value)
+    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
 def test_the_account_is_the_key_and_not_the_host() -> None:
     provider = MinimaxProvider()
     assert provider.account(KEY, {}) == provider.account({**KEY, "MINIMAX_REGION": "cn"}, {}) == "k-0123456789"
 
 
 @pytest.mark.parametrize("end", ["/v1/", "/v2", "/"])
-@pytest.mark.parametrize(("model", "path"), [("hailuo-2.3", "/v1/"), ("minimax-h3", "/v2/")])
+@pytest.mark.parametrize(("model", "path"), [("hailuo-2.3", "/v1/"), ("hailuo-3", "/v2/")])
 def test_requests_go_to_each_version_once(
     vendor: ServerThread, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, model: str, path: str
 ) -> None:

@@ -95,12 +95,12 @@ def test_the_challenge_is_echoed() -> None:
 @pytest.mark.parametrize("word", ["success", "Success", "processing", "Fail"])
 def test_a_delivery_of_v1_says_which_task(word: str) -> None:
     found = notice(json.dumps({"task_id": "115334141465231", "status": word, "file_id": ""}).encode())
-    assert (found.provider_job_id, found.handle, found.delivery_id) == ("115334141465231", {"api": "v1"}, None)
+    assert (found.provider_job_id, found.handle, found.delivery_id) == ("115334141465231", {}, None)
 
 
 def test_a_delivery_of_v2_says_which_task() -> None:
     found = notice(b'{"task": {"id": "424010985738629", "status": "succeeded"}}')
-    assert (found.provider_job_id, found.handle) == ("424010985738629", {"api": "v2"})
+    assert (found.provider_job_id, found.handle) == ("424010985738629", {})
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'"x"', b'{"challenge": "1"}', b"\xff\xfe", b"[" * 100_000])
@@ -109,7 +109,7 @@ def test_what_is_no_delivery_is_refused(body: bytes) -> None:
         notice(body)
 
 
-@pytest.mark.parametrize("model", ["hailuo-2.3", "minimax-h3"])
+@pytest.mark.parametrize("model", ["hailuo-2.3", "hailuo-3"])
 def test_news_of_a_job_come_where_they_were_asked_for(
     vendor: ServerThread, emulator: MinimaxEmulator, application: Application, videogen: Client, model: str
 ) -> None:
@@ -121,7 +121,7 @@ def test_news_of_a_job_come_where_they_were_asked_for(
     assert emulator.handshakes == [(f"{application.url}/minimax/{reference}", True)]
 
 
-@pytest.mark.parametrize("model", ["hailuo-2.3", "minimax-h3"])
+@pytest.mark.parametrize("model", ["hailuo-2.3", "hailuo-3"])
 def test_a_callback_finds_the_job_whose_answer_was_lost(
     vendor: ServerThread, application: Application, videogen: Client, tmp_path: Path, model: str
 ) -> None:
@@ -132,6 +132,7 @@ def test_a_callback_finds_the_job_whose_answer_was_lost(
     until(lambda: application.took)
     (job,) = videogen.jobs()
     assert job.provider_job_id == vendor.jobs()[0]["id"]
+    assert job.record.attempt.handle == {"api": "v1" if model == "hailuo-2.3" else "v2"}
     assert job.wait(timeout=60).path is not None
     assert vendor.count("create") == 1
 
@@ -155,3 +156,35 @@ def test_a_forged_delivery_changes_nothing(vendor: ServerThread, application: Ap
     assert application.news(f"/news/minimax/{job.record.attempt.client_ref}", {}, lie) == (204, b"")
     mine = job.provider_job_id
     assert (job.refresh().status, job.provider_job_id) == ("queued", mine)  # MiniMax itself was asked
+
+
+@pytest.mark.parametrize("model", ["hailuo-2.3", "hailuo-3"])
+def test_a_forged_delivery_gives_a_lost_job_no_id(
+    vendor: ServerThread, application: Application, videogen: Client, model: str
+) -> None:
+    application.polite = False  # MiniMax itself tells nothing
+    vendor.script(Script(queued=600, times=4))
+    other = videogen.submit("A kite", model=model)
+    strange = videogen.submit("A tree", model="hailuo-3-max" if model == "hailuo-3" else "hailuo-3")
+    vendor.inject(Fault("reset", on="create"))
+    with pytest.raises(SubmissionUnknownError) as caught:
+        videogen.submit("A boat", model=model)
+    lost = videogen.job(caught.value.job_id or "")
+    address = f"/news/minimax/{lost.record.attempt.client_ref}"
+    for lie in ("123456789012345", "../files", other.provider_job_id, strange.provider_job_id):
+        for told in ({"task_id": lie, "status": "Success"}, {"task": {"id": lie, "status": "succeeded"}}):
+            assert application.news(address, {}, json.dumps(told).encode()) == (404, b"")
+    lost = videogen.job(lost.id)
+    assert (lost.status, lost.money, lost.provider_job_id) == ("unknown", "held", None)
+    mine = vendor.jobs()[-1]["id"]
+    assert application.news(address, {}, json.dumps({"task_id": mine, "status": "Success"}).encode()) == (204, b"")
+    assert videogen.job(lost.id).provider_job_id == mine
+
+
+def test_a_delivery_without_its_reference_asks_nobody(vendor: ServerThread, videogen: Client) -> None:
+    vendor.script(Script(queued=600))
+    job = videogen.submit("A boat", model="hailuo-2.3")
+    body = json.dumps({"task_id": job.provider_job_id, "status": "Success"}).encode()
+    with pytest.raises(WebhookError, match="only with our reference"):
+        videogen.webhook("minimax", headers={}, body=body)
+    assert vendor.journal("poll") == []

@@ -14,7 +14,7 @@ from videogen_core.spec import CAMERA_MOVES, ModelSpec
 from videogen_core.testing import Clip, make_clip
 from videogen_minimax.plugin import MinimaxProvider
 
-SPECS = {spec.id.partition("/")[2]: spec for spec in MinimaxProvider().models()}
+SPECS = {spec.name: spec for spec in MinimaxProvider().models()}
 IMAGE = Media(url="https://pictures.example/a.png")
 
 
@@ -67,7 +67,7 @@ def test_what_does_not_go_together(model: str, arguments: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize(
-    ("model", "most"), [("hailuo-2.3", 2000), ("s2v-01", 2000), ("minimax-h3", 7000), ("minimax-h3-max", 50_000)]
+    ("model", "most"), [("hailuo-2.3", 2000), ("s2v-01", 2000), ("hailuo-3", 7000), ("hailuo-3-max", 50_000)]
 )
 def test_prompts_are_as_long_as_the_model_takes(model: str, most: int) -> None:
     inputs = {"reference_images": [IMAGE]} if model == "s2v-01" else {}
@@ -82,14 +82,14 @@ def test_images_are_checked() -> None:
         ("hailuo-2.3", {"size": 20_000_000}),
         ("hailuo-2.3", {"height": 300}),
         ("hailuo-2.3", {"width": 1000, "height": 399}),
-        ("minimax-h3", {"mime_type": "image/gif"}),
-        ("minimax-h3", {"size": 30_000_001}),
-        ("minimax-h3", {"height": 255}),
-        ("minimax-h3", {"width": 5761, "height": 5000}),
+        ("hailuo-3", {"mime_type": "image/gif"}),
+        ("hailuo-3", {"size": 30_000_001}),
+        ("hailuo-3", {"height": 255}),
+        ("hailuo-3", {"width": 5761, "height": 5000}),
     ):
         assert broken(model, image=Media(data=b"x", **good)) == set()  # type: ignore[arg-type]
         assert broken(model, image=Media(data=b"x", **{**good, **wrong})) == {"image"}, wrong  # type: ignore[arg-type]
-    assert broken("minimax-h3", image=Media(data=b"x", **{**good, "mime_type": "image/heic"})) == set()  # type: ignore[arg-type]
+    assert broken("hailuo-3", image=Media(data=b"x", **{**good, "mime_type": "image/heic"})) == set()  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -97,14 +97,14 @@ def test_images_are_checked() -> None:
     [
         ("hailuo-2.3", {"duration": 6, "resolution": "768p"}, "0.28"),
         ("hailuo-2.3-fast", {**FIRST, "duration": 10, "resolution": "768p"}, "0.32"),
-        ("minimax-h3", {"duration": 6, "resolution": "2k"}, "0.78"),
-        ("minimax-h3", {"duration": 5, "resolution": "768p"}, "0.40"),
-        ("minimax-h3", {"duration": 5, "resolution": "768p", "reference_images": [IMAGE] * 7}, "0.48"),
-        ("minimax-h3-max", {"duration": 10, "resolution": "480p"}, "0.50"),
+        ("hailuo-3", {"duration": 6, "resolution": "2k"}, "0.78"),
+        ("hailuo-3", {"duration": 5, "resolution": "768p"}, "0.40"),
+        ("hailuo-3", {"duration": 5, "resolution": "768p", "reference_images": [IMAGE] * 7}, "0.48"),
+        ("hailuo-3-max", {"duration": 10, "resolution": "480p"}, "0.50"),
         ("i2v-01", FIRST, None),
         ("s2v-01", {"reference_images": [IMAGE]}, None),
         (
-            "minimax-h3",  # 5 s, and 2.5 s of the reference, which count as 3
+            "hailuo-3",  # 5 s, and 2.5 s of the reference, which count as 3
             {
                 "duration": 5,
                 "task": "reference_to_video",
@@ -124,19 +124,19 @@ def test_what_it_costs(model: str, arguments: dict[str, Any], amount: str | None
 def test_a_reference_of_unknown_length_has_a_range() -> None:
     with Client(plugins=[MinimaxProvider()]) as videogen:
         quote = videogen.estimate(
-            "A boat", model="minimax-h3", duration=5, task="reference_to_video", video="https://clips.example/a.mp4"
+            "A boat", model="hailuo-3", duration=5, task="reference_to_video", video="https://clips.example/a.mp4"
         )
     assert (quote.low, quote.high) == (Decimal("0.56"), Decimal("1.68"))
 
 
 def test_defaults_are_minimax_own() -> None:
-    h3, hailuo = (resolve(SPECS[name], VideoRequest.make("A boat")).request for name in ("minimax-h3", "hailuo-2.3"))
+    h3, hailuo = (resolve(SPECS[name], VideoRequest.make("A boat")).request for name in ("hailuo-3", "hailuo-2.3"))
     assert (h3.duration, h3.resolution, h3.aspect_ratio, h3.audio) == (5, "768p", "16:9", True)
     assert (hailuo.duration, hailuo.resolution, hailuo.aspect_ratio, hailuo.audio) == (6, "768p", "16:9", False)
 
 
 def test_sound_is_always_on_or_never() -> None:
-    assert broken("minimax-h3", audio=False) == {"audio"}
+    assert broken("hailuo-3", audio=False) == {"audio"}
     assert broken("hailuo-2.3", audio=True) == {"audio"}
     assert broken("hailuo-2.3", seed=1) == {"seed"}
 

@@ -24,12 +24,12 @@ from videogen_core import (
 )
 from videogen_core.outcomes import Answer
 from videogen_core.testing import Fault, ServerThread
-from videogen_minimax.billing import Usage, billed
+from videogen_minimax.billing import billed
 from videogen_minimax.failures import _codes, failed, forgotten, problem
 from videogen_minimax.plugin import MinimaxProvider
 from videogen_minimax.v2 import _moment
 
-SPECS = {spec.id.partition("/")[2]: spec for spec in MinimaxProvider().models()}
+SPECS = {spec.name: spec for spec in MinimaxProvider().models()}
 
 
 def error(status: int, body: Any, **headers: str) -> ProviderError | None:
@@ -72,12 +72,14 @@ def test_a_refusal_that_names_a_task_proves_nothing() -> None:
     found = error(200, v1(1002, task_id="123"))
     assert found is not None
     assert found.accepted is None
+    assert "it names the task 123: words (1002)" in found.message  # a person can attach it
 
 
 def test_all_is_well() -> None:
     assert error(200, v1(0, "success")) is None
     assert error(200, v1("0", "success")) is None
     assert error(200, {"task_id": "1"}) is None
+    assert error(200, {"task_id": "1", "error": {}}) is None
     assert error(200, {"task": {"status": "failed", "error": {"code": 1026}}}) is None
     assert error(200, v1(1027, status="Fail")) is None  # the status decides
 
@@ -154,9 +156,13 @@ def test_times_that_are_none(value: Any) -> None:
 
 def test_what_was_counted_is_priced() -> None:
     request = VideoRequest.make("A boat", duration=5, resolution="768p")
-    h3 = SPECS["minimax-h3"]
-    assert billed(h3, request, Usage(output_seconds=5, input_seconds=0, input_image_count=7)) == Decimal("0.48")
-    assert billed(h3, request, Usage(output_seconds=0)) is None
-    assert billed(h3, request, None) is None
-    assert billed(SPECS["t2v-01"], request, Usage(output_seconds=6)) is None
-    assert billed(SPECS["hailuo-2.3"], request, Usage(output_seconds=6)) is None  # priced by the clip
+    h3 = SPECS["hailuo-3"]
+    assert billed(h3, request, {"output_seconds": 5, "input_seconds": 0, "input_image_count": 7}) == Decimal("0.48")
+    assert billed(h3, request, {"output_seconds": "5"}) == Decimal("0.40")
+    video = {"task": "reference_to_video", "video": "https://clips.example/a.mp4"}
+    guided = VideoRequest.make("A boat", duration=5, resolution="768p", **video)
+    assert billed(h3, guided, {"output_seconds": 5, "input_seconds": 2.5}) == Decimal("0.64")  # 2.5 s count as 3
+    for nothing in (None, {}, {"output_seconds": 0}, {"output_seconds": [5]}, {"output_seconds": "five"}, [], "5"):
+        assert billed(h3, request, nothing) is None
+    assert billed(SPECS["t2v-01"], request, {"output_seconds": 6}) is None
+    assert billed(SPECS["hailuo-2.3"], request, {"output_seconds": 6}) is None  # priced by the clip

@@ -10,7 +10,7 @@ from videogen_core.testing import ServerThread
 from videogen_minimax.plugin import MinimaxProvider
 from videogen_minimax.prompts import advice, prompt
 
-SPECS = {spec.id.partition("/")[2]: spec for spec in MinimaxProvider().models()}
+SPECS = {spec.name: spec for spec in MinimaxProvider().models()}
 FOUR = "[Pan left,Zoom in,Shake,Tilt up] A boat"
 
 
@@ -24,14 +24,14 @@ def test_commands_go_in_front_in_one_pair_of_brackets() -> None:
 
 
 def test_words_go_behind() -> None:
-    assert rendered("minimax-h3", "A boat", "push in") == "A boat. Camera: push in."
-    assert rendered("minimax-h3", "A boat! ", "push in", "tilt up") == "A boat! Camera: push in, tilt up."
+    assert rendered("hailuo-3", "A boat", "push in") == "A boat. Camera: push in."
+    assert rendered("hailuo-3", "A boat! ", "push in", "tilt up") == "A boat! Camera: push in, tilt up."
 
 
 def test_a_prompt_with_brackets_is_left_alone() -> None:
     for text in (FOUR, "[Push in] at first, later [Pull out]", "[ anything ]", "  spaces  ", "[左移] 一只船"):
         assert rendered("hailuo-2.3", text) == text
-        assert rendered("minimax-h3", text) == text
+        assert rendered("hailuo-3", text) == text
 
 
 def test_the_limit_counts_the_commands() -> None:
@@ -50,7 +50,7 @@ def test_four_commands_at_once_are_advised_against() -> None:
         said
         == "prompt: [pan left,zoom in,shake,tilt up] are 4 camera moves at once; Hailuo 2.3 works well with up to 3."
     )
-    assert advice(SPECS["minimax-h3"], request) == ()  # there it is only text
+    assert advice(SPECS["hailuo-3"], request) == ()  # there it is only text
     for fine in ("[Pan left,Zoom in,Shake] A boat", "[a,b,c,d] A boat", "[Pan left] [Zoom in] [Shake] [Tilt up]"):
         assert advice(SPECS["hailuo-2.3"], VideoRequest.make(fine)) == ()
 
@@ -69,7 +69,7 @@ def test_a_warning_is_heard_and_the_clip_is_made(vendor: ServerThread, videogen:
 
 
 def test_words_have_to_be_allowed(vendor: ServerThread, videogen: Client) -> None:
-    request = {"model": "minimax-h3", "duration": 4, "camera": ["truck left", "pan right"]}
+    request = {"model": "hailuo-3", "duration": 4, "camera": ["truck left", "pan right"]}
     (violation,) = videogen.check("A boat", **request)  # type: ignore[arg-type]
     assert violation.field == "camera"
     assert "options={'minimax': {'camera_in_words': True}}" in violation.message
@@ -80,7 +80,7 @@ def test_words_have_to_be_allowed(vendor: ServerThread, videogen: Client) -> Non
 def test_the_option_itself_is_not_sent(vendor: ServerThread, videogen: Client) -> None:
     options = {"minimax": {"camera_in_words": True}}
     videogen.submit("A boat", model="i2v-01", image=picture(), camera=["push in"], options=options)
-    assert body(vendor).keys() == {"model", "prompt", "first_frame_image", "prompt_optimizer", "aigc_watermark"}
+    assert body(vendor).keys() == {"model", "prompt", "first_frame_image", "prompt_optimizer"}
 
 
 def test_a_prompt_that_becomes_too_long_is_refused_before_anything_is_sent(

@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from minimax_bench import (
@@ -24,6 +25,7 @@ from minimax_bench import (
 from videogen_core import (
     AuthenticationError,
     Client,
+    ConfigurationError,
     ContentPolicyError,
     GenerationFailedError,
     InsufficientCreditsError,
@@ -37,6 +39,7 @@ from videogen_core import (
 )
 from videogen_core.testing import Fault, Script, ServerThread
 from videogen_minimax.emulator import MinimaxEmulator
+from videogen_minimax.plugin import MinimaxProvider
 
 CREATE, QUERY, RETRIEVE = "POST /v1/video_generation", "GET /v1/query/video_generation", "GET /v1/files/retrieve"
 HAILUO: dict[str, Any] = {"model": "hailuo-2.3", "duration": 6, "resolution": "768p"}
@@ -56,8 +59,6 @@ def test_a_clip_of_text_takes_three_calls_in_order(vendor: ServerThread, videoge
         "duration": 6,
         "resolution": "768P",
         "prompt_optimizer": True,
-        "fast_pretreatment": False,
-        "aigc_watermark": False,
     }
     assert (result.cost, result.path and result.path.read_bytes()[4:8]) == (Decimal("0.28"), b"ftyp")
     assert vendor.stats()["charged"] == "0.28"
@@ -181,6 +182,18 @@ def test_an_outcome_that_is_not_known_is_never_sent_again(vendor: ServerThread, 
     assert (len(vendor.journal("create")), vendor.created) == (1, 1)
 
 
+@pytest.mark.parametrize("vendor_keys", [{"api": "v1"}, {"model": "MiniMax-Hailuo-9"}, {"model": "M", "api": "v9"}])
+def test_a_row_that_says_too_little_is_refused_and_not_lost(
+    vendor: ServerThread, videogen: Client, vendor_keys: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = MinimaxProvider().models()
+    changed = tuple(msgspec.structs.replace(row, vendor=vendor_keys) for row in rows)
+    monkeypatch.setattr(MinimaxProvider, "models", lambda self: changed)
+    with client(Path("other")) as other, pytest.raises(ConfigurationError, match=r"row|APIs"):
+        other.submit("A boat", **HAILUO)
+    assert vendor.journal() == []
+
+
 def test_a_person_attaches_what_was_lost(vendor: ServerThread, videogen: Client) -> None:
     vendor.inject(Fault("reset", on="create"))
     with pytest.raises(SubmissionUnknownError):
@@ -274,6 +287,29 @@ def test_a_file_that_is_gone_is_said_to_be_gone(vendor: ServerThread, videogen: 
         job.wait(timeout=30)
 
 
+def test_a_file_that_was_gone_when_first_asked_for_is_paid_for_all_the_same(
+    vendor: ServerThread, videogen: Client
+) -> None:
+    vendor.change(retention=100.0)
+    job = videogen.submit("A boat", **HAILUO, output="boat.mp4")
+    vendor.advance(1000)
+    with pytest.raises(ResultExpiredError, match="no longer has the result"):
+        job.wait(timeout=30)
+    assert (job.status, job.cost, job.artifact) == ("succeeded", Decimal("0.28"), "expired")
+
+
+@pytest.mark.parametrize("why", [None, {"status_code": None, "status_msg": None}, {"status_code": "1027"}])
+def test_a_task_that_failed_has_failed_however_little_it_says(
+    vendor: ServerThread, videogen: Client, emulator: MinimaxEmulator, monkeypatch: pytest.MonkeyPatch, why: Any
+) -> None:
+    vendor.script(Script(ending="failed"))
+    shown = emulator.legacy.shown
+    monkeypatch.setattr(emulator.legacy, "shown", lambda *of: {**shown(*of), "base_resp": why})
+    with pytest.raises(ContentPolicyError if why and "status_msg" not in why else GenerationFailedError):
+        videogen.generate("A boat", **HAILUO, timeout=30)
+    assert videogen.jobs()[0].cost == 0
+
+
 def test_it_cannot_be_cancelled(vendor: ServerThread, videogen: Client) -> None:
     vendor.script(Script(queued=60))
     job = videogen.submit("A boat", **HAILUO, output="boat.mp4")
@@ -287,14 +323,14 @@ def test_a_job_is_resumed_on_the_api_that_made_it(vendor: ServerThread, tmp_path
     vendor.script(Script(running=60, times=2))
     with client(tmp_path) as videogen:
         hailuo = videogen.submit("A boat", **HAILUO, output=tmp_path / "v1.mp4")
-        newer = videogen.submit("A boat", model="minimax-h3", duration=4, output=tmp_path / "v2.mp4")
+        newer = videogen.submit("A boat", model="hailuo-3", duration=4, output=tmp_path / "v2.mp4")
         handles = [dict(job.record.attempt.handle) for job in (hailuo, newer)]
         assert json.loads(json.dumps(handles)) == [{"api": "v1"}, {"api": "v2"}]
     vendor.advance(60)
     with client(tmp_path) as videogen:
         assert {result.model for result in videogen.resume() if not isinstance(result, Exception)} == {
             "hailuo-2.3",
-            "minimax-h3",
+            "hailuo-3",
         }
     polls = {entry.path for entry in vendor.journal("poll")}
     assert polls == {

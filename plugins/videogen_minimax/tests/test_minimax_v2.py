@@ -33,7 +33,7 @@ from videogen_core import (
 from videogen_core.testing import Clip, Fault, Script, ServerThread, make_clip
 from videogen_minimax import v2
 
-H3: dict[str, Any] = {"model": "minimax-h3", "duration": 4}
+H3: dict[str, Any] = {"model": "hailuo-3", "duration": 4}
 LIST = "/v2/query/video_generation"
 
 
@@ -45,16 +45,15 @@ def roles(vendor: ServerThread) -> list[tuple[str, str | None]]:
 
 
 def test_text_needs_a_shape_and_gets_the_usual_one(vendor: ServerThread, videogen: Client) -> None:
-    videogen.submit("A boat", model="minimax-h3", duration=5)
+    videogen.submit("A boat", model="hailuo-3", duration=5)
     assert body(vendor) == {
         "model": "MiniMax-H3",
         "content": [{"type": "text", "text": "A boat"}],
         "resolution": "768P",
         "duration": 5,
         "ratio": "16:9",
-        "aigc_watermark": False,
     }
-    (violation,) = videogen.check("A boat", model="minimax-h3", aspect_ratio="adaptive")
+    (violation,) = videogen.check("A boat", model="hailuo-3", aspect_ratio="adaptive")
     assert violation.field == "aspect_ratio"
 
 
@@ -109,10 +108,10 @@ def test_a_seed_is_sent_when_it_is_asked_for(vendor: ServerThread, videogen: Cli
 
 def test_h3_max_says_how_far_the_prompt_is_expanded(vendor: ServerThread, videogen: Client) -> None:
     options = {"minimax": {"prompt_expansion_mode": "quality"}}
-    videogen.submit("A boat", model="minimax-h3-max", resolution="480p", options=options)
+    videogen.submit("A boat", model="hailuo-3-max", resolution="480p", options=options)
     sent = body(vendor)
     assert sent["extra"] == {"prompt_expansion_mode": "quality"}
-    assert "aigc_watermark" not in sent
+    assert sent.keys() == {"model", "content", "resolution", "duration", "ratio", "extra"}
 
 
 def test_a_request_of_more_than_64_mib_is_refused_here(vendor: ServerThread, videogen: Client) -> None:
@@ -132,7 +131,7 @@ def base(seconds: float = 5.0, width: int = 1344, height: int = 768) -> bytes:
 def test_regeneration_sends_the_clip_with_what_it_was_made_of(vendor: ServerThread, videogen: Client) -> None:
     source = base()
     result = videogen.generate(
-        "A boat", model="minimax-h3", task="upscale_video", video=source, image=picture(), output="2k.mp4"
+        "A boat", model="hailuo-3", task="upscale_video", video=source, image=picture(), output="2k.mp4"
     )
     (create,) = vendor.journal("create")
     assert create.path == "/v2/video_regeneration"
@@ -145,9 +144,9 @@ def test_regeneration_sends_the_clip_with_what_it_was_made_of(vendor: ServerThre
 def test_regeneration_refuses_a_clip_of_another_make(vendor: ServerThread, videogen: Client) -> None:
     small = base(width=320, height=180)
     with pytest.raises(RejectedRequestError, match="no output of MiniMax-H3 at 768P"):
-        videogen.submit("A boat", model="minimax-h3", task="upscale_video", video=small)
+        videogen.submit("A boat", model="hailuo-3", task="upscale_video", video=small)
     with pytest.raises(RequestError, match="seed: a clip that is made once more takes none"):
-        videogen.submit("A boat", model="minimax-h3", task="upscale_video", video="https://a.example/b.mp4", seed=1)
+        videogen.submit("A boat", model="hailuo-3", task="upscale_video", video="https://a.example/b.mp4", seed=1)
     assert vendor.created == 0
 
 
@@ -190,12 +189,12 @@ def test_a_rate_limit_that_stays_is_told(vendor: ServerThread, tmp_path: Path) -
 
 @pytest.mark.parametrize("fault", [Fault("refusal", on="create", code="1000"), Fault("reset", on="create")])
 def test_what_may_be_a_lost_create_is_shown_and_not_taken(vendor: ServerThread, videogen: Client, fault: Fault) -> None:
-    videogen.submit("Another", model="minimax-h3", duration=5)
+    videogen.submit("Another", model="hailuo-3", duration=5)
     vendor.advance(600)
-    videogen.submit("Of another length", model="minimax-h3", duration=6)
+    videogen.submit("Of another length", model="hailuo-3", duration=6)
     vendor.inject(fault)
     with pytest.raises(SubmissionUnknownError) as caught:
-        videogen.generate("A boat", model="minimax-h3", duration=5, output="boat.mp4")
+        videogen.generate("A boat", model="hailuo-3", duration=5, output="boat.mp4")
     earlier, longer, lost = (job["id"] for job in vendor.jobs())
     assert lost in str(caught.value)
     assert earlier not in str(caught.value)
@@ -258,6 +257,41 @@ def test_the_cost_is_what_minimax_counted(vendor: ServerThread, videogen: Client
     # 4 s and 3 s of the reference at $0.08, and two images beyond five at $0.04
     assert result.cost == Decimal("0.64") == result.attempts[0].quote.high
     assert vendor.stats()["charged"] == "0.64"
+
+
+@pytest.mark.parametrize(
+    "usage", [{}, None, {"output_seconds": "four"}, {"output_seconds": 4, "input_image_count": 0.5}]
+)
+def test_a_count_that_cannot_be_read_loses_no_clip(
+    vendor: ServerThread, videogen: Client, monkeypatch: pytest.MonkeyPatch, usage: Any
+) -> None:
+    task = vendor.emulator.tasks.task  # type: ignore[attr-defined]
+    monkeypatch.setattr(vendor.emulator.tasks, "task", lambda *of: {**task(*of), "usage": usage})  # type: ignore[attr-defined]
+    result = videogen.generate("A boat", **H3, output="boat.mp4")
+    assert (result.path is not None, result.cost) == (True, Decimal("0.32"))  # as estimated
+
+
+def test_a_task_of_another_model_is_not_attached(vendor: ServerThread, videogen: Client, tmp_path: Path) -> None:
+    with client(tmp_path / "other") as other:
+        strange = other.submit("A boat", model="hailuo-3-max").provider_job_id
+    vendor.inject(Fault("reset", on="create"))
+    with pytest.raises(SubmissionUnknownError):
+        videogen.submit("A boat", **H3)
+    (job,) = videogen.jobs()
+    with pytest.raises(RejectedRequestError, match="is of the model MiniMax-H3-Max, not MiniMax-H3"):
+        job.settle(attach=strange)
+    assert job.refresh().status == "unknown"
+
+
+def test_an_id_stays_within_its_part_of_an_address(vendor: ServerThread, videogen: Client) -> None:
+    vendor.inject(Fault("reset", on="create"))
+    with pytest.raises(SubmissionUnknownError):
+        videogen.submit("A boat", **H3)
+    (job,) = videogen.jobs()
+    with pytest.raises(ProviderError):
+        job.settle(attach="1?page_num=1")
+    assert asked(vendor)[-1] == f"GET {LIST}/1?page_num=1"
+    assert vendor.journal()[-1].query == ""
 
 
 def test_a_task_is_forgotten_after_a_week(vendor: ServerThread, videogen: Client) -> None:

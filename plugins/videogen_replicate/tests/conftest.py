@@ -55,13 +55,17 @@ def emulator(vendor: ServerThread) -> ReplicateEmulator:
 @pytest.fixture(autouse=True)
 def _this_plugin_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Others may be installed beside it."""
-    monkeypatch.setattr(plugins, "_entry_points", lambda: ())
+    own = tuple(each for each in plugins._entry_points() if each.value.startswith("videogen_replicate."))
+    monkeypatch.setattr(plugins, "_entry_points", lambda: own)
 
 
 @pytest.fixture(autouse=True)
-def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits of the engine and of downloads are a hundredth of what they are."""
+def _hurry(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits of the engine and of downloads are a hundredth of what they are, but for Replicate itself."""
     import anyio
+
+    if request.node.get_closest_marker("live"):
+        return
 
     async def sleep(self: Clock, seconds: float) -> None:
         await anyio.sleep(seconds / 100)

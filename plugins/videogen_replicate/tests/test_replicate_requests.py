@@ -79,7 +79,7 @@ async def test_an_official_model_is_called_by_its_name(client: Clients, emulator
             "generate_audio": True,
         }
     }
-    assert (result.provider, result.model, result.cost) == ("replicate", "kling-v3", None)
+    assert (result.provider, result.model, result.cost) == ("replicate", "kling-3.0", None)
 
 
 async def test_a_versioned_model_is_called_by_its_version(client: Clients, emulator: ReplicateEmulator) -> None:
@@ -262,12 +262,26 @@ async def test_a_model_answers_to_all_its_names(client: Clients, name: str) -> N
     assert [candidate.offer for candidate in (*route.candidates, *route.rejected)] == ["replicate/google/veo-3.1-fast"]
 
 
+async def test_an_id_with_two_slashes_is_one_everywhere(client: Clients, vendor: ServerThread, tmp_path: Path) -> None:
+    offer = "replicate/google/veo-2"
+    mine = tmp_path / "mine.toml"
+    mine.write_text(f'[aliases]\nold = "{offer}"\n[override."{offer}"]\nprices = [{{ amount = 0.40 }}]\n')
+    async with client(catalog=mine) as videogen:
+        await videogen.set_budget("old", limit=5, period="total", timezone="UTC", model=offer)
+        result = await videogen.generate("A boat", model="old", duration=5, output=tmp_path / "{provider}-{model}.mp4")
+        (budget,) = await videogen.budgets()
+        (line,) = await videogen.costs(by="offer")
+    assert result.videos[0].path == tmp_path / "replicate-google-veo-2.mp4"
+    assert (result.cost, budget.settled, line.spent) == (Decimal("2.00"),) * 3
+    assert (line.key, result.attempts[0].offer) == (offer, offer)
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
         ("haiper-v2", "2026-11-20"),
-        ("kling-v1.6-pro", "kling-v2.5-turbo-pro"),
-        ("kuaishou/kling-v2.1", "kling-v3"),
+        ("kling-v1.6-pro", "kling-2.5-turbo-pro"),
+        ("kuaishou/kling-v2.1", "kling-3.0"),
         ("replicate/openai/sora-2", "2026-09-24"),
     ],
 )

@@ -50,6 +50,7 @@ def test_google_api_key_goes_before_gemini_api_key(nobody: dict[str, str]) -> No
     both = {**nobody, "GEMINI_API_KEY": KEY, "GOOGLE_API_KEY": OTHER}
     assert access.api_key(both, {}) == OTHER
     assert access.api_key({**both, "GOOGLE_API_KEY": ""}, {}) == KEY, "an empty one is none"
+    assert access.api_key({**both, "GOOGLE_API_KEY": " "}, {}) == KEY, "nor is a blank one"
     assert access.api_key(both, {"api_key": "set"}) == "set"
     assert access.api_key(nobody, {}) is None
 

@@ -87,7 +87,7 @@ def test_names_lead_to_the_offer(videogen: Client, name: str, offer: str) -> Non
         ("veo-3.0-generate-preview", "veo-3.1"),
         ("veo-3.0-fast-generate-001", "veo-3.1-fast"),
         ("veo-2.0-generate-001", "veo-3.1"),
-        ("google/veo-2", "veo-3.1"),
+        ("google/veo-2.0", "veo-3.1"),  # "veo-2" is still offered elsewhere
     ],
 )
 def test_retired_models_say_since_when_and_what_to_use(videogen: Client, name: str, instead: str) -> None:

@@ -5,6 +5,8 @@ The names of the tests say which case of the plan they are.
 
 from __future__ import annotations
 
+import json
+import os
 import pickle
 from collections.abc import Iterator
 from decimal import Decimal
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.genai import errors
 
 from veo_emulation import _clients as _clients, _served as _served, emulator as emulator, google as google
 from veo_pictures import clip, picture
@@ -19,7 +22,9 @@ from videogen_core import (
     AuthenticationError,
     Client,
     ContentPolicyError,
+    DownloadError,
     GenerationFailedError,
+    Job,
     JobCancelledError,
     JobTimeoutError,
     MissingCredentialsError,
@@ -27,14 +32,19 @@ from videogen_core import (
     PermissionDeniedError,
     ProviderError,
     ProviderProtocolError,
+    ProviderUnavailableError,
     RateLimitError,
     RejectedRequestError,
     RequestError,
     ResultExpiredError,
     SubmissionUnknownError,
+    VideogenError,
 )
 from videogen_core.testing import Fault, Script, ServerThread
 from videogen_veo.emulator import VeoEmulator
+from videogen_veo.emulator.files import StoredFile
+from videogen_veo.failures import failure
+from videogen_veo.plugin import VeoProvider
 
 FAST, OMNI = "veo-3.1-fast", "gemini-omni-1.1-flash"
 SHORT: dict[str, Any] = {"duration": 4, "audio": False}
@@ -115,6 +125,16 @@ def test_the_filter_of_sound_says_to_try_again(google: ServerThread, videogen: C
     words = "We encountered an issue with the audio for your prompt, which the safety filter did not let pass."
     google.script(Script(ending="blocked", message=words))
     assert "the same request often succeeds" in (fails(videogen, FAST).hint or "")
+
+
+def test_a_block_with_a_code_is_explained_by_it_whatever_else_it_names(google: ServerThread, videogen: Client) -> None:
+    google.script(Script(ending="blocked", message="The audio violates the safety rules. Support codes: 62263041"))
+    assert (fails(videogen, FAST).hint or "").startswith("It is about something dangerous")
+
+
+def test_14_googles_own_trouble_is_no_block_whatever_its_words(google: ServerThread, videogen: Client) -> None:
+    google.script(Script(ending="failed", code="13", message="The safety service is not available."))
+    assert type(fails(videogen, FAST)) is GenerationFailedError
 
 
 def test_14_an_error_without_words_of_policy_is_a_wrong_request(google: ServerThread, videogen: Client) -> None:
@@ -215,7 +235,28 @@ def test_22_a_model_that_is_gone_falls_over_to_the_next(google: ServerThread, vi
     assert [attempt.offer for attempt in result.attempts] == ["veo/veo-3.1-fast", "veo/veo-3.1-lite"]
 
 
+def test_22_another_thing_that_is_gone_is_not_the_model() -> None:
+    spec = VeoProvider().models()[0]
+    error = errors.ClientError(404, {"error": {"code": "not_found", "message": "Interaction v1_a was not found."}})
+    assert type(failure(error, action="submit", spec=spec)) is RejectedRequestError
+    told = {"error": {"message": "Publisher Model `projects/p/locations/l/publishers/google/models/m` was not found."}}
+    error = errors.ClientError(404, told)
+    assert type(failure(error, action="submit", spec=spec)) is ModelRetiredError
+
+
 # --- polls
+
+
+@pytest.mark.parametrize("model", [FAST, OMNI])
+def test_a_long_answer_that_comes_slowly_is_waited_for(
+    google: ServerThread, videogen: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    for module in ("operations", "interactions"):
+        monkeypatch.setattr(f"videogen_veo.{module}._POLL_SECONDS", 0.5)
+    google.inject(Fault("slow", on="poll", seconds=0.25, size=2_500, times=None))
+    to: Any = {"veo": {"delivery": "inline"}} if model == OMNI else {}
+    videogen.generate("a boat", model=model, output=tmp_path / "boat.mp4", timeout=60, options=to, **OF[model])
+    assert google.count("create") == 1
 
 
 @pytest.mark.parametrize("model", [FAST, OMNI])
@@ -271,6 +312,26 @@ def test_23_omni_is_cancelled_when_asked_to_be(google: ServerThread, videogen: C
     assert google.jobs()[0]["state"] == "cancelled"
 
 
+def test_23_an_interaction_that_is_over_says_so_when_it_is_cancelled(
+    google: ServerThread, videogen: Client, tmp_path: Path
+) -> None:
+    job = videogen.submit("a boat", model=OMNI, output=tmp_path / "boat.mp4", **SMALL)
+    _store_clip(job)
+    with pytest.raises(RequestError, match="is not running"):
+        job.cancel()
+    assert job.wait(timeout=30).path == tmp_path / "boat.mp4"
+
+
+def test_a_precondition_of_an_input_is_not_one_of_the_account() -> None:
+    spec = VeoProvider().models()[0]
+    for message, kind in (
+        ("Billing is not enabled for this project.", PermissionDeniedError),
+        ("The File abc is not in an ACTIVE state and usage is not allowed.", RejectedRequestError),
+    ):
+        told = {"error": {"code": 400, "status": "FAILED_PRECONDITION", "message": message}}
+        assert type(failure(errors.ClientError(400, told), action="submit", spec=spec)) is kind
+
+
 def test_23_veo_says_that_it_cannot_be_cancelled(google: ServerThread, videogen: Client, tmp_path: Path) -> None:
     google.script(Script(polls=1))
     job = videogen.submit("a boat", model=FAST, output=tmp_path / "boat.mp4", **SHORT)
@@ -313,9 +374,6 @@ def test_21_a_wrong_key_is_not_repeated(google: ServerThread, home: Path, monkey
 def test_21_a_service_account_that_google_does_not_know(
     google: ServerThread, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import json
-    import os
-
     told = json.loads(Path(os.environ["GOOGLE_APPLICATION_CREDENTIALS"]).read_text())
     (tmp_path / "stranger.json").write_text(json.dumps({**told, "client_email": "stranger@elsewhere.example"}))
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "stranger.json"))
@@ -327,6 +385,42 @@ def test_21_a_service_account_that_google_does_not_know(
         videogen.generate("a boat", model=FAST, **SHORT)
 
 
+def test_a_token_that_cannot_be_asked_for_is_asked_for_again(
+    google: ServerThread, videogen: Client, home: Path, tmp_path: Path
+) -> None:
+    job = videogen.submit("a boat", model=FAST, output=tmp_path / "boat.mp4", **SHORT)
+    google.inject(Fault("reset", on="other", match="oauth2/token"))
+    with Client(home=home) as another:  # which has no token yet
+        assert another.job(job.id).wait(timeout=60).path == tmp_path / "boat.mp4"
+    google.inject(Fault("reset", on="other", match="oauth2/token", times=None))
+    with Client(home=home, patience=0.5) as another:
+        error = fails(another, FAST)
+    assert (type(error), google.count("create")) == (ProviderUnavailableError, 1)
+    assert "could not be asked for a token" in error.message
+
+
+@pytest.mark.parametrize("model", [FAST, OMNI])
+def test_the_token_is_there_before_a_create_is_begun(
+    google: ServerThread, home: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    """Fetched amid a create it would use up its time, and nobody would know whether the create was sent."""
+    monkeypatch.delenv("GEMINI_API_KEY")
+    google.inject(Fault("hang", on="other", match="oauth2/token", seconds=2))
+    with Client(home=home, submit_timeout=1.5) as videogen:
+        videogen.submit("a boat", model=model, **OF[model])
+    assert (google.count("create"), google.created) == (1, 1)
+
+
+def test_21_a_token_that_google_no_longer_takes_is_replaced(
+    emulator: VeoEmulator, google: ServerThread, videogen: Client
+) -> None:
+    videogen.submit("a boat", model=FAST, **SHORT)
+    emulator.auth.expire_tokens()
+    assert type(fails(videogen, FAST)) is AuthenticationError
+    videogen.submit("a boat", model=FAST, **SHORT)
+    assert google.created == 2
+
+
 # --- files
 
 
@@ -336,11 +430,80 @@ def test_26_a_file_that_has_expired_says_so(google: ServerThread, videogen: Clie
         job.refresh()
     google.advance(49 * 3600)  # the Files API keeps a clip for two days
     try:
-        with pytest.raises(ResultExpiredError, match="keeps one for two days"):
+        with pytest.raises(ResultExpiredError, match="no longer has the result"):
             job.wait(timeout=30)
     finally:
         google.advance(-49 * 3600)
     assert job.cost == Decimal(google.stats()["charged"])
+
+
+def test_26_a_file_that_expired_before_anybody_asked_is_paid_for(
+    google: ServerThread, videogen: Client, tmp_path: Path
+) -> None:
+    job = videogen.submit("a boat", model=OMNI, output=tmp_path / "boat.mp4", **SMALL)
+    _store_clip(job)
+    google.advance(49 * 3600)
+    try:
+        with pytest.raises(ResultExpiredError, match="no longer has the result"):
+            job.wait(timeout=30)
+    finally:
+        google.advance(-49 * 3600)
+    assert (job.status, job.cost) == ("succeeded", Decimal(google.stats()["charged"]))
+    polls = google.count("poll")
+    videogen.resume()
+    assert google.count("poll") == polls, "it is over"
+
+
+def _store_clip(job: Job) -> None:
+    """Have Google store the clip of a job, without the job's being asked for."""
+    from google import genai
+
+    with genai.Client(enterprise=False) as client:
+        for _ in range(200):
+            if client.interactions.get(str(job.provider_job_id)).status == "completed":
+                return
+    raise AssertionError("it never ends")
+
+
+def test_a_clip_that_google_could_not_store_is_a_failure_that_may_be_charged(
+    google: ServerThread, videogen: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = StoredFile.resource
+    monkeypatch.setattr(StoredFile, "resource", lambda file: {**shown(file), "state": "FAILED"})
+    error = fails(videogen, OMNI)
+    assert (type(error), error.charged) == (GenerationFailedError, True)
+    assert cost(videogen) == Decimal(google.stats()["charged"])
+
+
+def test_a_clip_at_another_address_is_fetched_without_the_key(
+    emulator: VeoEmulator, google: ServerThread, videogen: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver = emulator.files.deliver
+
+    def elsewhere(file_id: str, data: bytes, job: Any) -> str:
+        deliver(file_id, data, job)
+        return f"{google.delivery_url}/delivered/{file_id}?alt=media"
+
+    monkeypatch.setattr(emulator.files, "deliver", elsewhere)
+    monkeypatch.setattr("videogen_veo.emulator.files._LOOKS", -1)
+    result = videogen.generate("a boat", model=OMNI, output=tmp_path / "boat.mp4", **SMALL)
+    assert (result.path, result.videos[0].url) == (tmp_path / "boat.mp4", None)
+    (download,) = [entry for entry in google.journal() if entry.kind == "download"]
+    assert (download.origin, download.credentials) == ("delivery", False)
+
+
+def test_a_clip_in_a_bucket_that_may_not_be_read_is_not_lost(
+    emulator: VeoEmulator, google: ServerThread, videogen: Client, tmp_path: Path
+) -> None:
+    to: Any = {"veo": {"output_gcs_uri": "gs://mine/out/"}}
+    job = videogen.submit("a boat", model=FAST, output=tmp_path / "boat.mp4", options=to, **SHORT)
+    google.inject(Fault("status", status=403, on="download", times=None))
+    with pytest.raises(DownloadError, match=r"gs://mine/out/\d+/sample_0\.mp4") as caught:
+        job.wait(timeout=30)
+    assert not isinstance(caught.value, ResultExpiredError), "Vertex AI writes as its own account, we read as ours"
+    assert (job.status, job.cost) == ("succeeded", Decimal("0.40"))
+    emulator.faults.clear()
+    assert job.wait(timeout=30).path == tmp_path / "boat.mp4"
 
 
 @pytest.mark.parametrize(
@@ -386,6 +549,33 @@ def test_large_pictures_go_by_the_files_api(
     monkeypatch.setattr("videogen_veo.inputs._INLINE", 100)
     job = videogen.submit("a boat", model=OMNI, image=picture(1), **SMALL)
     (create,) = google.journal("create")
-    assert '"uri"' in create.body
+    assert "/files/" in json.loads(create.body)["input"][0]["content"][0]["uri"]
     job.wait(timeout=30)
     assert emulator.leftovers() == []
+
+
+def test_no_secret_hangs_on_an_error_about_credentials(
+    google: ServerThread, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Crash reports follow the chain of an exception and show the variables of its frames."""
+    told = json.loads(Path(os.environ["GOOGLE_APPLICATION_CREDENTIALS"]).read_text())
+    path = tmp_path / "account.json"
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
+    key = told["private_key"].splitlines()[3]
+    for change in ({"client_email": "stranger@elsewhere.example"}, {"token_uri": None, "type": "unheard_of"}):
+        path.write_text(json.dumps({**told, **change}))
+        with Client(home=home) as videogen, pytest.raises(VideogenError) as caught:
+            videogen.generate("a boat", model=FAST, **SHORT)
+        assert key not in "".join(_frames(caught.value))
+
+
+def _frames(error: BaseException | None) -> Iterator[str]:
+    """The variables of an exception's frames, and of those of what it came from."""
+    if error is not None:
+        traceback = error.__traceback__
+        while traceback is not None:
+            if traceback.tb_frame.f_code.co_filename != __file__:
+                yield repr(traceback.tb_frame.f_locals)
+            traceback = traceback.tb_next
+        yield from _frames(error.__cause__)
+        yield from _frames(error.__context__)

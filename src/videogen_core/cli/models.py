@@ -14,6 +14,7 @@ from . import completion
 from .model_card import show_model
 from .options import takes
 from .ready import alike, not_ready
+from .refresh import refresh as compare
 from .screen import Screen
 from .tables import Column, show_table
 from .words import audio_of, durations_of, price_per_second, resolutions_of, tasks_of
@@ -48,6 +49,10 @@ _Quality = Annotated[
 ]
 _Ready = Annotated[bool | None, typer.Option("--ready/--not-ready", help="Can be used now.", show_default=False)]
 _Retired = Annotated[bool, typer.Option("--retired", help="Retired ones too.")]
+_Refresh = Annotated[
+    bool,
+    typer.Option("--refresh", help="Ask the provider, and show what is no longer as the catalogue has it."),
+]
 _Schema = Annotated[bool, typer.Option("--json-schema", help="Print the JSON Schema of a catalogue row and leave.")]
 
 
@@ -64,6 +69,7 @@ def models(
     quality: _Quality = None,
     ready: _Ready = None,
     retired: _Retired = False,
+    refresh: _Refresh = False,
     json_schema: _Schema = False,
 ) -> None:
     """List the models that are installed, with what they can do and what they cost."""
@@ -85,6 +91,9 @@ def models(
         found = client.models(**filters)
         if name is not None:
             found = _named(client, name, found)
+        if refresh:
+            compare(client, screen, _one_provider(provider, found), found)
+            return
         reasons = not_ready(client)
     if screen.json:
         screen.emit({"models": [_row(spec) for spec in found], "not_ready": reasons})
@@ -94,14 +103,23 @@ def models(
         _show_table(screen, found, reasons)
 
 
+def _one_provider(provider: str | None, found: list[ModelSpec]) -> str:
+    """The provider that is to be asked."""
+    names = {spec.provider for spec in found} if provider is None else {provider}
+    if len(names) != 1:
+        raise typer.BadParameter("say which provider is to be asked, with --provider NAME", param_hint="--refresh")
+    return names.pop()
+
+
 def _named(client: Client, name: str, found: list[ModelSpec]) -> list[ModelSpec]:
-    """The offers that a name means, retired ones too."""
-    key = name.strip().lower()
-    catalog = client.workspace.planner.catalog((key,))
-    meant = {catalog.offers[position].id for position in catalog.find(key)}
+    """The offers that a name means, retired ones too, and one that no catalogue lists."""
+    key, planner = name.strip().lower(), client.workspace.planner
+    catalog = planner.catalog((key,))
+    meant = {catalog.offers[position].id: catalog.offers[position] for position in catalog.find(key)}
     if not meant:
-        meant = {spec.id for spec in client.workspace.planner.offers(key)}  # raises, naming the closest
-    return [spec for spec in found if spec.id in meant]
+        meant = {spec.id: spec for spec in planner.offers(key)}  # raises, naming the closest
+    looked_up = meant.keys() - planner.catalog().positions.keys()
+    return [spec for spec in found if spec.id in meant] + [meant[offer] for offer in sorted(looked_up)]
 
 
 def _row(spec: ModelSpec) -> Any:

@@ -34,7 +34,7 @@ from ..errors import (
 )
 from ..ledger import FlightTakenError
 from ..planning import Planner
-from ..provider import Provider, Session, Snapshot, SubmitCall
+from ..provider import Provider, Session, Snapshot, Submission, SubmitCall
 from ..request import VideoRequest
 from ..retry import Backoff
 from ..routing import Policy, Route
@@ -351,6 +351,15 @@ class Engine:
 
     def _provider(self, spec: ModelSpec) -> Provider:
         return self.planner.registry.plugins.provider(spec.provider)
+
+    async def looked_up(self, job: JobRecord, spec: ModelSpec, provider_job_id: str) -> Submission:
+        """A vendor's job that nobody vouches for, once the vendor knows it and no other job of ours has it.
+
+        Raises:
+            ProviderError: The vendor does not know it, or cannot be asked.
+            RequestError: Another job of ours has it.
+        """
+        return await self._reconciler(job, spec, Log(self.recorder)).looked_up(job, provider_job_id)
 
     async def _reconciled(self, job: JobRecord, log: Log) -> JobRecord:
         spec = await self.known_spec(job.offer)

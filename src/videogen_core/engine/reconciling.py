@@ -175,12 +175,22 @@ class Reconciler:
         Raises:
             RequestError: The id is none, or another job of ours has it.
         """
+        answer = await self.looked_up(job, provider_job_id)
+        return await self.submitter.record(job, self.spec, answer, self.log)
+
+    async def looked_up(self, job: JobRecord, provider_job_id: str) -> Submission:
+        """What `attach` takes; nothing is recorded.
+
+        Raises:
+            ProviderError: The vendor does not know it, or cannot be asked.
+            RequestError: The id is none, or another job of ours has it.
+        """
         attempt = job.attempt
         call = self.submitter.call(self.spec, attempt.request, attempt.client_ref)
         answer = await self._adopted(call, provider_job_id)
         if not await self._is_free(job, Found(submission=answer, ours=True)):
             raise RequestError(f"{provider_job_id} belongs to another job already.", job_id=job.id)
-        return await self.submitter.record(job, self.spec, answer, self.log)
+        return answer
 
     async def _adopted(self, call: SubmitCall, provider_job_id: str) -> Submission:
         try:

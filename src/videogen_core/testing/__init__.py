@@ -14,6 +14,7 @@ if not (find_spec("starlette") and find_spec("uvicorn")):
 
 from .clips import Clip, make_clip, owner
 from .clock import Clock
+from .delivery import sign_path, verify_path
 from .emulator import Emulator
 from .faults import PROFILES, Fault
 from .forms import Part, read_form
@@ -49,5 +50,7 @@ __all__ = [
     "read_form",
     "serve",
     "serve_process",
+    "sign_path",
     "sign_webhook",
+    "verify_path",
 ]

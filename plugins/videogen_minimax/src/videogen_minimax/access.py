@@ -17,6 +17,7 @@ HOSTS = {"global": "https://api.minimax.io", "cn": "https://api.minimaxi.com"}
 
 _CONSOLES = {"global": "platform.minimax.io", "cn": "platform.minimaxi.com"}
 _VERSION = re.compile(r"(/v[12])?/*$")  # people paste …/v1, and a request would then go to /v1/v1/…
+_KEY = re.compile(r"[\x21-\x7e]+")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -63,12 +64,16 @@ def access(environment: Mapping[str, str], settings: Mapping[str, Any]) -> Acces
 
     Raises:
         MissingCredentialsError: There is no key.
-        ConfigurationError: The region is none, or the host cannot be used.
+        ConfigurationError: The key or the region is none, or the host cannot be used.
     """
     key = api_key(environment, settings)
     if not key:
         raise MissingCredentialsError(
             "MINIMAX_API_KEY is not set.", hint="Get a key at platform.minimax.io (in China: platform.minimaxi.com)."
+        )
+    if not _KEY.fullmatch(key):  # the HTTP library would say so with the key in its exception
+        raise ConfigurationError(
+            "MINIMAX_API_KEY holds a blank or a character that no key has.", hint="Copy the key once more, alone."
         )
     host = settings.get("api_host") or environment.get("MINIMAX_API_HOST")
     if host:
@@ -90,11 +95,11 @@ def base_url(text: str) -> str:
     """
     url = text.strip()
     url = _VERSION.sub("", url if "://" in url else f"https://{url}")
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         usable = parts.scheme in ("https", "http") and parts.hostname and parts.port != 0
-    except ValueError:  # the port is none
-        usable = False
+    except ValueError:  # the port is none, or a bracket is not closed
+        usable = None
     if not usable or parts.query or parts.fragment or "@" in parts.netloc:
         raise ConfigurationError(
             "MINIMAX_API_HOST is no address of an API.", hint=f"Write the root alone, such as {HOSTS['global']}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import ROUND_CEILING, Decimal
+from typing import Any
 
 import msgspec
 
@@ -20,15 +21,19 @@ class Usage(msgspec.Struct):
     input_image_count: int | None = None
 
 
-def billed(spec: ModelSpec, request: VideoRequest, usage: Usage | None) -> Decimal | None:
-    """USD; None when MiniMax has counted no seconds, or the price is not known.
+def billed(spec: ModelSpec, request: VideoRequest, counted: Any) -> Decimal | None:
+    """USD; None when MiniMax has counted no seconds or said so unreadably, or the price is not known.
 
     Args:
         spec: The offer, with its prices as the user has them.
         request: What was asked.
-        usage: Of the task.
+        counted: ``usage`` of the task, as it came.
     """
-    if usage is None or not usage.output_seconds:
+    try:
+        usage = msgspec.convert(counted, Usage, strict=False)
+    except msgspec.ValidationError:
+        return None
+    if not usage.output_seconds:
         return None
     prices = [price for price in spec.prices if _applies(price, request)]
     base = next((price for price in prices if price.kind == "base"), None)

@@ -1,8 +1,8 @@
 """MiniMax's callbacks: the handshake, and what a delivery is about. Nothing in them is signed.
 
 What vouches for a delivery is its address: it holds our own id of the attempt, which nobody else can guess. Whoever
-takes deliveries in passes it on as ``reference``, and the core looks the job up by it. Even then a delivery is only a
-hint: MiniMax is asked with our own key.
+takes deliveries in passes it on as ``reference``, without which none counts. Even then a delivery is only a hint:
+MiniMax is asked with our own key, also whether there is a task of the id that it names.
 """
 
 from __future__ import annotations
@@ -46,9 +46,7 @@ def notice(body: bytes) -> Notice:
     if "challenge" in told:
         raise WebhookError("This is MiniMax's handshake.", hint="Answer with videogen_minimax.challenge(body).")
     task = told.get("task")
-    if isinstance(task, dict):
-        return Notice(provider_job_id=_id(task.get("id")), handle={"api": "v2"})
-    return Notice(provider_job_id=_id(told.get("task_id")), handle={"api": "v1"})
+    return Notice(provider_job_id=_id(task.get("id") if isinstance(task, dict) else told.get("task_id")))
 
 
 def _id(value: Any) -> str | None:

@@ -85,7 +85,7 @@ def _words(body: Any) -> Words:
     task = body.get("task_id")
     named = str(task) if isinstance(task, str | int) and task else ""
     base, error = body.get("base_resp"), body.get("error")
-    if isinstance(error, dict):
+    if isinstance(error, dict) and error:
         message = str(error.get("message") or error.get("type") or "")
         found = _CODE.findall(message)
         told = body.get("request_id")
@@ -115,6 +115,8 @@ def problem(answer: Answer, body: Any, *, model: str | None = None, advice: str 
         return None
     row = _codes().get(words.code)
     said = words.message if f"({words.code})" in words.message or not words.code else f"{words.message} ({words.code})"
+    if words.task:  # what may be there, and be charged, must not be lost
+        said = f"it names the task {words.task[:80]}: {said}"
     error = answer.error(said.strip(), code=words.code or None, model=model)
     if words.request_id is not None:
         error.request_id = masked(words.request_id)

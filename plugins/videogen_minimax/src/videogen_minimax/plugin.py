@@ -28,6 +28,7 @@ class MinimaxProvider(Provider):
     reconcile: ClassVar[Literal["by_ref", "by_list", "by_time", "none"]] = "by_time"
     list_lag: ClassVar[float] = 5.0  # not documented
     reconcile_window: ClassVar[float | None] = 7 * 86_400.0
+    signed_webhooks: ClassVar[bool] = False
     console: ClassVar[str] = "https://platform.minimax.io (in China: https://platform.minimaxi.com)"
     emulator: ClassVar[str] = "videogen_minimax.emulator:MinimaxEmulator"
 

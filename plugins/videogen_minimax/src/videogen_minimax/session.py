@@ -44,6 +44,7 @@ class MinimaxSession(Session):
 
     async def prepare(self, call: SubmitCall) -> dict[str, Any]:
         """Read the inputs, and refuse what cannot be sent; nothing is uploaded, since they travel in the create."""
+        self._check_row(call)
         inputs.check(call)
         prompts.prompt(call.spec, call.request)
         return await inputs.prepare(call)
@@ -69,12 +70,25 @@ class MinimaxSession(Session):
 
     async def adopt(self, call: SubmitCall, provider_job_id: str) -> Submission:
         name = str(call.spec.vendor.get("api"))
-        await self._named(name).check(provider_job_id)
+        await self._named(name).check(provider_job_id, call)
         return Submission(provider_job_id=provider_job_id, handle={"api": name})
 
     async def ping(self) -> str:
         await self._v2.ping()
         return f"{urlsplit(self._api.reach.url).netloc} takes the key"
+
+    def _check_row(self, call: SubmitCall) -> None:
+        """Refuse a row of a user's own catalogue that leaves out what the create needs.
+
+        Raises:
+            ConfigurationError: Saying what is missing.
+        """
+        self._named(str(call.spec.vendor.get("api")))
+        if not call.spec.vendor.get("model"):
+            raise ConfigurationError(
+                f"{call.spec.id}: its row does not say which model of MiniMax's it is.",
+                hint='Write vendor = { model = "MiniMax-…", api = "v1" or "v2" } there.',
+            )
 
     def _of(self, job: ProviderJob) -> V1 | V2:
         """The API that a job was made by, as its handle says."""

@@ -37,8 +37,8 @@ _STATUS = {
 
 
 class _Base(msgspec.Struct):
-    status_code: int | str = 0
-    status_msg: str = ""
+    status_code: int | str | None = None
+    status_msg: str | None = None
 
 
 class _Created(msgspec.Struct):
@@ -48,7 +48,7 @@ class _Created(msgspec.Struct):
 class _Task(msgspec.Struct):
     status: str = ""
     file_id: str | int | None = None
-    base_resp: _Base = msgspec.field(default_factory=_Base)
+    base_resp: _Base | None = None
 
 
 class _File(msgspec.Struct):
@@ -93,15 +93,15 @@ class V1:
         word = found.status.strip().lower()
         status = _STATUS.get(word)
         if status is JobStatus.FAILED:
-            code, message = code_of(found.base_resp.status_code), found.base_resp.status_msg
-            return Snapshot(status=status, error=failed(code, message))
+            why = found.base_resp or _Base()
+            return Snapshot(status=status, error=failed(code_of(why.status_code), why.status_msg or ""))
         if status is JobStatus.SUCCEEDED:
             return await self._done(found)
         said = "" if status else f"MiniMax says {found.status[:80]!r}, which is new to this plugin"
         return Snapshot(status=status or JobStatus.RUNNING, message=said, poll_after=_EVERY)
 
-    async def check(self, task: str) -> None:
-        """Return when there is a task of that id.
+    async def check(self, task: str, call: SubmitCall) -> None:
+        """Return when there is a task of that id; V1 does not say of which model it is.
 
         Raises:
             ProviderError: There is none, or it cannot be asked for.
@@ -129,7 +129,7 @@ class V1:
                 "GET", "/v1/files/retrieve", _Retrieved, action="retrieve", params={"file_id": file}
             )
         except RejectedRequestError as error:
-            return Snapshot(status=JobStatus.SUCCEEDED, message=f"its file is gone: {error.message}")
+            return Snapshot(status=JobStatus.SUCCEEDED, expired=True, message=f"its file is gone: {error.message}")
         url = told.file.download_url or ""
         if not url:
             raise answer.garbled("the file has no address")

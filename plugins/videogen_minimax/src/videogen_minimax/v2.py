@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -25,7 +26,7 @@ from videogen_core import (
 
 from . import prompts
 from .api import Api
-from .billing import Usage, billed
+from .billing import billed
 from .failures import code_of, failed, forgotten
 
 __all__ = ["V2", "body"]
@@ -67,7 +68,7 @@ class _Task(msgspec.Struct):
     resolution: str | None = None
     duration: float | None = None
     task_type: str | None = None
-    usage: Usage | None = None
+    usage: Any = None  # a clip is worth more than its count, so `billed` reads it with care
 
 
 class _Asked(msgspec.Struct):
@@ -115,23 +116,30 @@ class V2:
         if status is JobStatus.FAILED:
             return Snapshot(status=status, cost=cost, error=_failure(found, word, cost))
         if status is JobStatus.CANCELLED:  # only what has not begun can be cancelled
-            return Snapshot(status=status, cost=Decimal(0))
+            return Snapshot(status=status, cost=cost or Decimal(0))
         if status is JobStatus.SUCCEEDED:
             return _done(found, cost)
         said = "" if status else f"MiniMax says {found.status[:80]!r}, which is new to this plugin"
         return Snapshot(status=status or JobStatus.RUNNING, message=said, poll_after=_EVERY)
 
-    async def check(self, task: str) -> None:
-        """Return when there is a task of that id.
+    async def check(self, task: str, call: SubmitCall) -> None:
+        """Return when there is a task of that id that may be what a call has made.
 
         Raises:
             ProviderError: There is none, or it cannot be asked for.
         """
-        await self._task(task)
+        found, wanted = await self._task(task), call.spec.vendor["model"]
+        if found.model not in ("", wanted):
+            raise RejectedRequestError(
+                f"MiniMax's task {task} is of the model {found.model[:80]}, not {wanted}.",
+                provider="minimax",
+                status_code=404,
+            )
 
     async def _task(self, task: str) -> _Task:
         try:
-            found, _ = await self._api.ask("GET", f"/v2/query/video_generation/{task}", _Asked, action="poll")
+            path = f"/v2/query/video_generation/{quote(task, safe='')}"
+            found, _ = await self._api.ask("GET", path, _Asked, action="poll")
         except ProviderError as error:
             raise forgotten(error) from None
         return found.task
@@ -149,9 +157,8 @@ class V2:
                 message=too_late if status is JobStatus.RUNNING else f"the task has {found.status} already",
             )
         try:
-            told, _ = await self._api.ask(
-                "DELETE", f"/v2/video_generation/{job.provider_job_id}", _Deleted, action="cancel"
-            )
+            path = f"/v2/video_generation/{quote(job.provider_job_id, safe='')}"
+            told, _ = await self._api.ask("DELETE", path, _Deleted, action="cancel")
         except RejectedRequestError as error:
             return Cancellation(accepted=False, message=error.message)
         if (told.action or "").lower().startswith("delet"):

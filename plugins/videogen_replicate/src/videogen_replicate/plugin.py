@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from videogen_core import Context, Notice, Provider, Session, hookimpl
+from videogen_core import Context, ModelSpec, Notice, Provider, Session, hookimpl
 
 from . import access, notices
 
@@ -39,6 +39,11 @@ class ReplicateProvider(Provider):
 
     def account(self, environment: Mapping[str, str], settings: Mapping[str, Any]) -> str:
         return access.token(environment, settings)
+
+    async def discover(self, name: str, context: Context) -> ModelSpec | None:
+        from . import discovery
+
+        return await discovery.discover(name, context, self.models())
 
     def notice(
         self, headers: Mapping[str, str], body: bytes, environment: Mapping[str, str], settings: Mapping[str, Any]

@@ -46,8 +46,8 @@ class Access:
 
 def api_key(environment: Mapping[str, str], settings: Mapping[str, Any]) -> str | None:
     """The key of the Gemini API."""
-    found = settings.get("api_key") or environment.get("GOOGLE_API_KEY") or environment.get("GEMINI_API_KEY")
-    return str(found).strip() or None if found else None
+    named = (settings.get("api_key"), environment.get("GOOGLE_API_KEY"), environment.get("GEMINI_API_KEY"))
+    return next((key for value in named if (key := str(value or "").strip())), None)
 
 
 def credentials_file(environment: Mapping[str, str], settings: Mapping[str, Any]) -> Path | None:

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from anyio import to_thread
 
-from videogen_core import AuthenticationError, ConfigurationError, Context, MissingCredentialsError
+from videogen_core import (
+    AuthenticationError,
+    ConfigurationError,
+    Context,
+    MissingCredentialsError,
+    ProviderError,
+    ProviderUnavailableError,
+)
 from videogen_core.outcomes import Answer
 
 from . import access
@@ -23,7 +30,7 @@ if TYPE_CHECKING:
     from google.auth.credentials import Credentials
     from google.genai import Client
 
-__all__ = ["Clients", "Wire", "refused_credentials", "watched"]
+__all__ = ["Clients", "Wire", "no_token", "watched"]
 
 
 @dataclass
@@ -67,7 +74,7 @@ class Clients:
         self._lock = anyio.Lock()
         self._credentials: Credentials | None = None
         self._project: str | None = None
-        self.http = context.http(event_hooks={"request": [_note_request], "response": [_note_response]})
+        self.http = context.http(event_hooks={"request": [_note_request], "response": [_note_response, self._judge]})
 
     async def close(self) -> None:
         """Close every connection."""
@@ -76,7 +83,9 @@ class Clients:
         await self.http.aclose()
 
     async def get(self, backend: str, location: str = "") -> Client:
-        """The client of an API.
+        """The client of an API, with a token that is good for its next request.
+
+        Otherwise the SDK would fetch one amid a create, and what goes wrong there would look like a lost answer.
 
         Args:
             backend: ``gemini`` or ``vertex``.
@@ -85,20 +94,21 @@ class Clients:
         Raises:
             MissingCredentialsError: There are none for it.
             ConfigurationError: The event loop is not asyncio's.
+            ProviderError: See `token`.
         """
         key = (backend, location)
         async with self._lock:
+            _need_asyncio()
+            if backend == "vertex":
+                await self._freshen()
             if key not in self._clients:
-                _need_asyncio()
-                if backend == "vertex":
-                    await self._load_credentials()
                 self._clients[key] = await to_thread.run_sync(self._make, backend, location)
         return self._clients[key]
 
     def _make(self, backend: str, location: str) -> Client:
-        """In a thread: the SDK takes a second to import."""
+        """In a thread: the SDK takes a second to import, and its Interactions another, which it puts off until used."""
         from google import genai
-        from google.genai import types
+        from google.genai import _interactions as _interactions, types
 
         environment, settings = self._context.environment, self._context.settings
         options = types.HttpOptions(
@@ -107,17 +117,20 @@ class Clients:
             httpx_async_client=self.http,
         )
         if backend == "vertex":
-            return genai.Client(
+            client = genai.Client(
                 enterprise=True,
                 project=self._project,
                 location=location,
                 credentials=self._credentials,
                 http_options=options,
             )
-        key = access.api_key(environment, settings)
-        if key is None:
-            raise MissingCredentialsError("The Gemini API cannot be used: set GEMINI_API_KEY.")
-        return genai.Client(enterprise=False, api_key=key, http_options=options)
+        else:
+            key = access.api_key(environment, settings)
+            if key is None:
+                raise MissingCredentialsError("The Gemini API cannot be used: set GEMINI_API_KEY.")
+            client = genai.Client(enterprise=False, api_key=key, http_options=options)
+        _ = client.aio.interactions.create  # loads it
+        return client
 
     # --- OAuth
 
@@ -125,29 +138,32 @@ class Clients:
         """A valid OAuth token for Google Cloud.
 
         Raises:
-            AuthenticationError: Google refuses the credentials, or cannot be asked.
+            AuthenticationError: Google refuses the credentials.
+            ProviderUnavailableError: Google cannot be asked.
             MissingCredentialsError: There are none.
         """
         async with self._lock:
-            await self._load_credentials()
-            credentials: Any = self._credentials
-            if not credentials.valid:
-                await self._refresh(credentials)
-            return str(credentials.token)
+            return str((await self._freshen()).token)
 
-    async def _refresh(self, credentials: Any) -> None:
-        from google.auth.exceptions import GoogleAuthError
-        from google.auth.transport.requests import Request
-
-        try:
-            with anyio.fail_after(_TOKEN_SECONDS):
-                await to_thread.run_sync(credentials.refresh, Request(), abandon_on_cancel=True)
-        except (GoogleAuthError, TimeoutError) as error:
-            raise refused_credentials(error) from None
-
-    async def _load_credentials(self) -> None:
+    async def _freshen(self) -> Any:
+        """The credentials, loaded and with a valid token."""
         if self._credentials is None:
             self._credentials, self._project = await to_thread.run_sync(self._find_credentials)
+        credentials: Any = self._credentials
+        fault: ProviderError
+        try:
+            if not credentials.valid:
+                with anyio.fail_after(_TOKEN_SECONDS):
+                    await to_thread.run_sync(_refresh, credentials, abandon_on_cancel=True)
+            return credentials
+        except Exception as error:
+            fault = no_token(error)
+        raise fault  # out here: the frames of the exception that is left behind hold the credentials
+
+    async def _judge(self, response: httpx.Response) -> None:
+        """Ask for another token next time when Google no longer takes the one there is."""
+        if response.status_code == 401 and self._credentials is not None:
+            self._credentials.token = None
 
     def _find_credentials(self) -> tuple[Credentials, str]:
         """In a thread: it reads files, and on Google's machines it asks one of theirs."""
@@ -158,11 +174,13 @@ class Clients:
         path = access.credentials_file(environment, settings)
         try:
             found, own = _default() if path is None else _of_file(path)
+            if project or own:
+                return found, project or str(own)
+            lack = "set GOOGLE_CLOUD_PROJECT."
         except (GoogleAuthError, OSError, ValueError) as error:
-            raise MissingCredentialsError(f"Vertex AI cannot be used: {_first_line(error)}") from None
-        if not (project or own):
-            raise MissingCredentialsError("Vertex AI cannot be used: set GOOGLE_CLOUD_PROJECT.")
-        return found, project or str(own)
+            lack = _first_line(error)
+        # out here: the frames of the exception that is left behind hold what is in the file
+        raise MissingCredentialsError(f"Vertex AI cannot be used: {lack}")
 
 
 def _of_file(path: Path) -> tuple[Any, str | None]:
@@ -183,6 +201,13 @@ def _of_file(path: Path) -> tuple[Any, str | None]:
     return load(told, scopes=[_SCOPE]), None
 
 
+def _refresh(credentials: Any) -> None:
+    """In a thread: it imports another HTTP library, and asks Google with it."""
+    from google.auth.transport.requests import Request
+
+    credentials.refresh(Request())
+
+
 def _default() -> tuple[Any, str | None]:
     """What Google's library finds by itself."""
     import google.auth
@@ -201,8 +226,17 @@ async def _note_response(response: httpx.Response) -> None:
         wire.headers = {name.lower(): value for name, value in response.headers.items()}
 
 
-def refused_credentials(error: BaseException) -> AuthenticationError:
-    """The error of credentials that Google does not take; nothing was sent to the model."""
+def no_token(error: BaseException) -> ProviderError:
+    """The error of a token that Google did not give; nothing was sent to the model."""
+    from google.auth.exceptions import TransportError
+
+    if isinstance(error, (TransportError, TimeoutError, OSError)) or getattr(error, "retryable", False):
+        return ProviderUnavailableError(
+            f"Google could not be asked for a token: {_first_line(error)}",
+            provider="veo",
+            accepted=False,
+            hint="Nothing was sent to the model. Check the network connection and try again.",
+        )
     return AuthenticationError(
         f"Google gave no token for these credentials: {_first_line(error)}",
         provider="veo",

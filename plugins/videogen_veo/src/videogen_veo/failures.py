@@ -26,12 +26,14 @@ from videogen_core import (
 from videogen_core.outcomes import Answer, unavailable
 
 from . import policy
-from .clients import Wire, refused_credentials, watched
+from .clients import Wire, no_token, watched
 
 __all__ = ["asked", "failure", "server_fault"]
 
 T = TypeVar("T")
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)s")
+# what else than the model may not be found; "project" is no such word, since Google says it of models, too
+_OF_INPUT = re.compile(r"\binteraction\b|\bfile\b|\bfiles/|\bbucket\b|\bobject\b|gs://", re.IGNORECASE)
 
 
 async def asked(
@@ -85,7 +87,7 @@ def failure(error: BaseException, *, action: str, spec: ModelSpec | None = None,
         told = f"{type(error).__name__}: {error}"
         return ConfigurationError(f"Google's SDK did not take the {action}, and nothing was sent: {told[:500]}")
     if isinstance(error, GoogleAuthError):
-        return refused_credentials(error)
+        return no_token(error)
     if isinstance(error, errors.APIError):
         return _of_answer(error.code, error.response, error.details, action, spec)
     if isinstance(error, interactions.APIConnectionError):
@@ -150,13 +152,14 @@ def _refined(error: ProviderError, words: _Words, action: str, spec: ModelSpec |
     status = error.status_code
     if status == 400 and ("API_KEY_INVALID" in words.reasons or "api key not valid" in words.message.lower()):
         return _as(AuthenticationError, error, "Check GEMINI_API_KEY (or GOOGLE_API_KEY, which goes before it).")
-    if status == 400 and (words.code or "").upper() == "FAILED_PRECONDITION":
+    of_account = action != "cancel" and not _OF_INPUT.search(words.message)
+    if status == 400 and (words.code or "").upper() == "FAILED_PRECONDITION" and of_account:
         return _as(PermissionDeniedError, error, "Switch billing on for the project, or use it from another country.")
     if status == 400 and action == "submit" and policy.is_block(words.message):
         return policy.blocked(
             words.message, model=error.model, accepted=False, status_code=400, request_id=error.request_id
         )
-    if status == 404 and action == "submit" and spec is not None:
+    if status == 404 and action == "submit" and spec is not None and not _OF_INPUT.search(words.message):
         return _as(ModelRetiredError, error, _instead(spec))
     if status == 400 and action == "poll":
         return _of_lost_interaction(error, words)

@@ -16,6 +16,7 @@ from videogen_core import (
     ProviderError,
     ProviderJob,
     ProviderProtocolError,
+    RejectedRequestError,
     Snapshot,
     Submission,
     SubmitCall,
@@ -29,7 +30,8 @@ from .failures import asked
 
 __all__ = ["Interactions", "arguments", "snapshot"]
 
-_POLL_SECONDS = 60.0  # that a poll or a cancel may take
+_POLL_SECONDS = 60.0  # that a poll or a cancel may take without a byte of an answer
+_ANSWER_SECONDS = 600.0  # that it may take in all: clips that come inside the answer make it long
 _FIRST_POLL = 8.0  # seconds until it is worth it
 _TASKS = {
     Task.TEXT_TO_VIDEO: "text_to_video",
@@ -81,7 +83,7 @@ class Interactions:
         """Ask for an interaction at the API where it was started."""
         client = await self._client(job)
         found = await asked(
-            lambda: client.aio.interactions.get(job.provider_job_id, timeout=_POLL_SECONDS), "poll", _POLL_SECONDS
+            lambda: client.aio.interactions.get(job.provider_job_id, timeout=_POLL_SECONDS), "poll", _ANSWER_SECONDS
         )
         video = job.request.video
         uploaded = video is not None and not (video.url or "").startswith("interaction://")
@@ -90,9 +92,16 @@ class Interactions:
     async def stop(self, job: ProviderJob) -> Cancellation:
         """Cancel an interaction; whether that saves its cost Google does not say, its usage report will."""
         client = await self._client(job)
-        found = await asked(
-            lambda: client.aio.interactions.cancel(job.provider_job_id, timeout=_POLL_SECONDS), "cancel", _POLL_SECONDS
-        )
+        try:
+            found = await asked(
+                lambda: client.aio.interactions.cancel(job.provider_job_id, timeout=_POLL_SECONDS),
+                "cancel",
+                _POLL_SECONDS,
+            )
+        except RejectedRequestError as refusal:
+            if (refusal.code or "").upper() != "FAILED_PRECONDITION":
+                raise
+            return Cancellation(accepted=False, message=refusal.message)  # it is over already
         if found.status in ("cancelled", *_RUNNING):
             return Cancellation(accepted=True)
         return Cancellation(accepted=False, message=f"the interaction is {found.status} already")
@@ -225,8 +234,9 @@ def snapshot(interaction: Any, *, model: str, tokens: dict[str, str] | None, upl
         said = f"Google says {str(status)[:80]!r}, which is new to this plugin"
         return Snapshot(status=JobStatus.RUNNING, message=said)
     outputs = tuple(filter(None, (_output(item) for item in _content(interaction) if _kind(item) == "video")))
-    if outputs:
-        return Snapshot(status=JobStatus.SUCCEEDED, outputs=outputs[-1:], cost=cost)
+    if outputs:  # at the price of text, tokens of a clip that are not told to be such would be half of what is charged
+        known = cost if _video_tokens(interaction.usage) else None
+        return Snapshot(status=JobStatus.SUCCEEDED, outputs=outputs[-1:], cost=known)
     return Snapshot(status=JobStatus.FAILED, cost=cost, error=_without_clip(interaction, model, uploaded))
 
 
@@ -235,9 +245,11 @@ def _kind(item: Any) -> str:
 
 
 def _content(interaction: Any) -> list[Any]:
-    """What the model has put out, in order."""
-    steps = [step for step in interaction.steps or () if _kind(step) == "model_output"]
-    return [item for step in steps for item in getattr(step, "content", None) or ()]
+    """What the model has put out in the last turn, in order; those before it may be told as well."""
+    steps = list(interaction.steps or ())
+    asked_at = max((place for place, step in enumerate(steps) if _kind(step) == "user_input"), default=-1)
+    made = [step for step in steps[asked_at + 1 :] if _kind(step) == "model_output"]
+    return [item for step in made for item in getattr(step, "content", None) or ()]
 
 
 def _output(item: Any) -> Output | None:

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Operations", "arguments", "snapshot"]
 
-_POLL_SECONDS = 60.0  # that a poll may take
+_POLL_SECONDS = 60.0  # that a poll may take without a byte of an answer
+_ANSWER_SECONDS = 600.0  # that it may take in all: clips that come inside the answer make it long
 _FIRST_POLL = 5.0  # seconds until it is worth it
 _OPTIONS = (
     "person_generation",
@@ -77,7 +78,7 @@ class Operations:
         client = await self._clients.get("vertex", str(job.handle.get("location") or ""))
         known = types.GenerateVideosOperation.model_validate({"name": job.provider_job_id})
         options = types.GetOperationConfig(http_options=types.HttpOptions(timeout=int(_POLL_SECONDS * 1000)))
-        found = await asked(lambda: client.aio.operations.get(known, config=options), "poll", _POLL_SECONDS)
+        found = await asked(lambda: client.aio.operations.get(known, config=options), "poll", _ANSWER_SECONDS)
         return snapshot(found, model=job.spec.id)
 
     async def stop(self, job: ProviderJob) -> Cancellation:
@@ -145,8 +146,12 @@ def snapshot(operation: Any, *, model: str) -> Snapshot:
     """What an operation says; the address of a clip in a bucket is as Google gives it.
 
     Raises:
-        ProviderProtocolError: It is done and holds nothing; asking again may help.
+        ProviderProtocolError: It has no name, or is done and holds nothing; asking again may help.
     """
+    if not operation.name:  # what the SDK makes of an empty body; without this it would be running for ever
+        raise ProviderProtocolError(
+            "Google's answer about the operation does not name it.", provider="veo", model=model, retryable=True
+        )
     if not operation.done:
         return Snapshot(status=JobStatus.RUNNING)
     if operation.error:
@@ -177,7 +182,8 @@ def _output(clip: Any) -> Output | None:
         return None
     mime_type = video.mime_type or "video/mp4"
     if video.uri:
-        return Output(url=video.uri, mime_type=mime_type, kept_at=video.uri)
+        kept_at = video.uri if video.uri.startswith("gs://") else None  # another address may be signed
+        return Output(url=video.uri, mime_type=mime_type, kept_at=kept_at)
     data = video.video_bytes
     return Output(data=base64.b64decode(data) if isinstance(data, str) else data, mime_type=mime_type)
 

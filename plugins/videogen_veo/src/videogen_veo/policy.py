@@ -62,7 +62,9 @@ def blocked(
     names = list(dict.fromkeys(known.get(code, "unknown") for code in codes))
     why = "; ".join(meaning[name] for name in names if name in meaning)
     if _OF_SOUND.search(reason) and not codes:
-        hint = "The filter of sound varies from try to try: the same request often succeeds, or set audio=False."
+        hint = (
+            "The filter of sound varies from try to try: the same request often succeeds; Veo makes silent clips, too."
+        )
     else:
         hint = f"{why[:1].upper()}{why[1:]}. " if why else ""
         hint += "Change the prompt or the inputs."

@@ -11,10 +11,12 @@ from videogen_core import (
     Cancellation,
     ConfigurationError,
     Context,
+    GenerationFailedError,
     JobStatus,
     ModelSpec,
     Output,
     ProviderJob,
+    ResultExpiredError,
     Session,
     Snapshot,
     Submission,
@@ -27,7 +29,7 @@ from .failures import asked
 from .inputs import Inputs, check
 from .interactions import Interactions
 from .operations import Operations
-from .storage import Buckets, Files
+from .storage import Buckets, Files, needs_credentials
 
 __all__ = ["VeoSession"]
 
@@ -75,13 +77,18 @@ class VeoSession(Session):
     async def poll(self, job: ProviderJob) -> Snapshot:
         found = await self._protocol(job.spec).look(job)
         outputs = []
-        for output in found.outputs:
-            ready = await self._fetchable(output)
-            if ready is None:
-                return Snapshot(
-                    status=JobStatus.RUNNING, progress=1.0, message="Google is storing the clip", poll_after=2.0
-                )
-            outputs.append(ready)
+        try:
+            for output in found.outputs:
+                ready = await self._fetchable(output)
+                if ready is None:
+                    return Snapshot(
+                        status=JobStatus.RUNNING, progress=1.0, message="Google is storing the clip", poll_after=2.0
+                    )
+                outputs.append(ready)
+        except ResultExpiredError:
+            return replace(found, outputs=(), expired=True)
+        except GenerationFailedError as error:
+            return Snapshot(status=JobStatus.FAILED, cost=found.cost, error=error)
         return replace(found, outputs=tuple(outputs))
 
     async def cancel(self, job: ProviderJob) -> Cancellation:
@@ -131,7 +138,7 @@ class VeoSession(Session):
 
     async def _fetchable(self, output: Output) -> Output | None:
         """A clip with the address that it can be fetched from; None while it is not ready."""
-        if output.url is None:
+        if output.url is None or not needs_credentials(output.url):
             return output
         if output.url.startswith("gs://"):
             url, headers = await self._buckets.download(output.url)

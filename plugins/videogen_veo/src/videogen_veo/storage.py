@@ -10,15 +10,16 @@ from urllib.parse import quote, urlsplit
 
 import anyio
 
-from videogen_core import Context, ProviderError, ProviderProtocolError, ResultExpiredError
+from videogen_core import Context, GenerationFailedError, ProviderError, ProviderProtocolError, ResultExpiredError
 from videogen_core.calls import call, get_with_retry
 
 from . import access
 from .clients import Clients
 
-__all__ = ["Buckets", "Files", "bucket_of"]
+__all__ = ["Buckets", "Files", "bucket_of", "needs_credentials"]
 
 _FILE = re.compile(r"/files/([A-Za-z0-9_-]{1,128})")
+_REPORT = "It may be charged: look at the console of your project, and report it to Google with the interaction's id."
 _UPLOAD_SECONDS = 600.0
 _PROCESSING_SECONDS = 300.0
 _LOOKS = (0.1, 0.3, 1.0)  # seconds between looks at an upload, the last one for ever
@@ -76,7 +77,7 @@ class Files:
 
         Raises:
             ResultExpiredError: It is gone.
-            ProviderProtocolError: The address is none of the Files API's, or the file could not be made.
+            GenerationFailedError: It could not be made.
         """
         answer = await get_with_retry(
             self._clients.http, f"{self._base}/v1/files/{_id(uri)}", provider="veo", action="look at the file",
@@ -88,16 +89,15 @@ class Files:
             raise answer.error()
         state = answer.json(dict[str, Any]).get("state", "ACTIVE")
         if state == "FAILED":
-            raise ProviderProtocolError("Google could not store the clip that it has made.", provider="veo")
+            raise GenerationFailedError(
+                "Google made the clip and could not store it.", provider="veo", charged=True, hint=_REPORT
+            )
         return bool(state == "ACTIVE")
 
     def download(self, uri: str) -> tuple[str, dict[str, str]]:
         """Where to fetch a file, and the headers for that origin.
 
         Only the id is taken from the address: the key goes to the host of the API and nowhere else.
-
-        Raises:
-            ProviderProtocolError: The address is none of the Files API's.
         """
         return f"{self._base}/v1/files/{_id(uri)}:download?alt=media", self._headers()
 
@@ -111,10 +111,14 @@ def _state(file: Any) -> str:
     return str(getattr(state, "value", state) or "ACTIVE")
 
 
+def needs_credentials(uri: str) -> bool:
+    """Whether an address is in a bucket or of the Files API; any other is fetched as it is, without key or token."""
+    return uri.startswith("gs://") or _FILE.search(urlsplit(uri).path) is not None
+
+
 def _id(uri: str) -> str:
     found = _FILE.search(urlsplit(uri).path)
-    if found is None:
-        raise ProviderProtocolError("Google's address of the clip is none of its Files API.", provider="veo")
+    assert found is not None, "see needs_credentials"
     return found[1]
 
 

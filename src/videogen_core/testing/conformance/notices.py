@@ -28,10 +28,18 @@ class Notices(Suite):
         assert notice.provider_job_id in (job, None), f"The delivery is about {job}, not {notice.provider_job_id}."
 
     async def test_any_other_delivery_is_refused(self, rig: Rig) -> None:
-        """`WebhookError` and no other exception: unsigned, changed, old, garbage, of other encodings."""
-        for what, (headers, body) in _forged(*await _delivery(rig)):
+        """`WebhookError` and no other exception: unsigned, changed, old, garbage, of other encodings.
+
+        Where the vendor signs nothing, so that no delivery can be told from another: what comes without the reference
+        of the very attempt, or with a wrong one.
+        """
+        headers, body = await _delivery(rig)
+        if not rig.provider.signed_webhooks:
+            assert not headers, "The emulator signs deliveries, so signed_webhooks is not False."
+            await self._counts_only_with_its_reference(rig, body)
+        for what, forged in _forged(headers, body, signed=rig.provider.signed_webhooks):
             try:
-                rig.provider.notice(headers, body, rig.environment, {})
+                rig.provider.notice(*forged, rig.environment, {})
             except WebhookError:
                 continue
             except Exception as error:
@@ -39,6 +47,16 @@ class Notices(Suite):
                     f"A delivery that is {what} raises {type(error).__name__}, not WebhookError."
                 ) from error
             raise AssertionError(f"A delivery that is {what} is taken for genuine.")
+
+    async def _counts_only_with_its_reference(self, rig: Rig, body: bytes) -> None:
+        async with rig.client() as client:
+            before = len(rig.emulator.journal.entries())
+            for reference in (None, "0" * 32):
+                with pytest.raises(WebhookError):
+                    await client.webhook(rig.provider.name, headers={}, body=body, reference=reference)
+            assert len(rig.emulator.journal.entries()) == before, (
+                "A delivery without its reference had the vendor asked."
+            )
 
 
 async def _delivery(rig: Rig) -> Delivery:
@@ -52,9 +70,10 @@ async def _delivery(rig: Rig) -> Delivery:
     return {name.lower(): value for name, value in signed.items()}, body
 
 
-def _forged(headers: Mapping[str, str], body: bytes) -> Iterator[tuple[str, Delivery]]:
-    yield "unsigned", ({}, body)
-    yield "changed", (headers, body + b" ")
+def _forged(headers: Mapping[str, str], body: bytes, *, signed: bool) -> Iterator[tuple[str, Delivery]]:
+    if signed:
+        yield "unsigned", ({}, body)
+        yield "changed", (headers, body + b" ")
     yield "empty", (headers, b"")
     yield "no text", (headers, b"\xff\xfe")
     for name, value in headers.items():

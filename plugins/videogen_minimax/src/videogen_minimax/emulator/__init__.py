@@ -16,8 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from videogen_core.testing import Clip, Emulator, Refusal, Traits, VendorJob, post
-from videogen_core.testing.vendor import current_entry
+from videogen_core.testing import Clip, Emulator, Refusal, Traits, VendorJob, current_entry, post
 
 from .answers import refused
 from .orders import Order

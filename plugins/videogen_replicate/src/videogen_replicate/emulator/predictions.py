@@ -11,8 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
-from videogen_core.testing import Refusal, VendorJob
-from videogen_core.testing.lifecycle import ENDED
+from videogen_core.testing import ENDED, Refusal, VendorJob
 
 from .checking import checked
 from .models import Model, models

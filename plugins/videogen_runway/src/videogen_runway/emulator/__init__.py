@@ -19,8 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
-from videogen_core.testing import Emulator, Refusal, Traits, VendorJob, read_form
-from videogen_core.testing.delivery import sign_path, verify_path
+from videogen_core.testing import Emulator, Refusal, Traits, VendorJob, read_form, sign_path, verify_path
 
 from . import files
 from .assets import Assets, Upload

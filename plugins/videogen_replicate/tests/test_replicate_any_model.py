@@ -1,0 +1,303 @@
+"""Models that the catalogue does not list, from their schema to a clip."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from videogen_core import (
+    AsyncClient,
+    AuthenticationError,
+    MissingCredentialsError,
+    ModelNotFoundError,
+    ModelSpec,
+    ProviderProtocolError,
+    Span,
+    Task,
+    UnsupportedRequestError,
+)
+from videogen_core.testing import Fault, ServerThread
+from videogen_replicate.emulator import ReplicateEmulator
+from videogen_replicate.emulator.models import models
+from videogen_replicate.emulator.schemas import shown_model
+from videogen_replicate.schemas import spec_of
+
+pytestmark = pytest.mark.anyio
+Clients = Callable[..., AsyncClient]
+LAGOON = "replicate/emulated/lagoon"
+TODAY = date(2026, 11, 21)
+
+
+def described(name: str, **changes: Any) -> dict[str, Any]:
+    return {**shown_model(models()[name], delivery="https://replicate.delivery"), **changes}
+
+
+def read(name: str, **changes: Any) -> ModelSpec:
+    return spec_of(described(name, **changes), name, today=TODAY)
+
+
+def made_up(properties: dict[str, Any], required: list[str] | None = None, **more: Any) -> ModelSpec:
+    """A model with these parameters."""
+    schemas = {
+        "Input": {"type": "object", "properties": properties, "required": required or []},
+        "Output": {"type": "string", "format": "uri"},
+        **more,
+    }
+    version = {"id": "a" * 64, "openapi_schema": {"components": {"schemas": schemas}}}
+    told = {"is_official": True, "description": "Makes videos.", "latest_version": version}
+    return spec_of(told, "somebody/clips", today=TODAY)
+
+
+# --- 20: what a schema says
+
+
+def test_choices_behind_a_reference() -> None:
+    (mode,) = read("minimax/hailuo-2.3").modes
+    assert mode.durations == (6.0, 10.0)
+    assert mode.resolutions == ("768p", "1080p")
+    assert mode.tasks == (Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO)
+    assert read("minimax/hailuo-2.3").default.duration == 6
+
+
+def test_a_range() -> None:
+    spec = read("kwaivgi/kling-v3-video")
+    assert spec.modes[0].durations == Span(min=3, max=15, step=1)
+    assert spec.vendor["fields"]["resolution"] == "mode"
+    assert spec.vendor["values"]["resolution"] == {"720p": "standard", "1080p": "pro"}
+    assert spec.default.resolution == "1080p"
+
+
+def test_what_was_replaced_is_skipped() -> None:
+    assert read("kwaivgi/kling-v2.5-turbo-pro").vendor["fields"]["image"] == "start_image"
+    assert set(read("luma/ray-2-720p").options) == {"loop", "concepts"}
+
+
+def test_a_required_input_leaves_only_the_tasks_that_have_it() -> None:
+    assert read("minimax/hailuo-2.3-fast").tasks == (Task.IMAGE_TO_VIDEO,)
+    assert read("kwaivgi/kling-v3-motion-control").tasks == (Task.ANIMATE_CHARACTER,)
+    assert read("runwayml/gen4-aleph").tasks == (Task.EDIT_VIDEO,)
+
+
+def test_resolution_and_shape_in_one_parameter() -> None:
+    spec = read("wan-video/wan-2.5-t2v")
+    assert spec.vendor["size"]["720p"] == {"16:9": "1280*720", "9:16": "720*1280"}
+    assert spec.default.resolution == "720p"
+
+
+def test_a_model_of_the_community_is_called_by_the_version_that_was_read() -> None:
+    spec = read("emulated/harbour")
+    assert (spec.vendor["official"], spec.vendor["version"]) == (False, models()["emulated/harbour"].version)
+    assert "official" not in read("emulated/lagoon").vendor
+
+
+def test_a_model_that_makes_pictures_is_refused() -> None:
+    with pytest.raises(ModelNotFoundError, match="makes no videos"):
+        read("emulated/portrait")
+
+
+@pytest.mark.parametrize(
+    ("changes", "video"),
+    [
+        ({"default_example": {"output": ["https://replicate.delivery/a.webm?x=1"]}}, True),
+        ({"default_example": {"output": "https://replicate.delivery/a.png"}}, False),
+        ({"default_example": None, "description": "Turns text into video"}, True),
+        ({"default_example": {"output": None}, "description": "Turns text into speech"}, False),
+    ],
+)
+def test_whether_it_is_a_video_is_told_by_its_example_else_by_its_words(changes: dict[str, Any], video: bool) -> None:
+    name = "emulated/portrait"
+    if video:
+        assert read(name, **changes).id == f"replicate/{name}"
+    else:
+        with pytest.raises(ModelNotFoundError):
+            read(name, **changes)
+
+
+def test_no_version_means_that_it_cannot_be_called() -> None:
+    with pytest.raises(ModelNotFoundError, match="no version"):
+        read("emulated/lagoon", latest_version=None)
+
+
+@pytest.mark.parametrize(
+    ("told", "allowed", "words"),
+    [
+        ({"type": "integer", "minimum": -1, "maximum": 15, "default": -1}, Span(min=1, max=15, step=1), {}),
+        ({"type": "number", "minimum": 1, "maximum": 5, "default": 2}, Span(min=1, max=5), {}),
+        ({"enum": ["5", "10"], "type": "string", "default": "5"}, (5.0, 10.0), {"5": "5", "10": "10"}),
+        ({"anyOf": [{"$ref": "#/components/schemas/seconds"}, {"type": "null"}]}, (4.0, 8.0), {}),
+        ({"type": "integer"}, (), {}),
+        ({"enum": ["short", "long"], "type": "string"}, (), {}),
+    ],
+)
+def test_lengths(told: dict[str, Any], allowed: object, words: dict[str, Any]) -> None:
+    spec = made_up({"prompt": {"type": "string"}, "duration": told}, seconds={"type": "integer", "enum": [4, 8]})
+    assert spec.modes[0].durations == allowed
+    assert spec.vendor["values"].get("duration", {}) == words
+    assert ("duration" in spec.options) == (allowed == ())
+
+
+def test_shapes_in_words_and_names_of_resolutions() -> None:
+    spec = made_up(
+        {
+            "resolution": {"type": "string", "enum": ["768P", "2K"], "default": "2K"},
+            "aspect_ratio": {"type": "string", "enum": ["portrait", "landscape", "as it likes"]},
+        }
+    )
+    assert spec.modes[0].resolutions == ("768p", "2k")
+    assert spec.vendor["values"]["resolution"] == {"768p": "768P", "2k": "2K"}
+    assert spec.modes[0].aspect_ratios == ("9:16", "16:9")
+    assert spec.default.resolution == "2k"
+
+
+def test_options_keep_type_range_choices_and_default() -> None:
+    spec = made_up(
+        {
+            "strength": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.5, "description": "How much."},
+            "style": {"enum": ["ink", "oil"], "type": "string", "default": "chalk"},
+            "weights": {"type": "string", "format": "uri"},
+            "mode": {"type": "string", "enum": ["fast", "pro"]},
+        },
+        required=["weights"],
+    )
+    strength = spec.options["strength"]
+    assert (strength.type, strength.min, strength.max, strength.default) == ("number", 0, 1, 0.5)
+    assert (spec.options["style"].choices, spec.options["style"].default) == (("ink", "oil"), None)
+    assert spec.options["weights"].required
+    assert "mode" in spec.options
+
+
+def test_a_model_without_a_prompt_takes_none() -> None:
+    spec = made_up({"video": {"type": "string", "format": "uri"}}, required=["video"])
+    assert (spec.prompt.max, spec.tasks) == (0, (Task.EDIT_VIDEO,))
+
+
+@pytest.mark.parametrize("name", sorted(name for name, model in models().items() if not model.picture))
+def test_every_schema_can_be_read(name: str) -> None:
+    spec = read(name)
+    assert spec.modes[0].tasks
+    assert spec.as_of == TODAY
+
+
+# --- 21: from a name to a clip
+
+
+async def test_a_clip_of_a_model_that_nobody_lists(client: Clients, emulator: ReplicateEmulator) -> None:
+    options = {"replicate": {"strength": 7}}
+    async with client() as videogen:
+        result = await videogen.generate(
+            "A boat", model=LAGOON, duration=3, resolution="480p", aspect_ratio="1:1", audio=False, options=options
+        )
+    (create,) = emulator.journal.entries("create")
+    assert create.path == "/v1/models/emulated/lagoon/predictions"
+    assert json.loads(create.body)["input"] == {
+        "prompt": "A boat",
+        "duration": 3,
+        "resolution": "480p",
+        "aspect_ratio": "1:1",
+        "generate_audio": False,
+        "prompt_optimizer": True,
+        "strength": 7,
+    }
+    assert (result.model, result.provider, result.cost) == ("emulated/lagoon", "replicate", None)
+    assert (result.videos[0].width, result.videos[0].height) == (480, 480)
+    assert len([entry for entry in emulator.journal.entries() if entry.path.startswith("/v1/models/emulated/l")]) == 2
+
+
+async def test_one_that_is_called_by_version(client: Clients, emulator: ReplicateEmulator) -> None:
+    async with client() as videogen:
+        await videogen.generate(
+            "A boat", model="replicate/emulated/harbour", image="https://example.com/boat.png", fps=16
+        )
+    body = json.loads(emulator.journal.entries("create")[0].body)
+    assert body["version"] == models()["emulated/harbour"].version
+    assert body["input"]["fps"] == 16
+
+
+async def test_the_schema_is_fetched_once_and_everything_is_checked(
+    client: Clients, emulator: ReplicateEmulator
+) -> None:
+    async with client() as videogen:
+        (unknown,) = await videogen.check("A boat", model=LAGOON, options={"replicate": {"strenght": 1}})
+        assert "strength" in unknown.message
+        (high,) = await videogen.check("A boat", model=LAGOON, options={"replicate": {"strength": 11}})
+        assert high.nearest == 10
+        quote = await videogen.estimate("A boat", model=LAGOON)
+        assert (quote.amount, quote.known) == (None, False)
+        with pytest.raises(UnsupportedRequestError):
+            await videogen.generate("A boat", model=LAGOON, duration=30)
+    async with client() as videogen:
+        route = await videogen.route("A boat", model=LAGOON)
+        assert route.chosen.offer == LAGOON
+        assert "unknown" in route.explain()
+    assert emulator.journal.counts()["requests"] == 1
+
+
+async def test_the_user_gives_it_a_price(client: Clients, vendor: ServerThread, tmp_path: Path) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_text(f'[override."{LAGOON}"]\nprices = [{{ amount = 0.02, unit = "second" }}]\n')
+    async with client(catalog=path) as videogen:
+        result = await videogen.generate("A boat", model=LAGOON, duration=3, resolution="480p", max_cost="0.06")
+    assert result.cost == Decimal(vendor.stats()["charged"]) == Decimal("0.06")
+
+
+async def test_what_is_not_there_or_is_no_video(client: Clients, emulator: ReplicateEmulator) -> None:
+    async with client() as videogen:
+        for name, said in (("nobody/nothing", "nobody/nothing"), ("emulated/portrait", "makes no videos")):
+            with pytest.raises(ModelNotFoundError, match=said):
+                await videogen.route("A boat", model=f"replicate/{name}")
+        count = emulator.journal.counts()["requests"]
+        for name in ("replicate/no-owner", "replicate/a/b/c", "replicate/../x"):
+            with pytest.raises(ModelNotFoundError):
+                await videogen.route("A boat", model=name)
+    assert emulator.journal.counts()["requests"] == count
+
+
+async def test_a_refused_token_and_a_schema_that_makes_no_sense(
+    client: Clients, vendor: ServerThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with client() as videogen:
+        vendor.inject(Fault("status", on="other", status=401))
+        with pytest.raises(AuthenticationError):
+            await videogen.route("A boat", model=LAGOON)
+        from videogen_replicate import emulator
+
+        monkeypatch.setattr(emulator, "shown_model", lambda *args, **more: {"latest_version": {"id": 1}})
+        with pytest.raises(ProviderProtocolError, match="schema"):
+            await videogen.route("A boat", model=LAGOON)
+    monkeypatch.delenv("REPLICATE_API_TOKEN")
+    async with client() as videogen:
+        with pytest.raises(MissingCredentialsError, match="REPLICATE_API_TOKEN"):
+            await videogen.route("A boat", model=LAGOON)
+
+
+# --- what changed against the catalogue
+
+
+@pytest.mark.usefixtures("vendor")
+def test_refresh_lays_the_catalogue_beside_what_replicate_says(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from importlib.metadata import EntryPoint
+
+    from videogen_core import plugins
+    from videogen_core.cli import main
+
+    point = EntryPoint("replicate", "videogen_replicate.plugin", plugins.GROUP)
+    monkeypatch.setattr(plugins, "_entry_points", lambda: (point,))
+    assert main(["models", "--provider", "replicate", "--refresh", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["asked"] == 40
+    # where the catalogue is narrower on purpose, or wider than a schema can say
+    assert told["changed"] == {
+        "replicate/bytedance/seedance-2.0": [
+            "durations: new: 1, 2, 3",
+            "options: new: reference_videos, reference_audios",
+        ],
+        "replicate/bytedance/seedance-2.0-fast": ["durations: new: 1, 2, 3"],
+    }

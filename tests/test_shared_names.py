@@ -1,0 +1,40 @@
+"""A model that several plugins offer has one name in all of them, so that asking for it reaches every one."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import pytest
+
+from architecture import PLUGINS
+from videogen_core import ModelSpec
+from videogen_core.catalog import parse_catalog
+
+
+def offers() -> dict[str, list[ModelSpec]]:
+    """Every offer of the plugins here, by each word that means it."""
+    found: dict[str, list[ModelSpec]] = defaultdict(list)
+    for plugin in PLUGINS:
+        for file in plugin.folder.glob("src/*/catalog.toml"):
+            for spec in parse_catalog(file.read_text(encoding="utf-8"), origin=str(file)).models:
+                for word in {spec.name, *spec.aliases}:
+                    found[word.lower()].append(spec)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "providers"),
+    [
+        (("hailuo-3", "hailuo-3.0", "minimax-h3"), "hailuo-3", {"minimax", "runway"}),
+        (("hailuo-3-max", "h3-max", "minimax-h3-max"), "hailuo-3-max", {"minimax", "runway"}),
+        (("hailuo-2.3",), "hailuo-2.3", {"minimax", "replicate"}),
+        (("hailuo-2.3-fast",), "hailuo-2.3-fast", {"minimax", "replicate"}),
+        (("hailuo-02",), "hailuo-02", {"minimax", "replicate"}),
+    ],
+)
+def test_one_name_reaches_every_provider(words: tuple[str, ...], name: str, providers: set[str]) -> None:
+    for word in words:
+        found = offers()[word]
+        assert {spec.name for spec in found} == {name}
+        assert {spec.provider for spec in found} == providers
+        assert [spec.provider for spec in found if spec.first_party] == ["minimax"]  # its maker is asked first
