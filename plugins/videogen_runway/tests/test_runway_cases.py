@@ -471,7 +471,6 @@ def test_the_sdk_logs_no_signed_address_of_an_input(runway: Runway, caplog: pyte
     caplog.set_level(logging.DEBUG)
     with runway.client() as client:
         client.submit("A boat", model="gen-4.5", image="https://example.com/a.png?X-Amz-Signature=0123456789abcdef")
-    assert "Request options" in caplog.text
     assert "0123456789abcdef" not in caplog.text
 
 
