@@ -14,6 +14,7 @@ import videogen_core
 from runway_rig import CLIP, PICTURE, Runway, picture, rigged, served
 from videogen_core import (
     AuthenticationError,
+    ConfigurationError,
     ContentPolicyError,
     GenerationFailedError,
     InsufficientCreditsError,
@@ -32,7 +33,7 @@ from videogen_core import (
     VideogenError,
 )
 from videogen_core.outcomes import Answer
-from videogen_core.testing import Clip, Fault, Script, ServerThread, make_clip
+from videogen_core.testing import Clip, Fault, Refusal, Script, ServerThread, make_clip
 from videogen_runway.plugin import RunwayProvider
 from videogen_runway.tasks import checked_id, created
 
@@ -215,6 +216,17 @@ def test_14_a_blocked_input_is_paid_for_and_goes_nowhere_else(runway: Runway, co
         assert client.jobs()[0].cost == Decimal("0.60")
 
 
+@pytest.mark.parametrize(("code", "charged"), [("SAFETY.INPUT.TEXT", True), ("SAFETY.OUTPUT.VIDEO", None)])
+def test_14_without_a_cost_the_code_tells_whether_it_is_charged(
+    runway: Runway, code: str, charged: bool | None
+) -> None:
+    runway.emulator.tells_cost = False
+    runway.vendor.script(Script(polls=1, ending="blocked", code=code))
+    with pytest.raises(ContentPolicyError) as caught:
+        runway.generate()
+    assert caught.value.charged is charged
+
+
 def test_15_another_makers_outage_falls_back_and_is_free(runway: Runway) -> None:
     runway.vendor.script(Script(polls=1, ending="failed", code="THIRD_PARTY.UNAVAILABLE"))
     result = runway.generate(model=["seedance-2.0-mini", "gen-4.5"], duration=4)
@@ -298,6 +310,18 @@ def test_18_a_model_that_is_gone(runway: Runway, tmp_path: Path) -> None:
         client.generate("A boat", **runway.arguments())
 
 
+def test_a_header_that_is_missing_is_for_the_user_to_set(runway: Runway, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(request: object) -> None:
+        raise Refusal(400, "version", "X-Runway-On-Behalf-Of is required.")
+
+    monkeypatch.setattr(runway.emulator, "authorize", refuse)
+    with pytest.raises(ConfigurationError, match="RUNWAYML_CUSTOM_HEADERS"):
+        runway.generate()
+    with runway.client() as client:
+        (job,) = client.jobs()
+    assert (str(job.status), runway.vendor.created) == ("failed", 0)
+
+
 # --- cancelling
 
 
@@ -353,6 +377,32 @@ def test_21_a_large_picture_is_uploaded(runway: Runway) -> None:
 def test_21_addresses_that_runway_would_not_fetch(runway: Runway, address: str) -> None:
     with pytest.raises((InvalidMediaError, UnsupportedRequestError)):
         runway.generate(image=address)
+    assert runway.vendor.stats()["requests"] == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "says"), [("http://example.com/a.mp3", "https, runway and data"), (7, "expected an address")]
+)
+def test_21_so_are_the_addresses_among_the_options(runway: Runway, address: Any, says: str) -> None:
+    with pytest.raises(InvalidMediaError, match=says):
+        runway.generate(model="runway/wan-3", options={"runway": {"reference_audio": [address]}})
+    assert runway.vendor.stats()["requests"] == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"), [("runway/gemini-omni-1.1-flash", {}), ("runway/seedance-2.0", {"type": "video"})]
+)
+def test_a_reference_video_is_said_in_each_models_way(runway: Runway, model: str, kind: dict[str, str]) -> None:
+    options = {"runway": {"reference_videos": ["https://example.com/a.mp4"]}}
+    with runway.client() as client:
+        client.submit("A boat", model=model, options=options)
+    assert runway.body["referenceVideos"] == [{"uri": "https://example.com/a.mp4", **kind}]
+
+
+def test_an_option_that_an_endpoint_lacks_is_refused(runway: Runway) -> None:
+    options = {"runway": {"reference_audio": ["https://example.com/a.mp3"]}}
+    with pytest.raises(RequestError, match="takes it for text_to_video only, this is image_to_video"):
+        runway.generate(model="runway/wan-3", image=PICTURE, options=options)
     assert runway.vendor.stats()["requests"] == 0
 
 
@@ -421,7 +471,6 @@ def test_the_sdk_logs_no_signed_address_of_an_input(runway: Runway, caplog: pyte
     caplog.set_level(logging.DEBUG)
     with runway.client() as client:
         client.submit("A boat", model="gen-4.5", image="https://example.com/a.png?X-Amz-Signature=0123456789abcdef")
-    assert "Request options" in caplog.text
     assert "0123456789abcdef" not in caplog.text
 
 

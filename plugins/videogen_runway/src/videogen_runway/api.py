@@ -11,7 +11,6 @@ from anyio import to_thread
 
 from videogen_core import Context, ModelSpec
 from videogen_core.outcomes import Answer
-from videogen_core.redaction import RedactingFilter
 
 from . import access
 from .failures import failure
@@ -84,7 +83,7 @@ class Api:
     def _make(self) -> AsyncRunwayML:
         from runwayml import AsyncRunwayML
 
-        _redact_log()
+        _quiet_log()
         environment, settings = self._context.environment, self._context.settings
         return AsyncRunwayML(
             api_key=access.api_key(environment, settings),
@@ -99,11 +98,11 @@ class Api:
         )
 
 
-def _redact_log() -> None:
-    """The SDK logs each body at DEBUG, and with it the inputs' addresses, which may be signed."""
+def _quiet_log() -> None:
+    """At DEBUG the SDK logs each body, and with it the inputs' addresses, which may be signed."""
     logger = logging.getLogger("runwayml._base_client")
-    if not any(isinstance(each, RedactingFilter) for each in logger.filters):
-        logger.addFilter(RedactingFilter())
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)
 
 
 async def _sent(client: AsyncRunwayML, method: str, path: str, seconds: float, body: dict[str, Any] | None) -> Answer:
