@@ -104,9 +104,9 @@ async def test_asyncio_s_own_cancellation_never_loses_the_handle(tmp_path: Path,
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(delay):
                 await videogen.generate("boat", model="paper", options=script(slow=0.15, polls=500))
-        job = await only_job(videogen)
-        assert job.status in ("created", "queued", "running")
-        assert [row["id"] for row in acme.creates] == [job.provider_job_id] * len(acme.creates)
+        jobs = await videogen.jobs()
+        assert [row["id"] for row in acme.creates] == [job.provider_job_id for job in jobs][: len(acme.creates)]
+        assert {job.status for job in jobs} <= {"created", "queued", "running"}  # none, where the machine was too busy
 
 
 def test_a_loop_that_ends_finishes_what_was_sent(tmp_path: Path) -> None:

@@ -38,3 +38,22 @@ def test_one_name_reaches_every_provider(words: tuple[str, ...], name: str, prov
         assert {spec.name for spec in found} == {name}
         assert {spec.provider for spec in found} == providers
         assert [spec.provider for spec in found if spec.first_party] == ["minimax"]  # its maker is asked first
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "providers"),
+    [
+        (("veo-3.1",), "veo-3.1", {"veo", "runway", "replicate"}),
+        (("veo-3.1-fast",), "veo-3.1-fast", {"veo", "runway", "replicate"}),
+        (("gemini-omni-1.1-flash",), "gemini-omni-1.1-flash", {"veo", "runway"}),
+        (("kling-2.5-turbo-pro", "kling-v2.5-turbo-pro"), "kling-2.5-turbo-pro", {"runway", "replicate"}),
+        (("gen-4.5", "gen4.5"), "gen-4.5", {"runway", "replicate"}),
+        (("wan-3",), "wan-3", {"runway", "replicate"}),
+        (("seedance-2.0",), "seedance-2.0", {"runway", "replicate"}),
+    ],
+)
+def test_a_shared_name_means_the_same_everywhere(words: tuple[str, ...], name: str, providers: set[str]) -> None:
+    for word in words:
+        found = offers()[word]
+        assert {spec.name for spec in found} == {name}, word
+        assert {spec.provider for spec in found} == providers, word

@@ -616,8 +616,8 @@ def test_a_character_is_animated_by_a_performance(runway: Runway) -> None:
 def test_one_name_means_every_vendors_offer() -> None:
     mine = {spec.name for spec in RunwayProvider().models()}
     elsewhere = {
-        "veo-3.1", "veo-3.1-fast", "gemini-omni-1.1-flash", "gemini-omni-flash-preview", "minimax-h3", "minimax-h3-max",
-        "seedance-2.0", "seedance-2.0-fast", "kling-v2.5-turbo-pro", "wan-3",
+        "veo-3.1", "veo-3.1-fast", "gemini-omni-1.1-flash", "gemini-omni-flash-preview", "hailuo-3", "hailuo-3-max",
+        "seedance-2.0", "seedance-2.0-fast", "kling-2.5-turbo-pro", "wan-3",
     }  # fmt: skip
     assert elsewhere <= mine
     hosted = [spec for spec in RunwayProvider().models() if spec.maker != "Runway"]

@@ -11,6 +11,7 @@ from videogen_veo.plugin import VeoProvider
 
 class TestVeo(ProviderSuite):
     provider = VeoProvider
+    speed = 50.0  # access tokens live for an hour
     quotes: ClassVar[Any] = [
         Quoted("veo-3.1", {"duration": 8, "resolution": "1080p", "audio": True, "count": 2}, "6.40"),
         Quoted("veo-3.1-fast", {"duration": 4, "resolution": "720p", "audio": True}, "0.40"),
