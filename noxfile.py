@@ -64,8 +64,8 @@ def _install(session: nox.Session, *more: str, editable: bool = False) -> None:
 
 def _run_tests(session: nox.Session) -> None:
     _install(session, *_group("tests"))
-    # two workers: what the smallest CI machine has; pass `-- -n 0 --pdb` to debug
-    session.run("pytest", "-n", "2", *session.posargs)
+    # one more than the smallest CI machine has cores, since many tests wait; pass `-- -n 0 --pdb` to debug
+    session.run("pytest", "-n", "3", *session.posargs)
 
 
 @nox.session
