@@ -53,6 +53,7 @@ from .receiving import Receiver
 from .reconciling import Reconciler
 from .record import LeaseLostError, Listener, Log, Recorder
 from .sessions import Sessions
+from .slots import Slots
 from .submission import Submitter, clean_up, unknown
 from .units import Units
 from .watching import Watcher, asks_too_much
@@ -81,6 +82,7 @@ class Engine:
         self.planner = planner
         self.recorder = recorder
         self.sessions = Sessions(settings, planner.registry)
+        self._slots = Slots(settings, planner.registry, self.sessions.get)
         self._dice = dice or Random()
         self._units = Units()
         self._submitter = Submitter(settings, recorder, self._units)
@@ -196,7 +198,7 @@ class Engine:
     async def _step(self, job: JobRecord, log: Log, *, until_accepted: bool) -> JobRecord:
         match job.status:
             case JobStatus.CREATED | JobStatus.QUEUED | JobStatus.RUNNING:
-                async with self.sessions.slot(job.provider):
+                async with self._slots.take(await self.known_spec(job.offer)):
                     return await self._one_offer(job, log, until_accepted=until_accepted)
             case JobStatus.SUBMITTING:
                 return await self._orphaned(job, log)
