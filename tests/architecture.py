@@ -141,7 +141,6 @@ ONLY_IMPORTERS = {
     "typer": {"cli"},
     "click": {"cli"},
     "rich": {"cli"},
-    "IPython": {"notebook"},
     "pytest": {"testing"},
     "starlette": {"testing"},
     "uvicorn": {"testing"},

@@ -27,7 +27,7 @@ def listener(expected: Callable[[str], float | None]) -> Callable[[Event], None]
     """
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
-    return _Live(shell, expected) if hasattr(shell, "kernel") else None
+    return _Live(ipython, expected) if hasattr(shell, "kernel") else None
 
 
 class _Live:
@@ -36,13 +36,11 @@ class _Live:
     It is put there at once: on the thread and in the cell that made the call, while events come from elsewhere.
     """
 
-    def __init__(self, shell: Any, expected: Callable[[str], float | None]) -> None:
-        from IPython.display import display
-
+    def __init__(self, ipython: Any, expected: Callable[[str], float | None]) -> None:
         self._expected = expected
         self._jobs: dict[str, Progress] = {}
         self._remarks: dict[str, str] = {}
-        self._handle = display(self, display_id=True)
+        self._handle = ipython.display.display(self, display_id=True)
 
     def __call__(self, event: Event) -> None:
         progress = self._jobs.setdefault(event.job_id, Progress(event.job_id))
