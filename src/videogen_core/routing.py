@@ -357,6 +357,8 @@ def _refusal(spec: ModelSpec, policy: Policy, facts: Facts) -> tuple[str, str] |
         return "quality", f"tier {spec.tier}, {policy.quality} asked"
     if policy.need_ready and (missing := [name for name in (provider, spec.id) if name in facts.not_ready]):
         return "not_ready", facts.not_ready[missing[0]]
+    if spec.outline is not None:
+        return "outline", spec.unknown
     if provider in facts.resting:
         return "resting", facts.resting[provider]
     return None

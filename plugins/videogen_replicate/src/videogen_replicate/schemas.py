@@ -79,7 +79,6 @@ def spec_of(told: Mapping[str, Any], name: str, *, today: date, row: ModelSpec |
             "seed": reading.seed,
             "negative_prompt": "negative_prompt" in reading.fields,
             "options": {key: known[key].option for key in reading.left},
-            "prices": _names()["prices"].get(name, []),
             "vendor": vendor,
             "source": f"https://replicate.com/{name}",
             "as_of": today,
