@@ -269,12 +269,11 @@ class Route:
     def _unsupported(self, offers: set[str]) -> VideogenError:
         """Of the offers of the model that was named, the one that comes nearest says what is wrong."""
         errors = []
-        for spec in self._scope:
-            if spec.id in offers:
-                try:
-                    resolve(spec, self.request, self.policy.fit)
-                except UnsupportedRequestError as error:
-                    errors.append(error)
+        for spec in (each for each in self._scope if each.id in offers):
+            try:
+                resolve(spec, self.request, self.policy.fit)
+            except UnsupportedRequestError as error:
+                errors.append(error)
         return min(errors, key=lambda error: len(error.violations))
 
     def _over_budget(self, hint: str) -> BudgetExceededError:
