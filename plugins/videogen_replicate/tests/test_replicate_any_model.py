@@ -174,6 +174,114 @@ def test_options_keep_type_range_choices_and_default() -> None:
     assert "mode" in spec.options
 
 
+ADDRESS = {"type": "string", "format": "uri"}
+FAR = {"e": {"$ref": "#/components/schemas/f"}, "f": {"allOf": [{"$ref": "#/components/schemas/g"}]}}
+FAR |= {
+    "g": {"oneOf": [{"type": "null"}, {"$ref": "#/components/schemas/h"}]},
+    "h": {"type": "integer", "enum": [1, 2]},
+}
+
+
+@pytest.mark.parametrize(
+    ("told", "type_", "choices"),
+    [
+        ({"type": ["integer", "null"], "minimum": 1}, "integer", ()),
+        ({"enum": [1, 2]}, "integer", (1, 2)),
+        ({"enum": [0.5, 1]}, "number", (0.5, 1)),
+        ({"enum": ["ink", None]}, "string", ("ink",)),
+        ({"const": "ink"}, "string", ("ink",)),
+        ({"type": "string", "enum": "abc"}, "string", ()),
+        ({"allOf": [{"$ref": "#/components/schemas/e"}], "default": 1}, "integer", (1, 2)),
+        ({"allOf": None, "type": "boolean"}, "boolean", ()),
+        ({"type": "number", "minimum": 5, "maximum": 10**400}, "number", ()),
+    ],
+)
+def test_an_odd_way_to_say_it(told: dict[str, Any], type_: str, choices: tuple[Any, ...]) -> None:
+    option = made_up({"odd": told}, **FAR).options["odd"]
+    assert (option.type, option.choices) == (type_, choices)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        True,
+        7,
+        {"$ref": "#/components/schemas/missing"},
+        {"$ref": "#/components/schemas/circle"},
+        {"$ref": "#/components/schemas/many"},
+    ],
+)
+def test_a_parameter_that_makes_no_sense_is_left_alone_unless_it_is_needed(told: Any) -> None:
+    circle = {"allOf": [{"$ref": "#/components/schemas/circle"}]}
+    many = {"allOf": [{"$ref": "#/components/schemas/more"}] * 3000}
+    more = {"allOf": [{"$ref": "#/components/schemas/e"}] * 3000}
+    schemas = {"circle": circle, "many": many, "more": more, **FAR}
+    assert "odd" not in made_up({"prompt": {"type": "string"}, "odd": told}, **schemas).options
+    with pytest.raises(ValueError):  # noqa: PT011 - `discover` says it to the user
+        made_up({"odd": told}, required=["odd"], **schemas)
+
+
+def test_files_in_a_list_may_be_referred_to() -> None:
+    for items in ({"$ref": "#/components/schemas/file"}, {"anyOf": [ADDRESS, {"type": "null"}]}):
+        spec = made_up({"reference_images": {"type": "array", "items": items, "maxItems": 3}}, file=ADDRESS)
+        assert (spec.tasks[-1], spec.modes[0].reference_images) == (Task.REFERENCE_TO_VIDEO, 3)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"type": "integer", "minimum": 9, "maximum": 3},
+        {"type": "number", "minimum": 0, "maximum": 0.5},
+        {"type": "integer", "enum": [["5"], {"5": 5}]},
+    ],
+)
+def test_a_length_that_cannot_be_is_none(told: dict[str, Any]) -> None:
+    assert made_up({"prompt": {"type": "string"}, "duration": told}).modes[0].durations == ()
+
+
+@pytest.mark.parametrize(
+    ("type_", "default"),
+    [("boolean", "yes"), ("number", "NaN"), ("integer", 1.5), ("integer", True), ("string", 5), ("integer", 99)],
+)
+def test_a_default_that_the_parameter_does_not_take_is_not_sent(type_: str, default: Any) -> None:
+    option = made_up({"odd": {"type": type_, "default": default, "maximum": 10}}).options["odd"]
+    assert option.default is None
+
+
+def test_no_size_is_nothing_by_nothing_and_no_seed_is_below_none() -> None:
+    spec = made_up({"size": {"enum": ["00*00", "1280*720"]}, "seed": {"type": "integer", "maximum": -1}})
+    assert spec.modes[0].resolutions == ()
+    assert "size" in spec.options
+    assert spec.seed == 2**31 - 1
+
+
+def test_what_has_no_version_of_its_own_is_called_by_name() -> None:
+    told = described("emulated/lagoon", is_official=None)
+    assert "official" not in spec_of(told, "emulated/lagoon", today=TODAY).vendor
+
+
+def test_a_long_schema_is_read_at_once() -> None:
+    many = {f"p{n}": {"type": "string", "description": "x" * 100} for n in range(10_000)}
+    assert len(made_up(many).options) == 10_000
+
+
+@pytest.mark.usefixtures("vendor")
+@pytest.mark.parametrize(
+    "body",
+    [b"<html>", b"[1]", b"", b"[" * 100_000, b'{"latest_version": {"openapi_schema": []}}', b'{"latest_version": 7}'],
+)
+async def test_an_answer_that_is_no_model(client: Clients, monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
+    from starlette.responses import Response
+
+    from videogen_replicate import emulator
+
+    monkeypatch.setattr(emulator, "JSONResponse", lambda *_, **__: Response(body, media_type="application/json"))
+    monkeypatch.setattr(emulator, "shown_model", lambda *_, **__: None)
+    async with client() as videogen:
+        with pytest.raises((ProviderProtocolError, ModelNotFoundError)):
+            await videogen.route("A boat", model=LAGOON)
+
+
 def test_a_model_without_a_prompt_takes_none() -> None:
     spec = made_up({"video": {"type": "string", "format": "uri"}}, required=["video"])
     assert (spec.prompt.max, spec.tasks) == (0, (Task.EDIT_VIDEO,))
