@@ -91,7 +91,10 @@ def _outputs(found: object) -> tuple[Output, ...]:
 
 
 def _ending(address: str) -> str:
-    return "" if address.startswith("data:") else urlsplit(address).path.rpartition(".")[2].lower()
+    try:
+        return "" if address.startswith("data:") else urlsplit(address).path.rpartition(".")[2].lower()
+    except ValueError:  # "https://[", say
+        return ""
 
 
 def _output(address: str) -> Output | None:
