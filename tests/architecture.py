@@ -64,6 +64,8 @@ LAYERS: dict[str, dict[str, str]] = {
         "media": "errors request containers clips",
         "images": "errors request containers media",
         "partials": "errors states clips",
+        "xmp": "",
+        "provenance": "errors request states partials xmp",
         "targets": "errors partials",
         "cache": "errors states partials",
         "downloads": "errors retry states provider redaction transport partials",
@@ -73,7 +75,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "ledger media",
         "engine": "errors request spec capabilities pricing retry states transitions cachekey routing delivery "
         "provider settings redaction transport outcomes registry ledger cache media clips partials targets downloads "
-        "planning",
+        "planning xmp provenance",
         "workspace": "budget provider settings registry ledger planning",
         "_portal": "",
         "arguments": "errors secret request capabilities routing delivery settings states planning",

@@ -30,7 +30,7 @@ from videogen_core import (
 from videogen_core.catalog import completed, parse_catalog
 from videogen_core.cli import main
 from videogen_core.pricing import unfit
-from videogen_core.spec import Latency, Mode, Outline, Price, Tier
+from videogen_core.spec import _TAKEN, Latency, License, Lifecycle, Mode, Outline, Price, Stage, Tier
 
 NAME = "acme/owner/new-1"
 SURVEYED = date(2026, 9, 1)
@@ -109,6 +109,23 @@ def test_completed_it_keeps_names_and_prices_with_where_they_were_read() -> None
     assert (spec.source, spec.as_of) == (live.source, live.as_of)
     (price,) = spec.prices
     assert (price.amount, price.source, price.as_of) == (Decimal("0.30"), "a survey", SURVEYED)
+
+
+def test_whatever_an_outline_may_say_is_kept() -> None:
+    said: dict[str, Any] = {
+        "lifecycle": Lifecycle(stage=Stage.PREVIEW),
+        "license": License(name="MIT"),
+        "first_party": True,
+        "placeholder": True,
+        "marks": ("SynthID",),
+        "vendor": {"own": 1},
+    }
+    row = outline(**said, latency=Latency(typical=7))
+    spec = completed(row, offer("acme", "owner/new-1", vendor={"live": 1}))
+    free = set(row.__struct_fields__) - {*_TAKEN, "id", "source", "as_of", "outline", "aliases", "prices", "vendor"}
+    assert {name for name in free if getattr(spec, name) != getattr(row, name)} == set()
+    assert {name for name in free if getattr(row, name) == getattr(offer("acme"), name)} == set()  # all were tried
+    assert spec.vendor == {"live": 1, "own": 1}
 
 
 # --- from the name to a clip

@@ -295,21 +295,22 @@ def completed(row: ModelSpec, live: ModelSpec) -> ModelSpec:
         msgspec.structs.replace(price, source=price.source or row.source, as_of=price.as_of or row.as_of)
         for price in row.prices
     )
+    said = {
+        field.name: value
+        for field in msgspec.structs.fields(row)
+        if field.name not in _LEARNED and (value := getattr(row, field.name)) not in (field.default, {})
+    }
     return msgspec.structs.replace(
         live,
-        model=row.model or live.model,
-        title=row.title or live.title,
-        maker=row.maker or live.maker,
-        first_party=row.first_party,
+        **said,
         aliases=tuple(dict.fromkeys((*row.aliases, *live.aliases))),
-        lifecycle=row.lifecycle,
-        latency=row.latency or live.latency,
-        tier=row.tier,
-        license=row.license or live.license,
         prices=prices or live.prices,
-        placeholder=row.placeholder,
         vendor={**live.vendor, **row.vendor},
     )
+
+
+_LEARNED = ("outline", "source", "as_of", "aliases", "prices", "vendor")
+"""What a completed outline has of its provider, or of both; of the rest the row has the last word."""
 
 
 def retired(spec: ModelSpec, asked: str) -> ModelNotFoundError:

@@ -290,6 +290,14 @@ class Session(ABC):
         """
         return Submission(provider_job_id=provider_job_id)
 
+    async def concurrency(self, spec: ModelSpec) -> int | None:
+        """How many jobs of one model this account may have at once; None = not known, `Provider.concurrency` holds.
+
+        For a vendor that tells its limits. Asked once, when a second job of the model is to run beside a first; what it
+        raises is not passed on.
+        """
+        return None
+
     async def ping(self) -> str:
         """Check key and reachability at no cost, for ``videogen doctor --online``; returns one line to show."""
         return "no free check is known for this provider"
@@ -317,7 +325,7 @@ class Provider(ABC):
             delivery at the address of one attempt is taken in, and a job that it names is looked up with
             `Session.adopt` before it is believed.
         console: Where a person can look for a job, for when nothing else can: an address or a sentence.
-        concurrency: Jobs at once, unless the user says otherwise.
+        concurrency: Jobs at once, unless the user says otherwise or `Session.concurrency` knows better.
         catalog: Catalogue file inside the plugin's package.
         emulator: ``module:name`` of the `videogen_core.testing.Emulator` of the vendor's API that the plugin ships, for
             ``videogen emulate``; empty = none.

@@ -53,6 +53,8 @@ from .receiving import Receiver
 from .reconciling import Reconciler
 from .record import LeaseLostError, Listener, Log, Recorder
 from .sessions import Sessions
+from .slots import Slots
+from .stamping import Stamping, versions_of
 from .submission import Submitter, clean_up, unknown
 from .units import Units
 from .watching import Watcher, asks_too_much
@@ -81,10 +83,11 @@ class Engine:
         self.planner = planner
         self.recorder = recorder
         self.sessions = Sessions(settings, planner.registry)
+        self._slots = Slots(settings, planner.registry, self.sessions.get)
         self._dice = dice or Random()
         self._units = Units()
         self._submitter = Submitter(settings, recorder, self._units)
-        self._caching = Caching(open_cache(settings), settings)
+        self._caching = Caching(open_cache(settings), settings, partial(versions_of, planner.registry))
         self._swept: set[Path] = set()
         self._specs: dict[str, ModelSpec] = {}
 
@@ -133,6 +136,7 @@ class Engine:
             tags=dict(delivery.tags),
             idempotency_key=delivery.idempotency_key,
             cache=delivery.cache,
+            provenance=delivery.provenance,
             on_unknown=delivery.on_unknown,
             changes=tuple(msgspec.to_builtins(chosen.changes)),
         )
@@ -196,7 +200,7 @@ class Engine:
     async def _step(self, job: JobRecord, log: Log, *, until_accepted: bool) -> JobRecord:
         match job.status:
             case JobStatus.CREATED | JobStatus.QUEUED | JobStatus.RUNNING:
-                async with self.sessions.slot(job.provider):
+                async with self._slots.take(await self.known_spec(job.offer)):
                     return await self._one_offer(job, log, until_accepted=until_accepted)
             case JobStatus.SUBMITTING:
                 return await self._orphaned(job, log)
@@ -269,7 +273,9 @@ class Engine:
     async def _fetch(self, job: JobRecord, snapshot: Snapshot | None, watcher: Watcher, log: Log) -> JobRecord:
         """Store the clips. What is left at the provider may be wanted until that is done, or cannot be any more."""
         try:
-            job = await Fetcher(self.settings, log, watcher, self._swept, self._caching).fetch(job, snapshot)
+            stamping = Stamping(watcher.spec, self._caching.versions)
+            fetcher = Fetcher(self.settings, log, watcher, self._swept, self._caching, stamping)
+            job = await fetcher.fetch(job, snapshot)
         except ResultExpiredError:
             await clean_up(watcher.session, job.attempt.handle)
             raise
