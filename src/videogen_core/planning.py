@@ -177,9 +177,9 @@ class Planner:
             )
         return msgspec.structs.replace(request, **changes)
 
-    def catalog(self, models: Iterable[str] = ()) -> Catalog:
-        """The offers, loading no more plugins than the names need."""
-        return self.registry.catalog(models)
+    def catalog(self, models: Iterable[str] = (), *, latest: bool = True) -> Catalog:
+        """The offers, loading no more plugins than the names need; see `Registry.catalog`."""
+        return self.registry.catalog(models, latest=latest)
 
     def route(self, request: VideoRequest, policy: Policy) -> Route:
         """Choose an offer for an inspected request.
@@ -200,7 +200,7 @@ class Planner:
         hint, today = self._hint(policy.models), self._today()
         named = [spec for name in policy.models for spec in catalog.lookup(name, today=today, hint=hint)]
         for provider in request.options:
-            offers = [spec for spec in named or catalog.offers if spec.provider == provider]
+            offers = [spec for spec in named or catalog.offers if spec.provider == provider and not spec.outline]
             wrong = [(_option_violations(spec, request), spec) for spec in offers]
             if wrong and all(violations for violations, _ in wrong):
                 violations, spec = min(wrong, key=lambda pair: len(pair[0]))
@@ -222,6 +222,7 @@ class Planner:
         offers = self.offers(model)
         # whoever gives a provider's options wants to know whether that provider takes them
         meant = [spec for spec in offers if spec.provider in request.options] or offers
+        meant = [spec for spec in meant if not spec.outline] or meant
         return min((check(spec, request) for spec in meant), key=len)
 
     def estimate(self, request: VideoRequest, policy: Policy) -> Quote:
@@ -276,12 +277,15 @@ class Planner:
         not_ready = self.registry.not_ready(catalog) if ready is not None else {}
         tier = None if quality is None else Tier(_one_of("quality", quality, tuple(Tier)))
 
+        def is_ready(spec: ModelSpec) -> bool:
+            return not {spec.provider, spec.id} & not_ready.keys() and spec.outline is None
+
         def matches(spec: ModelSpec) -> bool:
             return (
                 (retired or spec.lifecycle.stage_on(self._today()) is not Stage.RETIRED)
                 and (provider is None or spec.provider == provider)
                 and (tier is None or spec.tier is tier)
-                and (ready is None or ready == (spec.provider not in not_ready and spec.id not in not_ready))
+                and (ready is None or ready == is_ready(spec))
                 and _has_mode(spec, wanted if task is not None else None, wanted)
                 and (ceiling is None or _affordable(spec, ceiling, wanted))
             )
@@ -297,7 +301,8 @@ def _option_violations(spec: ModelSpec, request: VideoRequest) -> list[Violation
 def _has_mode(spec: ModelSpec, task: VideoRequest | None, wanted: VideoRequest) -> bool:
     """Whether some mode has the task, and the duration, resolution and audio asked for."""
     if not spec.modes:
-        return task is None and wanted.duration is None and wanted.resolution is None and wanted.audio is None
+        known = task is None or Task(task.task) in spec.tasks
+        return known and wanted.duration is None and wanted.resolution is None and wanted.audio is None
     return any(
         (task is None or Task(task.task) in mode.tasks)
         and (wanted.duration is None or wanted.duration in mode.durations)

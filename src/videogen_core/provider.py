@@ -355,10 +355,11 @@ class Provider(ABC):
         return _shipped(package, self.catalog)
 
     async def discover(self, name: str, context: Context) -> ModelSpec | None:
-        """A model of the vendor that the catalogue does not list, as the vendor itself describes it.
+        """A model of the vendor that the catalogue does not describe, as the vendor itself describes it.
 
         Only for a vendor that does describe them. It is asked for a name that pins this provider and that no catalogue
-        lists, once a day at most; the answer is kept. What is not known stays open: a price is left out.
+        lists, and for a row that is an outline, once a day at most; the answer is kept. What is not known stays open: a
+        price is left out.
 
         Args:
             name: What comes after ``provider/``, in lower case.

@@ -269,12 +269,11 @@ class Route:
     def _unsupported(self, offers: set[str]) -> VideogenError:
         """Of the offers of the model that was named, the one that comes nearest says what is wrong."""
         errors = []
-        for spec in self._scope:
-            if spec.id in offers:
-                try:
-                    resolve(spec, self.request, self.policy.fit)
-                except UnsupportedRequestError as error:
-                    errors.append(error)
+        for spec in (each for each in self._scope if each.id in offers):
+            try:
+                resolve(spec, self.request, self.policy.fit)
+            except UnsupportedRequestError as error:
+                errors.append(error)
         return min(errors, key=lambda error: len(error.violations))
 
     def _over_budget(self, hint: str) -> BudgetExceededError:
@@ -357,6 +356,8 @@ def _refusal(spec: ModelSpec, policy: Policy, facts: Facts) -> tuple[str, str] |
         return "quality", f"tier {spec.tier}, {policy.quality} asked"
     if policy.need_ready and (missing := [name for name in (provider, spec.id) if name in facts.not_ready]):
         return "not_ready", facts.not_ready[missing[0]]
+    if spec.outline is not None:
+        return "outline", spec.unknown
     if provider in facts.resting:
         return "resting", facts.resting[provider]
     return None

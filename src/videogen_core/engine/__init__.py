@@ -228,7 +228,7 @@ class Engine:
         return taken
 
     def _spec(self, offer: str) -> ModelSpec:
-        catalog = self.planner.catalog((offer,))
+        catalog = self.planner.catalog((offer,), latest=False)
         found = catalog.find(offer)
         if not found:
             plugin = offer.partition("/")[0]
