@@ -80,11 +80,12 @@ LAYERS: dict[str, dict[str, str]] = {
         "handle": "states",
         "questions": "request spec limits pricing routing workspace arguments",
         "accounting": "errors budget cost settings workspace",
-        "async_client": "errors redaction spec limits pricing states budget cost ledger routing provider settings "
-        "engine workspace arguments handle questions accounting",
-        "sync_client": "errors spec limits pricing states budget cost ledger routing provider settings workspace "
-        "_portal arguments handle questions accounting async_client",
-        "default": "errors spec pricing states budget cost routing async_client sync_client",
+        "batches": "errors strict_json request pricing states budget routing delivery engine arguments",
+        "async_client": "errors redaction request spec limits pricing states budget cost ledger routing provider "
+        "settings engine workspace arguments handle questions accounting batches",
+        "sync_client": "errors request spec limits pricing states budget cost ledger routing provider settings "
+        "workspace _portal arguments handle questions accounting async_client batches",
+        "default": "errors request spec pricing states budget cost routing async_client sync_client batches",
     },
     # Written as an outsider would write them: against `videogen_core` itself and the modules of PUBLIC_MODULES.
     "edges": {

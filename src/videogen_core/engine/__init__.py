@@ -116,12 +116,30 @@ class Engine:
             if known is not None:  # before anything is asked that may have changed since, such as a free file name
                 return known
         route = self.planner.route(request, msgspec.structs.replace(policy, tags=dict(delivery.tags)))
-        chosen = route.chosen
-        now = self.recorder.clock.now()
+        job = self._drafted(request, route, policy, delivery)
+        return msgspec.structs.replace(job, request=keep_inputs(request, self.settings.home / "inputs"))
+
+    def rehearse(self, request: VideoRequest, policy: Policy, delivery: Delivery) -> Decimal | None:
+        """Check what `create` checks and what does not pass by itself, and put nothing on record; blocks.
+
+        Args:
+            request: Inspected already.
+            policy, delivery: As for `create`.
+
+        Returns:
+            USD that it costs at most; None = not known.
+        """
+        route = self.planner.route(request, policy, now=False)
+        self._drafted(request, route, policy, delivery)
+        return route.chosen.high
+
+    def _drafted(self, request: VideoRequest, route: Route, policy: Policy, delivery: Delivery) -> JobRecord:
+        """The job of a route, once its output path is known to be good."""
+        chosen, at = route.chosen, self.recorder.clock.now()
         job = JobRecord(
-            id=states.new_job_id(now),
-            created_at=now,
-            updated_at=now,
+            id=states.new_job_id(at),
+            created_at=at,
+            updated_at=at,
             request=request,
             chain=_chain(route) if delivery.fallback else (chosen.offer,),
             max_cost=policy.max_cost,
@@ -137,7 +155,7 @@ class Engine:
             changes=tuple(msgspec.to_builtins(chosen.changes)),
         )
         self._check_target(job)
-        return msgspec.structs.replace(job, request=keep_inputs(request, self.settings.home / "inputs"))
+        return job
 
     def _check_target(self, job: JobRecord) -> None:
         for index in range(len(job.videos), job.request.count):
