@@ -26,7 +26,7 @@ class Results:
     """Appends rows, each durable when `add` returns; rows that are there already, just so, are not repeated. Blocks.
 
     Args:
-        path: The file; None = there is none. It is made with its folder when the first row comes.
+        path: The file; None = there is none.
         tally: Remembers what each row's last line says.
 
     Raises:
@@ -51,14 +51,19 @@ class Results:
                     row = msgspec.json.decode(line, type=BatchRow)
                     self._tally.note(row.key, _said(row))
 
+    def open(self) -> None:
+        """Make sure that it can be written."""
+        with self._lock:
+            if self._path is not None and self._descriptor is None:
+                with _failing(self._path):
+                    self._descriptor = _opened(self._path)
+
     def add(self, row: BatchRow) -> None:
         """Append a row, unless its last line says the same."""
         with self._lock:
-            if self._path is None or self._tally.noted(row.key) == _said(row):
+            if self._path is None or self._descriptor is None or self._tally.noted(row.key) == _said(row):
                 return
             with _failing(self._path):
-                if self._descriptor is None:
-                    self._descriptor = _opened(self._path)
                 _write(self._descriptor, msgspec.json.encode(row) + b"\n")
             self._tally.note(row.key, _said(row))
 

@@ -161,7 +161,11 @@ class Run:
 
         Args:
             timeout: Seconds, after which the rest is left.
+
+        Raises:
+            ConfigurationError: The results file cannot be written; nothing was sent.
         """
+        await to_thread.run_sync(self._results.open)
         if self._budget is not None:
             await self._engine.recorder.run(self._engine.recorder.ledger.set_budget, self._as_budget(self._budget))
         with anyio.move_on_after(timeout) as scope:
@@ -294,7 +298,10 @@ class Run:
         counts.begun += row.outcome == "unfinished"
         counts.spent += row.cost or 0
         if row.outcome != "unfinished" or row.status == JobStatus.UNKNOWN:
-            await to_thread.run_sync(self._results.add, row)
+            try:
+                await to_thread.run_sync(self._results.add, row)
+            except ConfigurationError as error:  # a full disk, say; the ledger has it all
+                self._halt(error)
         self._tell()
 
     # --- telling
@@ -366,9 +373,9 @@ def _row(looked: Looked, job: JobRecord | None, answer: Result | VideogenError) 
 
 
 def _said(faults: list[dict[str, Any]], wrong: int, rows: int) -> str:
-    shown = "; ".join(f"row {fault['row']}: {fault['message']}" for fault in faults[:5])
+    shown = "; ".join(f"row {fault['row']}: {str(fault['message']).rstrip('.')}" for fault in faults[:5])
     more = f"; and {wrong - 5} more" if wrong > 5 else ""
-    return f"{wrong} of {rows} rows cannot be made, so nothing was sent: {shown}{more}"
+    return f"{wrong} of {rows} rows cannot be made, so nothing was sent: {shown}{more}."
 
 
 def _hint(faults: list[dict[str, Any]]) -> str:

@@ -124,9 +124,7 @@ def _facts(found: BatchReport, *, dry_run: bool) -> Iterator[tuple[str, str]]:
     yield "unfinished", f"{found.unfinished}" if found.unfinished else ""
     yield "left", f"{found.left}" if found.left and not dry_run else ""
     yield "ended before", f"{found.before}" if dry_run and found.before else ""
-    if dry_run:
-        unpriced = f", and {_rows(found.unpriced)} of unknown price" if found.unpriced else ""
-        yield "costs at most", f"{dollars(found.estimate)}{unpriced}"
+    yield "costs at most", _estimate(found) if dry_run else ""
     of = f" of {dollars(found.budget)}" if found.budget is not None else ""
     held = f", {dollars(found.held)} held" if found.held else ""
     yield "spent", f"{dollars(found.spent)}{of}{held}"
@@ -160,9 +158,13 @@ class _Lines:
 
     def __call__(self, found: BatchReport) -> None:
         now = time.monotonic()
-        if not self._said or now - self._said >= _SILENCE:
-            self._said = now
+        if not self._said:
+            self._screen.say(_checked(found))
+        elif now - self._said < _SILENCE:
+            return
+        else:
             self._screen.say(_news(found, self._pace))
+        self._said = now
 
 
 @contextmanager
@@ -198,6 +200,15 @@ class _Pace:
         if done - before < _ENOUGH:
             return None
         return (now - since) / (done - before) * (found.rows - done)
+
+
+def _checked(found: BatchReport) -> str:
+    before = f", {found.before:,} of them ended before" if found.before else ""
+    return f"{_rows(found.rows)} in order{before}. What is to be made costs at most {_estimate(found)}."
+
+
+def _estimate(found: BatchReport) -> str:
+    return dollars(found.estimate) + (f", and {_rows(found.unpriced)} of unknown price" if found.unpriced else "")
 
 
 def _news(found: BatchReport, pace: _Pace, *, short: bool = False) -> str:
