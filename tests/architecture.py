@@ -32,6 +32,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "pricing": "errors request spec capabilities",
         "catalog": "errors spec matching pricing",
         "retry": "",
+        "polling": "",
         "budget": "errors",
         "cost": "",
         "states": "request pricing",
@@ -64,6 +65,8 @@ LAYERS: dict[str, dict[str, str]] = {
         "media": "errors request containers clips",
         "images": "errors request containers media",
         "partials": "errors states clips",
+        "xmp": "",
+        "provenance": "errors request states partials xmp",
         "targets": "errors partials",
         "cache": "errors states partials",
         "downloads": "errors retry states provider redaction transport partials",
@@ -71,9 +74,9 @@ LAYERS: dict[str, dict[str, str]] = {
     "orchestration": {
         "planning": "errors request spec limits capabilities pricing catalog retry budget routing settings registry "
         "ledger media",
-        "engine": "errors request spec capabilities pricing retry states transitions cachekey routing delivery "
+        "engine": "errors request spec capabilities pricing retry polling states transitions cachekey routing delivery "
         "provider settings redaction transport outcomes registry ledger cache media clips partials targets downloads "
-        "planning",
+        "planning xmp provenance",
         "workspace": "budget provider settings registry ledger planning",
         "_portal": "",
         "arguments": "errors secret request capabilities routing delivery settings states planning",

@@ -110,6 +110,7 @@ if TYPE_CHECKING:
     from .limits import Violation as Violation
     from .planning import price_per_second as price_per_second
     from .pricing import Quote as Quote, QuoteLine as QuoteLine
+    from .provenance import Provenance as Provenance, read_provenance as read_provenance
     from .provider import (
         PLUGIN_API as PLUGIN_API,
         Cancellation as Cancellation,
@@ -266,6 +267,8 @@ _HOME = {
     "Snapshot": "provider",
     "Submission": "provider",
     "SubmitCall": "provider",
+    "Provenance": "provenance",
+    "read_provenance": "provenance",
     "Media": "request",
     "Task": "request",
     "VideoRequest": "request",

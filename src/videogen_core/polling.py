@@ -26,7 +26,7 @@ _LOOKS = 12.0
 _SHARE = 1 / 16  # of the time that a clip takes; what is quick is wanted quickly
 _SHAPE = 4.0  # when nothing is known of it: a quarter takes 1.3 times the median and more
 _SLACKEST, _TIGHTEST = 1.5, 25.0
-_STEPS = 24.0  # of the integration to one median, and to one interval
+_STEPS = 12.0  # of the integration, to one median and to one interval
 
 
 class Expectation(msgspec.Struct, frozen=True):
@@ -85,12 +85,15 @@ def poll_interval(
     Args:
         elapsed: Seconds since the submit.
         expected: How long such clips take; None = nobody knows, and each wait is a fifth of the time passed.
-        shortest: Lower bound, in seconds.
+        shortest: Lower bound, in seconds; it counts more than the upper one.
         longest: Upper bound, in seconds.
     """
     if expected is None or not 0 < expected.median < math.inf:
-        return min(max(elapsed / 5, shortest), longest)
-    return min(max(_until_next(elapsed, expected, longest), shortest), longest)
+        wait = elapsed / 5
+    else:
+        overdue = elapsed - 2 * expected.median  # so late that it may be no clip of the kind that was expected
+        wait = max(_until_next(elapsed, expected, longest), overdue / 10)
+    return max(min(wait, longest), shortest)
 
 
 def _until_next(elapsed: float, expected: Expectation, longest: float) -> float:
@@ -100,9 +103,9 @@ def _until_next(elapsed: float, expected: Expectation, longest: float) -> float:
     weight = math.sqrt(median * _effort(shape)) / (2 * expected.delay)
     wait = done = 0.0
     while wait < longest:
-        y = (elapsed + wait) / median
-        step = min(median, longest) / _STEPS
-        density = weight * math.sqrt(_hazard(y + 0.5 * step / median, shape) / median)
+        now = elapsed + wait
+        step = min(max(median, now), longest) / _STEPS
+        density = weight * math.sqrt(_hazard((now + step / 2) / median, shape) / median)
         step = min(step, 1 / (_STEPS * density)) if density > 0 else step
         if done + density * step >= 1:
             return wait + (1 - done) / density

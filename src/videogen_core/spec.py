@@ -410,6 +410,7 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
         latency: Typical seconds.
         tier: Quality tier.
         license: For open models.
+        marks: What the vendor says to put into every clip so that it can be told for a made one, such as ``SynthID``.
         prices: Price rules.
         placeholder: True when it makes no real video; never chosen unless asked for.
         vendor: Free data for the plugin (wire id, endpoint), ignored by the core.
@@ -438,6 +439,7 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
     latency: Latency | None = None
     tier: Tier = Tier.STANDARD
     license: License | None = None
+    marks: tuple[str, ...] = ()
     prices: tuple[Price, ...] = ()
     placeholder: bool = False
     vendor: dict[str, Any] = {}

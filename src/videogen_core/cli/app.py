@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import ask, batch, budgets, costs, doctor, emulate, jobs, ledger, look, make, models, settle
+from . import ask, batch, budgets, costs, doctor, emulate, jobs, ledger, look, make, models, settle, show
 from .program import Program
 
 __all__ = ["app"]
@@ -78,6 +78,7 @@ _PANELS: dict[str, dict[Callable[..., int | None], tuple[str, ...]]] = {
             "videogen jobs vg-20261120-153000-7f3ac01b2d",
         ),
         jobs.resume: ("videogen resume", "videogen resume vg-20261120-153000-7f3ac01b2d -o boat.mp4"),
+        show.show: ("videogen show boat.mp4", "videogen show boat.mp4 --again --max-cost 1 -o another.mp4"),
         jobs.cancel: ("videogen cancel vg-20261120-153000-7f3ac01b2d",),
         settle.settle: (
             "videogen jobs settle vg-20261120-153000-7f3ac01b2d --attach 3f2b77c0",
