@@ -32,6 +32,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "pricing": "errors request spec capabilities",
         "catalog": "errors spec matching pricing",
         "retry": "",
+        "polling": "",
         "budget": "errors",
         "cost": "",
         "states": "request pricing",
@@ -73,7 +74,7 @@ LAYERS: dict[str, dict[str, str]] = {
     "orchestration": {
         "planning": "errors request spec limits capabilities pricing catalog retry budget routing settings registry "
         "ledger media",
-        "engine": "errors request spec capabilities pricing retry states transitions cachekey routing delivery "
+        "engine": "errors request spec capabilities pricing retry polling states transitions cachekey routing delivery "
         "provider settings redaction transport outcomes registry ledger cache media clips partials targets downloads "
         "planning xmp provenance",
         "workspace": "budget provider settings registry ledger planning",
@@ -84,11 +85,12 @@ LAYERS: dict[str, dict[str, str]] = {
         "handle": "states",
         "questions": "request spec limits pricing routing workspace arguments",
         "accounting": "errors budget cost settings workspace",
-        "async_client": "errors redaction spec limits pricing states budget cost ledger routing provider settings "
-        "engine workspace arguments handle questions accounting notebook",
-        "sync_client": "errors spec limits pricing states budget cost ledger routing provider settings workspace "
-        "_portal arguments handle questions accounting async_client notebook",
-        "default": "errors spec pricing states budget cost routing async_client sync_client",
+        "batches": "errors strict_json request pricing states budget routing delivery engine arguments",
+        "async_client": "errors redaction request spec limits pricing states budget cost ledger routing provider "
+        "settings engine workspace arguments handle questions accounting batches notebook",
+        "sync_client": "errors request spec limits pricing states budget cost ledger routing provider settings "
+        "workspace _portal arguments handle questions accounting async_client batches notebook",
+        "default": "errors request spec pricing states budget cost routing async_client sync_client batches",
     },
     # Written as an outsider would write them: against `videogen_core` itself and the modules of PUBLIC_MODULES.
     "edges": {

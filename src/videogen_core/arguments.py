@@ -132,7 +132,8 @@ def sort_arguments(
         RequestError: One is unknown, or has a wrong type or value.
         InvalidMediaError: A media argument is none.
     """
-    known_names(arguments, _CLIP | _CHOICE | (_DELIVERY if call in ("generate", "submit") else frozenset()), call=call)
+    making = call in ("generate", "submit", "batch")
+    known_names(arguments, _CLIP | _CHOICE | (_DELIVERY if making else frozenset()), call=call)
     _without_keys(arguments)
     picked = {group: {k: v for k, v in arguments.items() if k in group} for group in (_CLIP, _CHOICE, _DELIVERY)}
     request = VideoRequest.make(prompt, **picked[_CLIP])

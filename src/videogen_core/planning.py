@@ -181,8 +181,13 @@ class Planner:
         """The offers, loading no more plugins than the names need; see `Registry.catalog`."""
         return self.registry.catalog(models, latest=latest)
 
-    def route(self, request: VideoRequest, policy: Policy) -> Route:
+    def route(self, request: VideoRequest, policy: Policy, *, now: bool = True) -> Route:
         """Choose an offer for an inspected request.
+
+        Args:
+            request: What is wanted.
+            policy: How to choose.
+            now: Whether what may be otherwise in a while counts, too: what budgets have left, who rests.
 
         Raises:
             ModelNotFoundError: A named model does not exist or is retired.
@@ -191,7 +196,10 @@ class Planner:
         names = () if policy.placeholder else policy.models
         catalog = self.catalog(names)
         self._refuse_wrong_options(request, policy, catalog)
-        return route(request, policy, catalog, self.facts(catalog), hint=self._hint(policy.models))
+        facts = self.facts(catalog)
+        if not now:
+            facts = msgspec.structs.replace(facts, budgets=(), resting={})
+        return route(request, policy, catalog, facts, hint=self._hint(policy.models))
 
     def _refuse_wrong_options(self, request: VideoRequest, policy: Policy, catalog: Catalog) -> None:
         """Options that no offer of their provider takes are a mistake, and no reason to choose another provider."""

@@ -87,7 +87,7 @@ class Submission:
         provider_job_id: The vendor's id, 1 to 512 visible ASCII characters.
         handle: Plain JSON that `Session.poll` gets back, in this process or another, today or tomorrow.
         request_id: The vendor's id of the HTTP request.
-        poll_after: Seconds until the first poll is worth it, where the provider says.
+        poll_after: Seconds until the first poll, where the provider knows better than the past does.
         reply: The vendor's answer as text, for support; it is redacted and cut to 64 KiB before it is stored.
     """
 
@@ -179,7 +179,7 @@ class Snapshot:
         expired: It succeeded, and the provider no longer has the files; it is paid for all the same.
         cost: USD charged, where the provider says.
         error: Why it failed; required when ``status`` is failed. ``error.charged`` says whether it was paid for.
-        poll_after: Seconds that the provider asks to wait before the next poll.
+        poll_after: Seconds until the next poll, where the provider knows better than the past does.
     """
 
     status: JobStatus
@@ -326,6 +326,8 @@ class Provider(ABC):
             `Session.adopt` before it is believed.
         console: Where a person can look for a job, for when nothing else can: an address or a sentence.
         concurrency: Jobs at once, unless the user says otherwise or `Session.concurrency` knows better.
+        poll_every: Least seconds between two looks at a job that the vendor asks for. When to look is otherwise chosen
+            by how long the model's clips take, where `Snapshot.poll_after` does not say.
         catalog: Catalogue file inside the plugin's package.
         emulator: ``module:name`` of the `videogen_core.testing.Emulator` of the vendor's API that the plugin ships, for
             ``videogen emulate``; empty = none.
@@ -342,6 +344,7 @@ class Provider(ABC):
     signed_webhooks: ClassVar[bool] = True
     console: ClassVar[str] = ""
     concurrency: ClassVar[int] = 8
+    poll_every: ClassVar[float] = 1.0
     catalog: ClassVar[str] = "catalog.toml"
     emulator: ClassVar[str] = ""
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import ask, budgets, costs, doctor, emulate, jobs, ledger, look, make, models, settle, show
+from . import ask, batch, budgets, costs, doctor, emulate, jobs, ledger, look, make, models, settle, show
 from .program import Program
 
 __all__ = ["app"]
@@ -53,6 +53,11 @@ _PANELS: dict[str, dict[Callable[..., int | None], tuple[str, ...]]] = {
         make.submit: (
             'JOB=$(videogen submit "…" -m veo-3.1-fast -d 8)',
             'videogen resume "$JOB"',
+        ),
+        batch.batch: (
+            "videogen batch prompts.jsonl -o out/ --budget 50",
+            "videogen batch prompts.csv -o out/ -m veo-3.1-fast -d 8 --dry-run",
+            "videogen batch prompts.csv -o out/ --retry-failed",
         ),
     },
     "Know before you pay": {

@@ -20,7 +20,7 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from .. import states, transitions
+from .. import transitions
 from ..delivery import Delivery
 from ..errors import (
     BudgetExceededError,
@@ -46,6 +46,7 @@ from .caching import Caching, open_cache
 from .cancelling import cancel
 from .chain import following, lost_creates, lost_too_often
 from .clock import Clock
+from .drafting import draft
 from .fetching import Fetcher
 from .inputs import keep_inputs
 from .places import check_target
@@ -57,11 +58,10 @@ from .slots import Slots
 from .stamping import Stamping, versions_of
 from .submission import Submitter, clean_up, unknown
 from .units import Units
-from .watching import Watcher, asks_too_much
+from .watching import Watcher, asks_too_much, expectation
 
 __all__ = ["Clock", "Engine"]
 
-_LONGEST_CHAIN = 5
 _MOST_LOST = 3  # creates of one job that an offer may lose before the next one is tried
 _WATCH_EVERY = 0.5  # seconds between looks at a job that another process drives
 
@@ -119,29 +119,28 @@ class Engine:
             if known is not None:  # before anything is asked that may have changed since, such as a free file name
                 return known
         route = self.planner.route(request, msgspec.structs.replace(policy, tags=dict(delivery.tags)))
-        chosen = route.chosen
-        now = self.recorder.clock.now()
-        job = JobRecord(
-            id=states.new_job_id(now),
-            created_at=now,
-            updated_at=now,
-            request=request,
-            chain=_chain(route) if delivery.fallback else (chosen.offer,),
-            max_cost=policy.max_cost,
-            fit=policy.fit,
-            allow_unknown_price=policy.allow_unknown_price,
-            fallback_on_policy=delivery.fallback_on_policy,
-            output=delivery.output,
-            overwrite=delivery.overwrite,
-            tags=dict(delivery.tags),
-            idempotency_key=delivery.idempotency_key,
-            cache=delivery.cache,
-            provenance=delivery.provenance,
-            on_unknown=delivery.on_unknown,
-            changes=tuple(msgspec.to_builtins(chosen.changes)),
-        )
-        self._check_target(job)
+        job = self._drafted(request, route, policy, delivery)
         return msgspec.structs.replace(job, request=keep_inputs(request, self.settings.home / "inputs"))
+
+    def rehearse(self, request: VideoRequest, policy: Policy, delivery: Delivery) -> Decimal | None:
+        """Check what `create` checks and what does not pass by itself, and put nothing on record; blocks.
+
+        Args:
+            request: Inspected already.
+            policy, delivery: As for `create`.
+
+        Returns:
+            USD that it costs at most; None = not known.
+        """
+        route = self.planner.route(request, policy, now=False)
+        self._drafted(request, route, policy, delivery)
+        return route.chosen.high
+
+    def _drafted(self, request: VideoRequest, route: Route, policy: Policy, delivery: Delivery) -> JobRecord:
+        """The job of a route, once its output path is known to be good."""
+        job = draft(request, route, policy, delivery, at=self.recorder.clock.now())
+        self._check_target(job)
+        return job
 
     def _check_target(self, job: JobRecord) -> None:
         for index in range(len(job.videos), job.request.count):
@@ -250,10 +249,10 @@ class Engine:
         seen = self.planner.recent()
         if seen is None:
             seen = await to_thread.run_sync(self.planner.observations)
-        observed = seen.latency.get(spec.id)
-        typical = None if spec.latency is None else spec.latency.typical
-        session, closed = self._session(spec), self.sessions.closed
-        return Watcher(session, spec, log, observed or typical, self._dice, self.settings.poll_interval, closed)
+        session, expected = self._session(spec), expectation(spec, seen)
+        least = answers.pause(self._provider(spec).poll_every) or 1.0
+        at_most, closed = self.settings.poll_interval, self.sessions.closed
+        return Watcher(session, spec, log, expected, least, self._dice, at_most, closed)
 
     async def _one_offer(self, job: JobRecord, log: Log, *, until_accepted: bool) -> JobRecord:
         """Take a job through one offer: ask if need be, poll, download."""
@@ -544,13 +543,6 @@ def _left_behind(job: JobRecord) -> Iterator[None]:
     except BaseException:
         logger.warning("Job %s is not finished; `videogen resume %s` picks it up.", job.id, job.id)
         raise
-
-
-def _chain(route: Route) -> tuple[str, ...]:
-    """The offers to try: the best few, and behind them the placeholder where it is wanted as a last resort."""
-    best, rest = route.candidates[:_LONGEST_CHAIN], route.candidates[_LONGEST_CHAIN:]
-    last = [candidate for candidate in rest if candidate.spec.placeholder][:1] if route.policy.placeholder else []
-    return tuple(candidate.offer for candidate in (*best, *last))
 
 
 def _arrived(job: JobRecord, until_accepted: bool) -> bool:
