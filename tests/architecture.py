@@ -36,13 +36,14 @@ LAYERS: dict[str, dict[str, str]] = {
         "cost": "",
         "states": "request pricing",
         "transitions": "errors request pricing states",
-        "routing": "errors request spec capabilities pricing catalog budget",
+        "explaining": "errors capabilities pricing",
+        "routing": "errors request spec capabilities pricing catalog budget explaining",
         "delivery": "states",
         "cachekey": "request spec states",
     },
     "what plugins implement": {
         "provider": "errors request spec limits catalog states",
-        "hookspecs": "provider",
+        "hookspecs": "",
     },
     "one kind of I/O each": {
         "settings": "errors secret",
@@ -54,7 +55,9 @@ LAYERS: dict[str, dict[str, str]] = {
         "webhooks": "errors secret",
         "plugins": "errors spec provider hookspecs redaction",
         "discovery": "errors spec provider settings redaction transport plugins",
-        "registry": "errors spec catalog provider settings redaction plugins discovery",
+        "extensions": "errors request spec routing redaction plugins",
+        "sinks": "states redaction plugins extensions",
+        "registry": "errors spec catalog provider settings redaction plugins discovery extensions",
         "ledger": "errors request retry states budget cost",
         "containers": "",
         "probing": "errors containers",
@@ -69,20 +72,20 @@ LAYERS: dict[str, dict[str, str]] = {
         "downloads": "errors retry states provider redaction transport partials",
     },
     "orchestration": {
-        "planning": "errors request spec limits capabilities pricing catalog retry budget routing settings registry "
-        "ledger media",
+        "planning": "errors request spec limits capabilities pricing catalog retry budget routing settings extensions "
+        "registry ledger media",
         "engine": "errors request spec capabilities pricing retry states transitions cachekey routing delivery "
-        "provider settings redaction transport outcomes registry ledger cache media clips partials targets downloads "
-        "planning",
-        "workspace": "budget provider settings registry ledger planning",
+        "provider settings redaction transport outcomes extensions sinks registry ledger cache media clips partials "
+        "targets downloads planning",
+        "workspace": "budget settings registry ledger planning",
         "_portal": "",
         "arguments": "errors secret request capabilities routing delivery settings states planning",
         "handle": "states",
         "questions": "request spec limits pricing routing workspace arguments",
         "accounting": "errors budget cost settings workspace",
-        "async_client": "errors redaction spec limits pricing states budget cost ledger routing provider settings "
+        "async_client": "errors redaction spec limits pricing states budget cost ledger routing settings sinks "
         "engine workspace arguments handle questions accounting",
-        "sync_client": "errors spec limits pricing states budget cost ledger routing provider settings workspace "
+        "sync_client": "errors spec limits pricing states budget cost ledger routing settings workspace "
         "_portal arguments handle questions accounting async_client",
         "default": "errors spec pricing states budget cost routing async_client sync_client",
     },
@@ -116,6 +119,8 @@ PUBLIC_MODULES = {
 ONLY_FOR_TYPES = {
     "default": {"arguments", "limits", "engine"},
     "sync_client": {"engine"},
+    "explaining": {"routing", "spec"},
+    "hookspecs": {"errors", "provider", "request", "routing", "spec", "states"},
 }
 
 ALLOWED = {module: set(names.split()) for layer in LAYERS.values() for module, names in layer.items()}

@@ -14,6 +14,7 @@ import msgspec
 from .catalog import Catalog, CatalogFile, parse_catalog, read_catalog
 from .discovery import Discovery
 from .errors import ConfigurationError, VideogenError
+from .extensions import Extensions
 from .plugins import Plugins
 from .provider import Provider
 from .settings import Settings
@@ -27,12 +28,13 @@ class Registry:
 
     Args:
         settings: Where the user's catalogue is, and which plugins to load.
-        extra: Providers passed in by the caller.
+        extra: Providers and extensions passed in by the caller.
     """
 
-    def __init__(self, settings: Settings, *, extra: Iterable[Provider] = ()) -> None:
+    def __init__(self, settings: Settings, *, extra: Iterable[object] = ()) -> None:
         self.settings = settings
         self.plugins = Plugins(settings.plugins, extra=extra)
+        self.extensions = Extensions(self.plugins)
         self.discovery = Discovery(settings, self.plugins)
         self._catalogs: dict[tuple[str, ...], Catalog] = {}
 
@@ -80,7 +82,8 @@ class Registry:
         return bool(self.settings.catalog or self.settings.inline_catalog)
 
     def _merge(self, wanted: tuple[str, ...], found: tuple[ModelSpec, ...]) -> Catalog:
-        catalog = Catalog([*(spec for name in wanted for spec in self.plugins.load(name).models), *found])
+        shipped = [spec for name in wanted for spec in self.plugins.load(name).models]
+        catalog = Catalog([*shipped, *self._more(shipped, wanted), *found])
         path = self.settings.catalog
         if path is not None:
             catalog = self._laid_over(catalog, parse_catalog(_read(path), origin=str(path)), str(path))
@@ -88,6 +91,16 @@ class Registry:
             origin = "videogen.toml"
             catalog = self._laid_over(catalog, read_catalog(self.settings.inline_catalog, origin=origin), origin)
         return catalog
+
+    def _more(self, shipped: Iterable[ModelSpec], wanted: tuple[str, ...]) -> Iterator[ModelSpec]:
+        """What extensions add; an offer that its provider has itself stays the provider's."""
+        taken = {spec.id for spec in shipped}
+        known = self.plugins.names()
+        for spec in self.extensions.models:
+            if spec.id in taken:
+                self.extensions.blame_for(spec.id, "is in its provider's own catalogue")
+            elif spec.provider in wanted or spec.provider not in known:
+                yield spec
 
     def _laid_over(self, catalog: Catalog, file: CatalogFile, origin: str) -> Catalog:
         """A catalogue with a user's file applied. What the file says of a model that is looked for only when it is

@@ -24,7 +24,6 @@ from .. import states, transitions
 from ..delivery import Delivery
 from ..errors import (
     BudgetExceededError,
-    JobCancelledError,
     JobTimeoutError,
     PluginError,
     ProviderError,
@@ -32,6 +31,7 @@ from ..errors import (
     ResultExpiredError,
     VideogenError,
 )
+from ..extensions import Extensions, notes
 from ..ledger import FlightTakenError
 from ..planning import Planner
 from ..provider import Provider, Session, Snapshot, Submission, SubmitCall
@@ -46,12 +46,14 @@ from .caching import Caching, open_cache
 from .cancelling import cancel
 from .chain import following, lost_creates, lost_too_often
 from .clock import Clock
+from .failing import failure
 from .fetching import Fetcher
 from .inputs import keep_inputs
 from .places import check_target
 from .receiving import Receiver
 from .reconciling import Reconciler
 from .record import LeaseLostError, Listener, Log, Recorder
+from .rewording import in_other_words, reword
 from .sessions import Sessions
 from .submission import Submitter, clean_up, unknown
 from .units import Units
@@ -93,7 +95,7 @@ class Engine:
         self.sessions.refuse()
         await self._units.close()
         await self.sessions.close()
-        await to_thread.run_sync(self.recorder.worker.close)
+        await to_thread.run_sync(self.recorder.close)
 
     # --- before anything is spent
 
@@ -110,7 +112,13 @@ class Engine:
 
     def _plan(self, request: VideoRequest, policy: Policy, delivery: Delivery) -> JobRecord:
         """The blocking part: look at the inputs, route, look at the output path, keep what is only in memory."""
-        request = self.planner.inspect(request)
+        if delivery.rewrites and not self._extensions.having("videogen_rewrite_prompt"):
+            raise RequestError(
+                "rewrites: no extension that rewrites prompts is installed.",
+                hint="`videogen plugins` lists what is; leave rewrites out, or install one.",
+            )
+        prepared = self.planner.prepare(request)
+        request = self.planner.inspect(prepared.request)
         if delivery.idempotency_key is not None:
             known = self.recorder.ledger.find(delivery.idempotency_key, request)
             if known is not None:  # before anything is asked that may have changed since, such as a free file name
@@ -134,10 +142,15 @@ class Engine:
             idempotency_key=delivery.idempotency_key,
             cache=delivery.cache,
             on_unknown=delivery.on_unknown,
-            changes=tuple(msgspec.to_builtins(chosen.changes)),
+            changes=(*prepared.changes, *msgspec.to_builtins(chosen.changes)),
+            rewrites=delivery.rewrites,
         )
         self._check_target(job)
         return msgspec.structs.replace(job, request=keep_inputs(request, self.settings.home / "inputs"))
+
+    @property
+    def _extensions(self) -> Extensions:
+        return self.planner.registry.extensions
 
     def _check_target(self, job: JobRecord) -> None:
         for index in range(len(job.videos), job.request.count):
@@ -170,6 +183,8 @@ class Engine:
             try:
                 if job.version == 0:
                     log.note(job, "created", f"for {job.offer}")
+                    for said in notes(job.changes):
+                        log.note(job, "prepared", said)
                     await log.tell()
                 job = await self._drive(job, log, until_accepted=until_accepted)
             finally:
@@ -249,7 +264,9 @@ class Engine:
         observed = seen.latency.get(spec.id)
         typical = None if spec.latency is None else spec.latency.typical
         session, closed = self._session(spec), self.sessions.closed
-        return Watcher(session, spec, log, observed or typical, self._dice, self.settings.poll_interval, closed)
+        reworded = partial(reword, self._extensions)
+        interval = self.settings.poll_interval
+        return Watcher(session, spec, log, observed or typical, self._dice, interval, closed, reworded)
 
     async def _one_offer(self, job: JobRecord, log: Log, *, until_accepted: bool) -> JobRecord:
         """Take a job through one offer: ask if need be, poll, download."""
@@ -324,6 +341,11 @@ class Engine:
         await log.tell()
 
     async def _next_or_give_up(self, job: JobRecord, error: VideogenError, log: Log) -> JobRecord:
+        other = await reword(self._extensions, job, error)
+        if other is not None:
+            said = in_other_words(job, error, other.by, Decimal(0))
+            change = partial(transitions.reword, prompt=other.prompt, error=error)
+            return await log.write(job, change, "rewritten", said, by=other.by, error=error.to_dict())
         offer = following(job, error)
         if offer is None:
             return await self._give_up(job, error, log)
@@ -561,17 +583,3 @@ def _pause(error: VideogenError, backoff: float | None) -> float | None:
         return None
     asked = answers.pause(error.retry_after)
     return backoff if asked is None else max(asked, 0.05)
-
-
-def failure(job: JobRecord) -> VideogenError:
-    """The error of a job that ended without a video, as it was when it happened."""
-    from .. import errors
-
-    if job.status is JobStatus.CANCELLED:
-        return JobCancelledError(f"Job {job.id} was cancelled.", job_id=job.id)
-    data = dict(job.error or {})
-    kind = getattr(errors, str(data.pop("type", "")), VideogenError)
-    message, hint = data.pop("message", f"Job {job.id} {job.status}."), data.pop("hint", None)
-    if issubclass(kind, ProviderError):
-        return kind(message, hint=hint, **{**data, "job_id": job.id})
-    return kind(message, hint=hint, job_id=job.id)

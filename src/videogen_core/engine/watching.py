@@ -20,6 +20,7 @@ from ..states import Artifact, JobRecord, JobStatus
 from . import answers
 from .chain import cost_of_failure, cost_of_success, following
 from .record import Log
+from .rewording import Reword, in_other_words, never
 from .sessions import closed_meanwhile
 
 __all__ = ["Watcher", "asks_too_much", "forgotten", "provider_job"]
@@ -61,6 +62,7 @@ class Watcher:
         dice: For the jitter of pauses.
         interval: Most seconds between two polls; None = as suits the model and the vendor.
         closed: Whether the session was closed meanwhile, so that it will never answer again.
+        reword: Says a blocked prompt in other words; None where that is not wanted, or nobody can.
     """
 
     session: Session
@@ -70,6 +72,7 @@ class Watcher:
     dice: Random = field(default_factory=Random)
     interval: float | None = None
     closed: Callable[[], bool] = lambda: False
+    reword: Reword = never
 
     async def ask(self, job: JobRecord) -> Snapshot:
         """Poll once, recording nothing.
@@ -241,6 +244,16 @@ class Watcher:
     async def _fail(self, job: JobRecord, snapshot: Snapshot, error: ProviderError) -> JobRecord:
         error.provider, error.model, error.job_id = error.provider or job.provider, error.model or job.offer, job.id
         cost, origin = cost_of_failure(job, snapshot.cost, error.charged)
+        other = await self.reword(job, error)
+        if other is not None:
+            return await self.log.write(
+                job,
+                lambda j, now: transitions.reword(j, now, other.prompt, error, cost=cost, origin=origin),
+                "rewritten",
+                in_other_words(job, error, other.by, cost),
+                by=other.by,
+                error=error.to_dict(),
+            )
         over = following(job, error) is None
         change = transitions.fail if over else transitions.fail_attempt
         return await self.log.write(
