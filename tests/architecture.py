@@ -34,6 +34,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "retry": "",
         "budget": "errors",
         "cost": "",
+        "upkeep": "pricing request spec",
         "states": "request pricing",
         "transitions": "errors request pricing states",
         "explaining": "errors capabilities pricing",
@@ -112,7 +113,7 @@ EDGES_MAY_ALSO = {
 # Documented as modules, besides the names that `videogen_core` exports.
 PUBLIC_MODULES = {
     *("capabilities", "catalog", "errors", "hookspecs", "provider", "request", "spec", "states"),
-    *("calls", "containers", "outcomes", "pricing", "secret", "webhooks"),
+    *("calls", "containers", "outcomes", "pricing", "secret", "upkeep", "webhooks"),
 }
 
 # What only annotations refer to, so that it need not be importable at run time.

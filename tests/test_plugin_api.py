@@ -91,14 +91,16 @@ def test_a_plugin_of_this_version_says_that_nothing_was_sent(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("api", "says"),
     [
-        (PLUGIN_API + 1, rf"written for plugin API {PLUGIN_API + 1}, which is newer than this core's \({PLUGIN_API}\): "
-         "`pip install --upgrade videogen-core`"),
+        (
+            PLUGIN_API + 1,
+            rf"API {PLUGIN_API + 1}, which is newer .* \({PLUGIN_API}\): `pip install --upgrade videogen-core`",
+        ),
         (OLDEST_PLUGIN_API - 1, "serves no more .* upgrade the plugin"),
         ("2", "its plugin_api is '2'; it is a whole number"),
         (None, "its plugin_api is None"),
         (True, "its plugin_api is True"),
     ],
-)  # fmt: skip
+)
 def test_another_version_is_refused_in_words(tmp_path: Path, api: Any, says: str) -> None:
     strange = Acme(tmp_path)
     strange.plugin_api = api
