@@ -6,6 +6,7 @@ its own deadline. Inside it nothing is retried and no code of the user runs.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import uuid
 from contextlib import suppress
@@ -145,11 +146,11 @@ class Submitter:
         return hashlib.sha256(f"{provider.name}\n{name}".encode()).hexdigest()[:16] if name else ""
 
     def call(self, spec: ModelSpec, request: VideoRequest, client_ref: str) -> SubmitCall:
-        """A create as the plugin sees it."""
+        """A create as the plugin sees it: with copies of its own."""
         base = self.settings.webhook_url
         return SubmitCall(
-            spec=spec,
-            request=request,
+            spec=copy.deepcopy(spec),
+            request=copy.deepcopy(request),
             client_ref=client_ref,
             timeout=self.settings.submit_timeout,
             read=self._read,
@@ -178,7 +179,7 @@ class Submitter:
         call = plan.call
         try:
             with anyio.fail_after(PREPARE_TIMEOUT):
-                call = replace(call, prepared=await session.prepare(call))
+                call = replace(call, prepared=await session.prepare(_theirs(call)))
         except ProviderError as error:  # an upload failed, say
             return Answer(job, error)
         except TimeoutError:
@@ -225,7 +226,7 @@ class Submitter:
 
     async def again(self, job: JobRecord, session: Session, call: SubmitCall, log: Log) -> Answer:
         """Send a create without an answer once more, to a vendor that documents the same key to be the same job."""
-        call = replace(call, prepared=await session.prepare(call))
+        call = replace(call, prepared=await session.prepare(_theirs(call)))
         return await self.units.run(partial(self._ask_again, job, session, call, log))
 
     async def _ask_again(self, job: JobRecord, session: Session, call: SubmitCall, log: Log) -> Answer:
@@ -341,6 +342,11 @@ class Submitter:
                 late=True,
                 provider_job_id=theirs,
             )
+
+
+def _theirs(call: SubmitCall) -> SubmitCall:
+    """A call to prepare: what is written down after that is the request as it was resolved."""
+    return replace(call, request=copy.deepcopy(call.request))
 
 
 async def clean_up(session: Session, leftovers: dict[str, Any]) -> None:

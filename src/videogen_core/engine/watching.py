@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import cached_property
 from random import Random
 from typing import assert_never
 
@@ -38,14 +40,14 @@ def forgotten(error: ProviderError) -> bool:
 
 
 def provider_job(job: JobRecord, spec: ModelSpec) -> ProviderJob:
-    """The job as its plugin knows it."""
+    """The job as its plugin knows it: copies, so that whatever is done to them is done to nothing of ours."""
     attempt = job.attempt
     return ProviderJob(
         spec=spec,
-        request=attempt.request,
+        request=copy.deepcopy(attempt.request),
         client_ref=attempt.client_ref,
         provider_job_id=attempt.provider_job_id or "",
-        handle=dict(attempt.handle),
+        handle=copy.deepcopy(attempt.handle),
         submitted_at=attempt.accepted_at or attempt.started_at,
     )
 
@@ -74,6 +76,10 @@ class Watcher:
     closed: Callable[[], bool] = lambda: False
     reword: Reword = never
 
+    @cached_property
+    def _theirs(self) -> ModelSpec:
+        return copy.deepcopy(self.spec)
+
     async def ask(self, job: JobRecord) -> Snapshot:
         """Poll once, recording nothing.
 
@@ -81,7 +87,7 @@ class Watcher:
             ProviderError: The provider could not be asked.
         """
         try:
-            return answers.snapshot(await self.session.poll(provider_job(job, self.spec)))
+            return answers.snapshot(await self.session.poll(provider_job(job, self._theirs)))
         except ProviderError as error:
             error.provider, error.model = error.provider or self.spec.provider, error.model or self.spec.id
             error.job_id = job.id
@@ -101,7 +107,7 @@ class Watcher:
         """
         try:
             with anyio.fail_after(_STOP_TIMEOUT):
-                answer = await self.session.cancel(provider_job(job, self.spec))
+                answer = await self.session.cancel(provider_job(job, self._theirs))
             if not isinstance(answer, Cancellation):
                 raise TypeError(f"cancel returned {type(answer).__name__}, not a Cancellation")
         except ProviderError as error:
