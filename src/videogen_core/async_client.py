@@ -26,11 +26,11 @@ from .handle import Handle
 from .ledger import Ledger
 from .limits import Violation
 from .pricing import Quote, money
-from .provider import Provider
 from .redaction import cause_of, said
 from .request import VideoRequest
 from .routing import Route
 from .settings import Settings
+from .sinks import Sinks
 from .spec import ModelSpec
 from .states import Event, JobRecord, JobStatus, Result
 from .workspace import Workspace
@@ -137,14 +137,14 @@ class AsyncClient:
 
     Args:
         settings: The configuration; None = read it from its usual places.
-        plugins: Providers passed in, which need no packaging.
+        plugins: Providers, and modules or objects with hooks, passed in; they need no packaging.
         **overrides: Settings that win over every other source, such as ``home`` or ``ledger``.
 
     Raises:
         ConfigurationError: The configuration is wrong.
     """
 
-    def __init__(self, settings: Settings | None = None, *, plugins: Iterable[Provider] = (), **overrides: Any) -> None:
+    def __init__(self, settings: Settings | None = None, *, plugins: Iterable[object] = (), **overrides: Any) -> None:
         self.workspace = Workspace(settings, plugins=plugins, **overrides)
         self._engine: Engine | None = None
         self._clock = Clock()
@@ -180,7 +180,8 @@ class AsyncClient:
         if self._engine is None:
             ledger = await to_thread.run_sync(self.workspace.ledger)
             planner = self.workspace.planner
-            self._engine = self._engine or Engine(self.settings, planner, Recorder(ledger, self._clock))
+            recorder = Recorder(ledger, self._clock, Sinks(self.workspace.registry.extensions))
+            self._engine = self._engine or Engine(self.settings, planner, recorder)
         return self._engine
 
     # --- make

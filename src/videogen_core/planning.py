@@ -18,6 +18,7 @@ from .budget import BudgetState
 from .capabilities import check, unsupported
 from .catalog import Catalog
 from .errors import ConfigurationError, RequestError, VideogenError
+from .extensions import Prepared
 from .ledger import Observations
 from .limits import Violation, offer_violations
 from .pricing import Quote, max_duration, money, quote
@@ -154,6 +155,14 @@ class Planner:
             budgets=self._budgets(),
         )
 
+    def prepare(self, request: VideoRequest) -> Prepared:
+        """A request as extensions want it sent, before it is inspected.
+
+        Raises:
+            RequestError: One refuses it.
+        """
+        return self.registry.extensions.prepare(request)
+
     def inspect(self, request: VideoRequest) -> VideoRequest:
         """Open and decode every local input, so that what is wrong with it is said now.
 
@@ -199,7 +208,8 @@ class Planner:
         facts = self.facts(catalog)
         if not now:
             facts = msgspec.structs.replace(facts, budgets=(), resting={})
-        return route(request, policy, catalog, facts, hint=self._hint(policy.models))
+        found = route(request, policy, catalog, facts, hint=self._hint(policy.models))
+        return self.registry.extensions.rank(found)
 
     def _refuse_wrong_options(self, request: VideoRequest, policy: Policy, catalog: Catalog) -> None:
         """Options that no offer of their provider takes are a mistake, and no reason to choose another provider."""

@@ -11,9 +11,10 @@ the vendor SDK's own retries off. When the answer is lost it raises anything but
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     import httpx
 
 __all__ = [
+    "OLDEST_PLUGIN_API",
     "PLUGIN_API",
     "Cancellation",
     "Context",
@@ -45,8 +47,10 @@ __all__ = [
     "SubmitCall",
 ]
 
-PLUGIN_API = 1
+PLUGIN_API = 2
 """Version of this interface. A plugin states the one it was written for; the core serves this and the one before."""
+OLDEST_PLUGIN_API = 1
+"""The oldest version that is still served."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +159,7 @@ class Output:
         size: Bytes, where the provider says.
         kept_at: Where it stays, in a place of the user's own, such as ``gs://bucket/clip.mp4``; recorded as the clip's
             ``url``.
+        keep_url: What plugins of API 1 said instead of ``kept_at``: ``url`` is such a place. Deprecated.
     """
 
     url: str | None = field(default=None, repr=False)
@@ -164,6 +169,13 @@ class Output:
     sha256: str | None = None
     size: int | None = None
     kept_at: str | None = None
+    keep_url: InitVar[bool] = False
+
+    def __post_init__(self, keep_url: bool) -> None:
+        if keep_url is True:
+            said = "Output(keep_url=True) is of plugin API 1: write kept_at=url. It goes when API 1 is served no more."
+            warnings.warn(said, DeprecationWarning, stacklevel=3)
+            object.__setattr__(self, "kept_at", self.url)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -313,7 +325,8 @@ class Provider(ABC):
     Attributes:
         name: Adapter id: the plugin's entry-point name and the first part of its offers' ids.
         title: For people.
-        plugin_api: The `PLUGIN_API` it was written for.
+        plugin_api: The `PLUGIN_API` it was written for, as a plain number. One that does not say is served as of
+            version 1, which had no such rule.
         setup: One sentence: what a user must do to make it ready.
         idempotency: Seconds for which a create that is sent again with the same ``client_ref`` is documented to be the
             same job; 0 = the vendor knows no such key. A lost create is then sent again by itself, with that key.
@@ -335,7 +348,7 @@ class Provider(ABC):
 
     name: ClassVar[str]
     title: ClassVar[str] = ""
-    plugin_api: ClassVar[int] = PLUGIN_API
+    plugin_api: ClassVar[int] = 1
     setup: ClassVar[str] = ""
     idempotency: ClassVar[float] = 0.0
     reconcile: ClassVar[Literal["by_ref", "by_list", "by_time", "none"]] = "none"

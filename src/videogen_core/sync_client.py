@@ -23,7 +23,6 @@ from .handle import Handle
 from .ledger import Ledger
 from .limits import Violation
 from .pricing import Quote
-from .provider import Provider
 from .request import VideoRequest
 from .routing import Route
 from .settings import Settings
@@ -133,14 +132,14 @@ class Client:
 
     Args:
         settings: The configuration; None = read it from its usual places.
-        plugins: Providers passed in, which need no packaging.
+        plugins: Providers, and modules or objects with hooks, passed in; they need no packaging.
         **overrides: Settings that win over every other source, such as ``home`` or ``ledger``.
 
     Raises:
         ConfigurationError: The configuration is wrong.
     """
 
-    def __init__(self, settings: Settings | None = None, *, plugins: Iterable[Provider] = (), **overrides: Any) -> None:
+    def __init__(self, settings: Settings | None = None, *, plugins: Iterable[object] = (), **overrides: Any) -> None:
         self.workspace = Workspace(settings, plugins=plugins, **overrides)
         self._inner: dict[int, AsyncClient] = {}
 

@@ -147,6 +147,12 @@ DELIVERY = (
     _delivery("overwrite", bool, default=False, help="Replace an existing file."),
     _delivery("no_fallback", bool, default=False, help="Do not try another offer when one fails."),
     _delivery("fallback_on_policy", bool, default=False, help="Try another offer after a content block too."),
+    _delivery(
+        "rewrites",
+        _Whole,
+        metavar="NUMBER",
+        help="After a content block, let an extension rewrite the prompt so often; each is a new paid attempt.",
+    ),
     _delivery("cache", bool, default=False, help="Take the clip from the cache and keep it there; needs --seed."),
     _delivery("cache_any", bool, default=False, help="The same without a seed, though that would be another clip."),
     _delivery(
