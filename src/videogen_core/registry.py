@@ -96,9 +96,10 @@ class Registry:
 
     def _merged(self, wanted: tuple[str, ...], found: tuple[ModelSpec, ...]) -> Catalog:
         key = (*wanted, *(spec.id for spec in found))
-        if key not in self._catalogs:
-            self._catalogs[key] = self._merge(wanted, found)
-        return self._catalogs[key]
+        catalog = self._catalogs.get(key)
+        if catalog is None:
+            catalog = self._catalogs[key] = self._merge(wanted, found)
+        return catalog
 
     def _plugins_for(self, names: tuple[str, ...]) -> tuple[str, ...]:
         known = self.plugins.names()
