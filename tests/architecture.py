@@ -79,13 +79,15 @@ LAYERS: dict[str, dict[str, str]] = {
         "workspace": "budget provider settings registry ledger planning",
         "_portal": "",
         "arguments": "errors secret request capabilities routing delivery settings states planning",
+        "progress": "states",
+        "notebook": "states progress",
         "handle": "states",
         "questions": "request spec limits pricing routing workspace arguments",
         "accounting": "errors budget cost settings workspace",
         "async_client": "errors redaction spec limits pricing states budget cost ledger routing provider settings "
-        "engine workspace arguments handle questions accounting",
+        "engine workspace arguments handle questions accounting notebook",
         "sync_client": "errors spec limits pricing states budget cost ledger routing provider settings workspace "
-        "_portal arguments handle questions accounting async_client",
+        "_portal arguments handle questions accounting async_client notebook",
         "default": "errors spec pricing states budget cost routing async_client sync_client",
     },
     # Written as an outsider would write them: against `videogen_core` itself and the modules of PUBLIC_MODULES.
@@ -111,7 +113,7 @@ EDGES_MAY_ALSO = {
 # Documented as modules, besides the names that `videogen_core` exports.
 PUBLIC_MODULES = {
     *("capabilities", "catalog", "errors", "hookspecs", "provider", "request", "spec", "states"),
-    *("calls", "containers", "outcomes", "pricing", "secret", "webhooks"),
+    *("calls", "containers", "outcomes", "pricing", "secret", "webhooks", "progress"),
 }
 
 # What only annotations refer to, so that it need not be importable at run time.

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, Unpack
 import anyio
 from anyio import to_thread
 
-from . import accounting, questions
+from . import accounting, notebook, questions
 from .arguments import ClipArgs, FilterArgs, GenerateArgs, RouteArgs, absolute_output, callback, seconds, sort_arguments
 from .budget import BudgetState
 from .cost import CostLine
@@ -62,7 +62,8 @@ class AsyncJob(Handle):
             JobTimeoutError: The time is over; the job goes on.
             VideogenError: It failed; the error says why and whether it was charged.
         """
-        return await self._client._wait(self, timeout, on_event, output, overwrite)
+        listener = callback(on_event) or notebook.listener(self._client.workspace.planner.usual)
+        return await self._client._wait(self, timeout, listener, output, overwrite)
 
     async def refresh(self) -> AsyncJob:
         """Ask the provider once; returns the handle itself, up to date."""
@@ -206,7 +207,7 @@ class AsyncClient:
             DownloadError: It was made but could not be stored; the job can be resumed.
         """
         limit = self.settings.timeout if timeout is None else seconds(timeout)
-        listener = callback(on_event)
+        listener = callback(on_event) or notebook.listener(self.workspace.planner.usual)
         engine = await self._ready()
         job = await self._create(engine, prompt, arguments, "generate")
         return engine.result(await engine.drive(job, timeout=limit, listener=listener))
@@ -470,6 +471,7 @@ class AsyncClient:
     ) -> list[Result | VideogenError]:
         """Pick up every job that something is left to do for; a result or an error for each, oldest first."""
         records = list(reversed(await self._list(None, None, True, None)))
+        on_event = callback(on_event) or notebook.listener(self.workspace.planner.usual)
         answers: list[Result | VideogenError] = [VideogenError("not driven")] * len(records)
 
         async def one(place: int, record: JobRecord) -> None:

@@ -17,7 +17,7 @@ import msgspec
 from .budget import BudgetState
 from .capabilities import check, unsupported
 from .catalog import Catalog
-from .errors import ConfigurationError, RequestError
+from .errors import ConfigurationError, RequestError, VideogenError
 from .ledger import Observations
 from .limits import Violation, offer_violations
 from .pricing import Quote, max_duration, money, quote
@@ -125,6 +125,17 @@ class Planner:
             if self._observed is None or now - self._observed[0] > _OBSERVE_EVERY:
                 self._observed = (now, self._observe())
             return self._observed[1]
+
+    def usual(self, offer: str) -> float | None:
+        """Seconds that an offer usually takes: as last observed, else by its catalogue. Does not touch the ledger."""
+        seen = self._observed
+        if seen is not None and offer in seen[1].latency:
+            return seen[1].latency[offer]
+        try:
+            offers = self.catalog((offer,)).offers
+        except VideogenError:
+            return None
+        return next((spec.latency.typical for spec in offers if spec.id == offer and spec.latency), None)
 
     def facts(self, catalog: Catalog) -> Facts:
         """The state of the world that routing weighs, for the offers of a catalogue."""

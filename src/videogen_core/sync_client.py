@@ -11,9 +11,9 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
-from . import accounting, questions
+from . import accounting, notebook, questions
 from ._portal import Portal
-from .arguments import ClipArgs, FilterArgs, GenerateArgs, RouteArgs
+from .arguments import ClipArgs, FilterArgs, GenerateArgs, RouteArgs, callback
 from .budget import BudgetState
 from .cost import CostLine
 from .errors import VideogenError
@@ -64,7 +64,8 @@ class Job(Handle):
             JobTimeoutError: The time is over; the job goes on.
             VideogenError: It failed; the error says why and whether it was charged.
         """
-        result: Result = self._client._run("_wait", self, timeout, on_event, output, overwrite)
+        listener = callback(on_event) or notebook.listener(self._client.workspace.planner.usual)
+        result: Result = self._client._run("_wait", self, timeout, listener, output, overwrite)
         return result
 
     def refresh(self) -> Job:
@@ -197,7 +198,8 @@ class Client:
             JobTimeoutError: It takes longer; the job can be resumed.
             DownloadError: It was made but could not be stored; the job can be resumed.
         """
-        result: Result = self._run("generate", prompt, timeout=timeout, on_event=on_event, **arguments)
+        listener = callback(on_event) or notebook.listener(self.workspace.planner.usual)
+        result: Result = self._run("generate", prompt, timeout=timeout, on_event=listener, **arguments)
         return result
 
     def submit(self, prompt: str | None = None, **arguments: Unpack[GenerateArgs]) -> Job:
@@ -407,5 +409,6 @@ class Client:
 
     def resume(self, *, timeout: float | None = None, on_event: Listener | None = None) -> list[Result | VideogenError]:
         """Pick up every job that something is left to do for; a result or an error for each, oldest first."""
-        answers: list[Result | VideogenError] = self._run("resume", timeout=timeout, on_event=on_event)
+        listener = callback(on_event) or notebook.listener(self.workspace.planner.usual)
+        answers: list[Result | VideogenError] = self._run("resume", timeout=timeout, on_event=listener)
         return answers
