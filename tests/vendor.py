@@ -75,6 +75,7 @@ class Acme(Provider):
     """
 
     name: ClassVar[str] = "acme"
+    plugin_api: ClassVar[int] = 2
     setup: ClassVar[str] = "nothing to set up"
 
     def __init__(

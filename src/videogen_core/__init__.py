@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         RouteArgs as RouteArgs,
     )
     from .async_client import AsyncClient as AsyncClient, AsyncJob as AsyncJob
+    from .batches import BatchReport as BatchReport, BatchRow as BatchRow
     from .budget import (
         Budget as Budget,
         BudgetState as BudgetState,
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     )
     from .default import (
         aacknowledge_budget as aacknowledge_budget,
+        abatch as abatch,
+        abatch_file as abatch_file,
         abudgets as abudgets,
         acheck as acheck,
         acknowledge_budget as acknowledge_budget,
@@ -45,6 +48,8 @@ if TYPE_CHECKING:
         aset_budget as aset_budget,
         asubmit as asubmit,
         awebhook as awebhook,
+        batch as batch,
+        batch_file as batch_file,
         budgets as budgets,
         check as check,
         configure as configure,
@@ -75,6 +80,7 @@ if TYPE_CHECKING:
         InsufficientCreditsError as InsufficientCreditsError,
         IntegrityError as IntegrityError,
         InvalidMediaError as InvalidMediaError,
+        InvalidRowsError as InvalidRowsError,
         JobCancelledError as JobCancelledError,
         JobTimeoutError as JobTimeoutError,
         LedgerError as LedgerError,
@@ -163,6 +169,8 @@ _HOME = {
     "RouteArgs": "arguments",
     "AsyncClient": "async_client",
     "AsyncJob": "async_client",
+    "BatchReport": "batches",
+    "BatchRow": "batches",
     "Budget": "budget",
     "BudgetState": "budget",
     "Period": "budget",
@@ -170,6 +178,8 @@ _HOME = {
     "frame_size": "capabilities",
     "CostLine": "cost",
     "aacknowledge_budget": "default",
+    "abatch": "default",
+    "abatch_file": "default",
     "abudgets": "default",
     "acheck": "default",
     "acknowledge_budget": "default",
@@ -188,6 +198,8 @@ _HOME = {
     "aset_budget": "default",
     "asubmit": "default",
     "awebhook": "default",
+    "batch": "default",
+    "batch_file": "default",
     "budgets": "default",
     "check": "default",
     "configure": "default",
@@ -216,6 +228,7 @@ _HOME = {
     "InsufficientCreditsError": "errors",
     "IntegrityError": "errors",
     "InvalidMediaError": "errors",
+    "InvalidRowsError": "errors",
     "JobCancelledError": "errors",
     "JobTimeoutError": "errors",
     "LedgerError": "errors",

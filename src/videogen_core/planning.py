@@ -18,7 +18,9 @@ from .budget import BudgetState
 from .capabilities import check, unsupported
 from .catalog import Catalog
 from .errors import ConfigurationError, RequestError, VideogenError
+from .extensions import Prepared
 from .ledger import Observations
+from .licensing import EVERY_LICENSE
 from .limits import Violation, offer_violations
 from .pricing import Quote, max_duration, money, quote
 from .registry import Registry
@@ -44,6 +46,7 @@ def make_policy(
     quality: Any = None,
     max_cost: Any = None,
     allow_unknown_price: bool = False,
+    accept_licenses: str | Iterable[str] | None = None,
     fit: Any = "exact",
     need_ready: bool = True,
     tags: Mapping[str, str] | None = None,
@@ -65,6 +68,8 @@ def make_policy(
         placeholder=settings.sandbox,
         commercial=settings.commercial,
         territory=settings.territory,
+        revenue_usd=settings.revenue_usd,
+        accept_licenses=(*settings.accepted_licenses, *_names("accept_licenses", accept_licenses)),
         need_ready=need_ready,
         tags=dict(tags or {}),
     )
@@ -154,6 +159,14 @@ class Planner:
             budgets=self._budgets(),
         )
 
+    def prepare(self, request: VideoRequest) -> Prepared:
+        """A request as extensions want it sent, before it is inspected.
+
+        Raises:
+            RequestError: One refuses it.
+        """
+        return self.registry.extensions.prepare(request)
+
     def inspect(self, request: VideoRequest) -> VideoRequest:
         """Open and decode every local input, so that what is wrong with it is said now.
 
@@ -181,8 +194,13 @@ class Planner:
         """The offers, loading no more plugins than the names need; see `Registry.catalog`."""
         return self.registry.catalog(models, latest=latest)
 
-    def route(self, request: VideoRequest, policy: Policy) -> Route:
+    def route(self, request: VideoRequest, policy: Policy, *, now: bool = True) -> Route:
         """Choose an offer for an inspected request.
+
+        Args:
+            request: What is wanted.
+            policy: How to choose.
+            now: Whether what may be otherwise in a while counts, too: what budgets have left, who rests.
 
         Raises:
             ModelNotFoundError: A named model does not exist or is retired.
@@ -191,7 +209,11 @@ class Planner:
         names = () if policy.placeholder else policy.models
         catalog = self.catalog(names)
         self._refuse_wrong_options(request, policy, catalog)
-        return route(request, policy, catalog, self.facts(catalog), hint=self._hint(policy.models))
+        facts = self.facts(catalog)
+        if not now:
+            facts = msgspec.structs.replace(facts, budgets=(), resting={})
+        found = route(request, policy, catalog, facts, hint=self._hint(policy.models))
+        return self.registry.extensions.rank(found)
 
     def _refuse_wrong_options(self, request: VideoRequest, policy: Policy, catalog: Catalog) -> None:
         """Options that no offer of their provider takes are a mistake, and no reason to choose another provider."""
@@ -226,13 +248,15 @@ class Planner:
         return min((check(spec, request) for spec in meant), key=len)
 
     def estimate(self, request: VideoRequest, policy: Policy) -> Quote:
-        """What a request costs at the offer that would be chosen; credentials are not needed.
+        """What a request costs at the offer that would be chosen; needs neither credentials nor a yes to its licence.
 
         Raises:
             UnsupportedRequestError: The model cannot do it.
             NoRouteError: No offer takes it.
         """
-        policy = msgspec.structs.replace(policy, need_ready=False, max_cost=None, allow_unknown_price=True)
+        policy = msgspec.structs.replace(
+            policy, need_ready=False, max_cost=None, allow_unknown_price=True, accept_licenses=(EVERY_LICENSE,)
+        )
         if policy.models and not policy.placeholder:
             catalog, facts = self.catalog(policy.models), Facts(today=self._today())
             chosen = route(request, policy, catalog, facts, hint=self._hint(policy.models)).chosen

@@ -11,13 +11,15 @@ the vendor SDK's own retries off. When the answer is lost it raises anything but
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from .catalog import parse_catalog
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     import httpx
 
 __all__ = [
+    "OLDEST_PLUGIN_API",
     "PLUGIN_API",
     "Cancellation",
     "Context",
@@ -45,8 +48,10 @@ __all__ = [
     "SubmitCall",
 ]
 
-PLUGIN_API = 1
+PLUGIN_API = 2
 """Version of this interface. A plugin states the one it was written for; the core serves this and the one before."""
+OLDEST_PLUGIN_API = 1
+"""The oldest version that is still served."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +92,7 @@ class Submission:
         provider_job_id: The vendor's id, 1 to 512 visible ASCII characters.
         handle: Plain JSON that `Session.poll` gets back, in this process or another, today or tomorrow.
         request_id: The vendor's id of the HTTP request.
-        poll_after: Seconds until the first poll is worth it, where the provider says.
+        poll_after: Seconds until the first poll, where the provider knows better than the past does.
         reply: The vendor's answer as text, for support; it is redacted and cut to 64 KiB before it is stored.
     """
 
@@ -155,6 +160,7 @@ class Output:
         size: Bytes, where the provider says.
         kept_at: Where it stays, in a place of the user's own, such as ``gs://bucket/clip.mp4``; recorded as the clip's
             ``url``.
+        keep_url: What plugins of API 1 said instead of ``kept_at``: ``url`` is such a place. Deprecated.
     """
 
     url: str | None = field(default=None, repr=False)
@@ -164,6 +170,13 @@ class Output:
     sha256: str | None = None
     size: int | None = None
     kept_at: str | None = None
+    keep_url: InitVar[bool] = False
+
+    def __post_init__(self, keep_url: bool) -> None:
+        if keep_url is True:
+            said = "Output(keep_url=True) is of plugin API 1: write kept_at=url. It goes when API 1 is served no more."
+            warnings.warn(said, DeprecationWarning, stacklevel=3)
+            object.__setattr__(self, "kept_at", self.url)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +192,8 @@ class Snapshot:
         expired: It succeeded, and the provider no longer has the files; it is paid for all the same.
         cost: USD charged, where the provider says.
         error: Why it failed; required when ``status`` is failed. ``error.charged`` says whether it was paid for.
-        poll_after: Seconds that the provider asks to wait before the next poll.
+        poll_after: Seconds until the next poll, where the provider knows better than the past does.
+        remaining: Seconds until it is done, as the provider expects.
     """
 
     status: JobStatus
@@ -190,6 +204,7 @@ class Snapshot:
     cost: Decimal | None = None
     error: ProviderError | None = None
     poll_after: float | None = None
+    remaining: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,11 +233,14 @@ class Context:
         environment: Environment variables, with ``.env`` beneath them.
         http: Makes an HTTP client with the core's timeouts, user agent, redaction and no redirects. It accepts the
             arguments of ``httpx.AsyncClient``.
+        folder: A folder of this provider's own under the user's videogen home, for what it keeps from one process to
+            the next. It need not exist yet; whoever writes there makes it.
     """
 
     settings: Mapping[str, Any]
     environment: Mapping[str, str]
     http: Callable[..., httpx.AsyncClient]
+    folder: Path
 
 
 class Session(ABC):
@@ -313,7 +331,8 @@ class Provider(ABC):
     Attributes:
         name: Adapter id: the plugin's entry-point name and the first part of its offers' ids.
         title: For people.
-        plugin_api: The `PLUGIN_API` it was written for.
+        plugin_api: The `PLUGIN_API` it was written for, as a plain number. One that does not say is served as of
+            version 1, which had no such rule.
         setup: One sentence: what a user must do to make it ready.
         idempotency: Seconds for which a create that is sent again with the same ``client_ref`` is documented to be the
             same job; 0 = the vendor knows no such key. A lost create is then sent again by itself, with that key.
@@ -326,14 +345,20 @@ class Provider(ABC):
             `Session.adopt` before it is believed.
         console: Where a person can look for a job, for when nothing else can: an address or a sentence.
         concurrency: Jobs at once, unless the user says otherwise or `Session.concurrency` knows better.
+        poll_every: Least seconds between two looks at a job that the vendor asks for. When to look is otherwise chosen
+            by how long the model's clips take, where `Snapshot.poll_after` does not say.
         catalog: Catalogue file inside the plugin's package.
         emulator: ``module:name`` of the `videogen_core.testing.Emulator` of the vendor's API that the plugin ships, for
             ``videogen emulate``; empty = none.
+        commands: ``module:name`` of a `typer.Typer` with commands of the plugin's own, which ``videogen NAME …`` runs
+            and only then imports; empty = none. Its help is the app's, and a name that the core has is the core's.
+        discovery_seconds: For how long what `discover` said is good; 0 = it is asked each time, and nothing is kept,
+            because asking costs next to nothing and the answer may change at any moment (a folder on this machine).
     """
 
     name: ClassVar[str]
     title: ClassVar[str] = ""
-    plugin_api: ClassVar[int] = PLUGIN_API
+    plugin_api: ClassVar[int] = 1
     setup: ClassVar[str] = ""
     idempotency: ClassVar[float] = 0.0
     reconcile: ClassVar[Literal["by_ref", "by_list", "by_time", "none"]] = "none"
@@ -342,8 +367,11 @@ class Provider(ABC):
     signed_webhooks: ClassVar[bool] = True
     console: ClassVar[str] = ""
     concurrency: ClassVar[int] = 8
+    poll_every: ClassVar[float] = 1.0
     catalog: ClassVar[str] = "catalog.toml"
     emulator: ClassVar[str] = ""
+    commands: ClassVar[str] = ""
+    discovery_seconds: ClassVar[float] = 86_400.0
 
     def models(self) -> tuple[ModelSpec, ...]:
         """The offers, from the package's catalogue file. No network, no key.
@@ -353,6 +381,24 @@ class Provider(ABC):
         """
         package = type(self).__module__.rpartition(".")[0] or type(self).__module__
         return _shipped(package, self.catalog)
+
+    def offers(
+        self, environment: Mapping[str, str], settings: Mapping[str, Any], folder: Path
+    ) -> tuple[ModelSpec, ...]:
+        """The offers as this user's settings make them; the default: `models`, whatever they say.
+
+        For a provider whose models or prices are the user's own: what lies on this machine, or a price per hour. Asked
+        once per client, so it must be as quick as `models`. No network, and no vendor SDK is imported.
+
+        Args:
+            environment: Environment variables, with ``.env`` beneath them.
+            settings: This provider's table of the configuration.
+            folder: As in `Context`.
+
+        Raises:
+            ConfigurationError: The settings are wrong; the provider cannot be used then.
+        """
+        return self.models()
 
     async def discover(self, name: str, context: Context) -> ModelSpec | None:
         """A model of the vendor that the catalogue does not describe, as the vendor itself describes it.

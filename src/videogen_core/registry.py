@@ -14,6 +14,7 @@ import msgspec
 from .catalog import Catalog, CatalogFile, completed, parse_catalog, read_catalog
 from .discovery import Discovery
 from .errors import ConfigurationError, ModelNotFoundError, VideogenError
+from .extensions import Extensions
 from .plugins import Plugins
 from .provider import Provider
 from .settings import Settings
@@ -27,15 +28,20 @@ class Registry:
 
     Args:
         settings: Where the user's catalogue is, and which plugins to load.
-        extra: Providers passed in by the caller.
+        extra: Providers and extensions passed in by the caller.
     """
 
-    def __init__(self, settings: Settings, *, extra: Iterable[Provider] = ()) -> None:
+    def __init__(self, settings: Settings, *, extra: Iterable[object] = ()) -> None:
         self.settings = settings
-        self.plugins = Plugins(settings.plugins, extra=extra)
+        self.plugins = Plugins(settings.plugins, extra=extra, offers=self._offers)
+        self.extensions = Extensions(self.plugins)
         self.discovery = Discovery(settings, self.plugins)
-        self._catalogs: dict[tuple[str, ...], Catalog] = {}
+        self._catalogs: dict[tuple[str, ...], tuple[tuple[ModelSpec, ...], Catalog]] = {}
         self._outlines: dict[str, ModelSpec] = {}
+
+    def _offers(self, provider: Provider) -> Iterable[ModelSpec]:
+        settings, name = self.settings, provider.name
+        return provider.offers(settings.environment, settings.provider(name), settings.folder(name))
 
     def catalog(self, names: Iterable[str] = (), *, latest: bool = True) -> Catalog:
         """The merged catalogue.
@@ -96,10 +102,10 @@ class Registry:
 
     def _merged(self, wanted: tuple[str, ...], found: tuple[ModelSpec, ...]) -> Catalog:
         key = (*wanted, *(spec.id for spec in found))
-        catalog = self._catalogs.get(key)
-        if catalog is None:
-            catalog = self._catalogs[key] = self._merge(wanted, found)
-        return catalog
+        known = self._catalogs.get(key)
+        if known is None or known[0] != found:  # a provider may say something else of the same name by now
+            known = self._catalogs[key] = (found, self._merge(wanted, found))
+        return known[1]
 
     def _plugins_for(self, names: tuple[str, ...]) -> tuple[str, ...]:
         known = self.plugins.names()
@@ -114,7 +120,8 @@ class Registry:
 
     def _merge(self, wanted: tuple[str, ...], found: tuple[ModelSpec, ...]) -> Catalog:
         given = {spec.id: spec for spec in found}
-        rows = [self._best(row, given) for name in wanted for row in self.plugins.load(name).models]
+        shipped = [spec for name in wanted for spec in self.plugins.load(name).models]
+        rows = [self._best(row, given) for row in (*shipped, *self._more(shipped, wanted))]
         ids = {row.id for row in rows}
         catalog = Catalog([*rows, *(spec for spec in found if spec.id not in ids)])
         path = self.settings.catalog
@@ -126,6 +133,16 @@ class Registry:
             file = read_catalog(self.settings.inline_catalog, origin=origin)
             catalog = self._laid_over(catalog, file, given, origin)
         return catalog
+
+    def _more(self, shipped: Iterable[ModelSpec], wanted: tuple[str, ...]) -> Iterator[ModelSpec]:
+        """What extensions add; an offer that its provider has itself stays the provider's."""
+        taken = {spec.id for spec in shipped}
+        known = self.plugins.names()
+        for spec in self.extensions.models:
+            if spec.id in taken:
+                self.extensions.blame_for(spec.id, "is in its provider's own catalogue")
+            elif spec.provider in wanted or spec.provider not in known:
+                yield spec
 
     def _best(self, row: ModelSpec, given: Mapping[str, ModelSpec]) -> ModelSpec:
         """A row of a catalogue; of an outline the completed offer, where there is one."""

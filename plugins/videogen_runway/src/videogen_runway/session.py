@@ -26,7 +26,6 @@ from .inputs import Inputs, check
 
 __all__ = ["RunwaySession"]
 
-_POLL_SECONDS = 5.0  # that Runway asks for between two looks at one task
 _ASK_SECONDS = 60.0
 
 
@@ -60,13 +59,12 @@ class RunwaySession(Session):
             provider_job_id=tasks.created(answer),
             handle=handle,
             request_id=answer.request_id,
-            poll_after=_POLL_SECONDS,
             reply=answer.text,
         )
 
     async def poll(self, job: ProviderJob) -> Snapshot:
         path = f"/v1/tasks/{tasks.checked_id(job.provider_job_id)}"
-        return tasks.snapshot(await self._api.ask("GET", path, "poll", _ASK_SECONDS, spec=job.spec), job, _POLL_SECONDS)
+        return tasks.snapshot(await self._api.ask("GET", path, "poll", _ASK_SECONDS, spec=job.spec), job)
 
     async def cancel(self, job: ProviderJob) -> Cancellation:
         """Stop a task. One that is over is left alone: the same request would delete it, and its clip."""
