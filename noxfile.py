@@ -31,6 +31,8 @@ IN_THE_WHEEL = (
     "videogen_core/known_plugins.toml",
     "videogen_core/py.typed",
     "videogen_core/sandbox/catalog.toml",
+    "videogen_core/scaffold/templates/plugin/pyproject.toml.tmpl",
+    "videogen_core/scaffold/templates/plugin/.github/workflows/ci.yml.tmpl",
 )
 
 # Opens the clip as a player would: container, streams, and every frame decoded.

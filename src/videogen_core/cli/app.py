@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import ask, budgets, costs, doctor, emulate, jobs, ledger, look, make, models, settle
+from . import ask, budgets, costs, doctor, emulate, jobs, ledger, look, make, models, new_plugin, settle
 from .program import Program
 
 __all__ = ["app"]
@@ -110,6 +110,12 @@ _PANELS: dict[str, dict[Callable[..., int | None], tuple[str, ...]]] = {
     },
     "For tests": {
         emulate.emulate: ("videogen emulate veo --port 8080",),
+    },
+    "For authors of plugins": {
+        new_plugin.new_plugin: (
+            "videogen new-plugin acme",
+            "videogen new-plugin acme --kind webhook --folder code/acme",
+        ),
     },
 }
 
