@@ -193,6 +193,14 @@ def demo(session: nox.Session) -> None:
         _emulated_clip(session, plugin.name.removeprefix("videogen_"))
 
 
+@nox.session(requires=["build"])
+def kit(session: nox.Session) -> None:
+    """What a stranger does who writes a plugin: follows the tutorial, and starts from each template; wheels only."""
+    (core,) = DIST.glob("videogen_core-*.whl")
+    session.install(str(core), *_group("tests"), "virtualenv")
+    session.run("pytest", "--kit", "tests/test_kit.py", "-n", "0", "-o", "faulthandler_timeout=1200", *session.posargs)
+
+
 def _emulated_clip(session: nox.Session, provider: str) -> None:
     """Serve a provider's vendor on this machine, and make a clip there on the command line."""
     videogen = shutil.which("videogen", path=session.bin)

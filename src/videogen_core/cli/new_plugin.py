@@ -27,8 +27,8 @@ def new_plugin(
         typer.Option(
             "--kind",
             metavar="KIND",
-            help="The kind of vendor to start from: poll, webhook, sync (a create is answered when the clip is done) or "
-            "inline (the clip comes within an answer).",
+            help="The kind of vendor to start from: poll, webhook, sync (a create is answered when the clip is done), "
+            "or inline (the clip comes within an answer).",
             autocompletion=completion.kinds,
         ),
     ] = "poll",

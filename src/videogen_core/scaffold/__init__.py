@@ -1,9 +1,9 @@
 """``videogen new-plugin``: a whole repository for a provider's plugin, which works as it is written.
 
-The templates in ``templates/plugin`` are a whole plugin, for a vendor that is polled; names, dates and a sentence are all
-that varies in them, and `string.Template` of the standard library fills those in. Another kind of vendor is a list of
-changes to them, each of which must fit exactly once: ``templates/webhook.toml`` and its like say how such a vendor differs,
-and nothing else. Neither needs a template engine, whose conditions would hide both.
+The templates in ``templates/plugin`` are a whole plugin, for a vendor that is polled; names, dates and a sentence are
+all that varies in them, and `string.Template` of the standard library fills those in. Another kind of vendor is a list
+of changes to them, each of which must fit exactly once: ``templates/webhook.toml`` and its like say how such a vendor
+differs, and nothing else. Neither needs a template engine, whose conditions would hide both.
 """
 
 from __future__ import annotations
