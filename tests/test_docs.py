@@ -56,6 +56,8 @@ NOT_RUN = {
     "docs/how-to/runway.md": ["pip install videogen-runway", "export RUNWAYML_API_SECRET"],
     "docs/how-to/veo.md": ["pip install videogen-core videogen-veo", "pip install 'videogen-veo[testing]'"],
     "docs/how-to/emulate.md": ["videogen emulate tempo"],
+    "docs/plugins/new-plugin.md": ["cd videogen-acme"],
+    "docs/plugins/publishing.md": ["python -m build"],
 }
 FOLLOWED = ["docs/plugins/tutorial.md"]
 SHOWN_HOME = "/home/you"  # stands for the folder that a page runs in

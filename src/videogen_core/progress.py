@@ -1,11 +1,11 @@
-"""How far a job is, in the words that the command line shows."""
+"""How far a job is, in the words that the command line and notebooks show."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
 
-from .words import clock
+from .states import Event
 
 __all__ = ["REMARKS", "STAGES", "Progress"]
 
@@ -54,7 +54,12 @@ class Progress:
             return self.share
         return min(self.elapsed / self.expected, 0.95) if self.expected else None
 
-    @property
-    def clock(self) -> str:
-        """Elapsed and expected time."""
-        return clock(self.elapsed) + (f", usually {clock(max(self.expected, 1))}" if self.expected else "")
+    def hear(self, event: Event) -> bool:
+        """Take in what happened; True when another offer works on it now, so that `expected` is to be found anew."""
+        offer = event.data.get("offer")
+        changed = isinstance(offer, str) and offer != self.offer
+        if changed:
+            self.offer = str(offer)
+        self.stage = STAGES.get(event.type, event.status.value)
+        self.share = event.progress
+        return changed
