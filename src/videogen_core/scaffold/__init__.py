@@ -20,7 +20,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from string import Template
 
-from videogen_core import ConfigurationError, RequestError, __version__
+from videogen_core import PLUGIN_API, ConfigurationError, RequestError, __version__
 
 __all__ = ["KINDS", "NewPlugin", "new_plugin"]
 
@@ -146,6 +146,7 @@ def _words(name: str, kind: str, today: date) -> dict[str, str]:
         "core": f"videogen-core{extra}{versions}",
         "core_testing": f"videogen-core[testing]{versions}",
         "kind_sentence": KINDS[kind],
+        "plugin_api": str(PLUGIN_API),
         "today": today.isoformat(),
         "year": str(today.year),
     }

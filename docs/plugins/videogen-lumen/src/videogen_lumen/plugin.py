@@ -11,6 +11,7 @@ from videogen_core import Context, MissingCredentialsError, Provider, Session, h
 class LumenProvider(Provider):
     name: ClassVar[str] = "lumen"
     title: ClassVar[str] = "Lumen"
+    plugin_api: ClassVar[int] = 2
     setup: ClassVar[str] = "Set LUMEN_KEY to a key from https://lumen.example/keys."
     console: ClassVar[str] = "https://lumen.example/jobs"
     emulator: ClassVar[str] = "videogen_lumen.emulator:Lumen"
