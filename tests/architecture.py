@@ -102,6 +102,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "sandbox": "PUBLIC",
         "cli": "PUBLIC",
         "testing": "PUBLIC",
+        "scaffold": "PUBLIC",
     },
 }
 
@@ -114,7 +115,10 @@ EDGES_MAY_ALSO = {
         "retry": "likewise",
         "plugins": "the conformance suite puts one plugin in the place of those that are installed",
     },
-    "cli": {"testing": "`videogen emulate` serves an emulator"},
+    "cli": {
+        "testing": "`videogen emulate` serves an emulator",
+        "scaffold": "`videogen new-plugin` writes a plugin",
+    },
 }
 
 # Documented as modules, besides the names that `videogen_core` exports.

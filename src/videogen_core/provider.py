@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from .catalog import parse_catalog
-from .errors import ProviderError, WebhookError
+from .errors import ConfigurationError, ProviderError, WebhookError
 from .limits import advice
 from .request import Media, VideoRequest
 from .spec import ModelSpec
@@ -376,11 +376,16 @@ class Provider(ABC):
     def models(self) -> tuple[ModelSpec, ...]:
         """The offers, from the package's catalogue file. No network, no key.
 
+        A subclass of another provider's class that has no such file in its own package has the other's offers.
+
         Raises:
-            ConfigurationError: The file is wrong.
+            ConfigurationError: There is no such file, or it is wrong.
         """
-        package = type(self).__module__.rpartition(".")[0] or type(self).__module__
-        return _shipped(package, self.catalog)
+        modules = (
+            kind.__module__ for kind in type(self).__mro__ if kind is not Provider and issubclass(kind, Provider)
+        )
+        packages = tuple(module.rpartition(".")[0] or module for module in modules)
+        return _shipped(packages, self.catalog)
 
     def offers(
         self, environment: Mapping[str, str], settings: Mapping[str, Any], folder: Path
@@ -482,7 +487,15 @@ class Provider(ABC):
 
 
 @cache
-def _shipped(package: str, name: str) -> tuple[ModelSpec, ...]:
-    """The offers of a package's catalogue file, read once: it cannot change, and a long one takes 50 ms to read."""
-    text = resources.files(package).joinpath(name).read_text(encoding="utf-8")
-    return parse_catalog(text, origin=f"{package}/{name}").models
+def _shipped(packages: tuple[str, ...], name: str) -> tuple[ModelSpec, ...]:
+    """The offers of the first package's catalogue file, read once: it cannot change, and a long one takes 50 ms."""
+    for package in packages:
+        try:
+            text = resources.files(package).joinpath(name).read_text(encoding="utf-8")
+        except (OSError, TypeError, ImportError):  # no such file, no package, or not one that is imported by its name
+            continue
+        return parse_catalog(text, origin=f"{package}/{name}").models
+    raise ConfigurationError(
+        f"There is no catalogue file {name} in the package {packages[0]}.",
+        hint="Put it beside the provider's module, say Provider.catalog, or override models().",
+    )
