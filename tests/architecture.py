@@ -52,7 +52,8 @@ LAYERS: dict[str, dict[str, str]] = {
         "settings": "errors secret",
         "redaction": "secret",
         "_guard": "",
-        "transport": "errors retry redaction _guard",
+        "_lanes": "",
+        "transport": "errors retry redaction _guard _lanes",
         "outcomes": "errors secret strict_json retry redaction transport",
         "calls": "errors secret retry redaction transport outcomes",
         "webhooks": "errors secret",
@@ -140,7 +141,7 @@ PURE = set(LAYERS["pure: no I/O, no clock, no event loop"])
 
 # Libraries that only these modules may import at run time, lazily or not.
 ONLY_IMPORTERS = {
-    "httpx": {"transport", "_guard", "calls"},
+    "httpx": {"transport", "_guard", "_lanes", "calls"},
     "stamina": {"calls"},
     "standardwebhooks": {"webhooks"},
     "apsw": {"ledger"},
