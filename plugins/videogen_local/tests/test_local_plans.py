@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
-from hypothesis import assume, given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from videogen_local.configs import Dimensions
 from videogen_local.families import FAMILIES, Nearest
@@ -140,17 +141,14 @@ devices = st.builds(
 def test_every_rung_fits_and_needs_less_than_the_one_before(print_: Footprint, device: Device) -> None:
     rungs = ladder(print_, device)
     assert all(fits(plan, device) for plan in rungs)
-    assert all(later.needs < earlier.needs for earlier, later in zip(rungs, rungs[1:], strict=False))
+    assert all(later.needs < earlier.needs for earlier, later in pairwise(rungs))
     assert len({plan.name for plan in rungs}) == len(rungs)
 
 
 @given(print_=footprints, device=devices, more=st.integers(0, 50 * GB))
 def test_more_memory_never_makes_the_first_plan_a_later_one(print_: Footprint, device: Device, more: int) -> None:
     rungs, roomier = ladder(print_, device), ladder(print_, replace(device, free=device.free + more))
-    assume(rungs)
-    assert roomier
-    assert rungs[0].name in {plan.name for plan in roomier} or roomier[0].needs > rungs[0].needs
-    assert roomier[0].needs >= rungs[0].needs
+    assert not rungs or roomier[0].needs >= rungs[0].needs
 
 
 @given(print_=footprints, device=devices)
@@ -168,6 +166,7 @@ def test_a_plan_never_needs_less_than_the_work_itself(print_: Footprint, device:
             assert plan.ram >= print_.in_fp8().weights
 
 
+@settings(deadline=None)  # a refusal looks at hundreds of smaller clips
 @given(
     name=st.sampled_from(["WanPipeline", "LTXPipeline", "CogVideoXPipeline", "HunyuanVideo15Pipeline"]),
     memory=st.floats(1, 150),

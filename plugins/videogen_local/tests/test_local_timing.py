@@ -63,9 +63,9 @@ def test_a_device_that_nobody_has_measured_is_unknown(timings: Timings) -> None:
 
 def test_what_jobs_took_counts_more_than_what_is_published(timings: Timings) -> None:
     timings.learn(job(device="H100", work=1e15, steps=10.0, rest=1.0))
-    assert timings.seconds(2e15, model="local/a", device="H100") == (22.0, 22.0)
+    assert timings.seconds(2e15, model="local/a", device="H100") == pytest.approx((22.0, 22.0))
     # of another model on the device, its speed, with the usual share for the rest
-    assert timings.seconds(2e15, model="local/b", device="H100") == (23.0, 23.0)
+    assert timings.seconds(2e15, model="local/b", device="H100") == pytest.approx((23.0, 23.0))
 
 
 def test_the_same_plan_counts_most_and_the_middle_of_the_last_ones(timings: Timings) -> None:

