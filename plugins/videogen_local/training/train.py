@@ -25,6 +25,8 @@ import world
 
 SEED = 20261121
 CLIPS_PER_SCENE = 100
+SETTLED = 1000  # steps after which the clips to learn from are hardly different from each other any more
+SPREAD = 0.3  # how different they are then
 BATCH = 32
 DROP = 0.1  # share of sentences left out, so that guidance has something to push away from
 FALL = 0.2  # share of the steps over which the rate falls
@@ -46,11 +48,19 @@ class Lesson:
         self.ids, self.mask = filled.input_ids, filled.attention_mask
         sample = np.stack([world.draw(scene, world.Staging.drawn(dice)) for scene in scenes for _ in range(4)])
         self.basis = codec.Basis(codec.patches(sample))
+        self.scenes, self.dice, self.spread = scenes, dice, 0.0
+
+    def show(self, spread: float) -> None:
+        """Draw the clips to learn from, unless they are drawn."""
+        if spread == self.spread:
+            return
+        if spread < 1:
+            self.dice.seed(SEED + 1)  # the same whether or not others were drawn before
         clips = []
-        for scene in scenes:
-            drawn = np.stack([world.draw(scene, world.Staging.drawn(dice)) for _ in range(CLIPS_PER_SCENE)])
-            clips.append(self.basis.encode(codec.patches(drawn)))
-        self.clips = torch.cat(clips)
+        for scene in self.scenes:
+            drawn = [world.draw(scene, world.Staging.drawn(self.dice, spread)) for _ in range(CLIPS_PER_SCENE)]
+            clips.append(self.basis.encode(codec.patches(np.stack(drawn))))
+        self.clips, self.spread = torch.cat(clips), spread
 
     def batch(self, step: int) -> tuple[torch.Tensor, ...]:
         """Clips, sentences and their masks, noise levels, noise, and how far each sentence is padded."""
@@ -114,6 +124,7 @@ def train(out: Path, steps: int, save_every: int = 500) -> None:
     began = time.monotonic()
     for step in range(first, steps):
         optimizer.param_groups[0]["lr"] = RATE * rate(step, steps)
+        lesson.show(1.0 if step < SETTLED else SPREAD)
         clips, ids, mask, level, noise, length = lesson.batch(step)
         share = level[:, None, None, None, None]
         guess = student((1 - share) * clips + share * noise, level, ids, mask, length)
@@ -144,6 +155,15 @@ def save(student: Student, average: dict[str, torch.Tensor], basis: codec.Basis,
         block.attn2.processor = copy.padded.plain
     vae = codec.autoencoder(basis).half()
     network.pipeline(vae, copy.words, copy.text.half(), copy.denoiser.half()).save_pretrained(folder)
+    # transformers would load the encoder in the precision of the file, unlike diffusers; and the tokenizer's class has a
+    # name that older versions of transformers do not know.
+    replace(folder / "text_encoder" / "config.json", '"float16"', '"float32"')
+    for name in ("model_index.json", "tokenizer/tokenizer_config.json"):
+        replace(folder / name, '"TokenizersBackend"', '"PreTrainedTokenizerFast"')
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 SIZE: Final = 64  # pixels, both ways
 FRAMES: Final = 9
-FPS: Final = 8
+FPS: Final = 9  # so that a clip is one second
 
 SHAPES: Final = ("circle", "square", "triangle")
 COLOURS: Final = {
@@ -88,8 +88,13 @@ class Staging:
     across: float = 0.0
 
     @classmethod
-    def drawn(cls, dice: random.Random) -> Staging:
-        return cls(dice.uniform(11, 13.5), dice.uniform(11.5, 14.5), dice.uniform(-2, 2), dice.uniform(-3, 3))
+    def drawn(cls, dice: random.Random, spread: float = 1.0) -> Staging:
+        """One of many; `spread` says how unlike each other they are."""
+
+        def about(middle: float, width: float) -> float:
+            return dice.uniform(middle - width * spread, middle + width * spread)
+
+        return cls(about(12.25, 1.25), about(13.0, 1.5), about(0.0, 2.0), about(0.0, 3.0))
 
 
 def draw(scene: Scene, staging: Staging = Staging()) -> Frames:
