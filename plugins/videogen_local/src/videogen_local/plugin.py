@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Literal
 
 from videogen_core import Context, ModelSpec, Provider, Session, hookimpl
 
+from . import models
+
 __all__ = ["LocalProvider", "videogen_provider"]
 
 
@@ -36,7 +38,14 @@ class LocalProvider(Provider):
     def offers(
         self, environment: Mapping[str, str], settings: Mapping[str, Any], folder: Path
     ) -> tuple[ModelSpec, ...]:
-        return self.models()
+        return models.offers(self.models(), environment, settings, folder)
+
+    async def discover(self, name: str, context: Context) -> ModelSpec | None:
+        return models.discovered(name, context.environment, context.folder)
+
+    def check_offer(self, spec: ModelSpec, environment: Mapping[str, str], settings: Mapping[str, Any]) -> None:
+        if spec.vendor.get("engine", "here") == "here":
+            models.check_here(spec)
 
     def connect(self, context: Context) -> Session:
         from .session import LocalSession
