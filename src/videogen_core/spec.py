@@ -446,7 +446,7 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
         tier: Quality tier.
         license: For open models.
         prices: Price rules.
-        placeholder: True when it makes no real video; never chosen unless asked for.
+        placeholder: True when it makes no real video, such as a toy or the sandbox; never chosen unless asked for.
         vendor: Free data for the plugin (wire id, endpoint), ignored by the core.
         source: Where the facts were read.
         as_of: When.

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import random
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,19 @@ import network
 import world
 
 SEED = 20261121
-CLIPS_PER_SCENE = 100
-SETTLED = 1000  # steps after which the clips to learn from are hardly different from each other any more
-SPREAD = 0.3  # how different they are then
-BATCH = 32
+SETTLED = 1000  # steps of the first phase
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What is learned from: first the large outline on varied clips, then the clips themselves on nearly equal ones."""
+
+    spread: float  # how unlike each other the clips of one scene are
+    clips: int  # of each scene
+    batch: int
+
+
+PHASES = (Phase(spread=1.0, clips=100, batch=32), Phase(spread=0.25, clips=40, batch=16))
 DROP = 0.1  # share of sentences left out, so that guidance has something to push away from
 FALL = 0.2  # share of the steps over which the rate falls
 UNKNOWN = 0.05  # share of the words that say nothing that are taken for unknown, so that unknown words say nothing
@@ -48,34 +58,36 @@ class Lesson:
         self.ids, self.mask = filled.input_ids, filled.attention_mask
         sample = np.stack([world.draw(scene, world.Staging.drawn(dice)) for scene in scenes for _ in range(4)])
         self.basis = codec.Basis(codec.patches(sample))
-        self.scenes, self.dice, self.spread = scenes, dice, 0.0
+        self.scenes, self.dice, self.phase = scenes, dice, Phase(0, 0, 0)
 
-    def show(self, spread: float) -> None:
+    def enter(self, phase: Phase) -> None:
         """Draw the clips to learn from, unless they are drawn."""
-        if spread == self.spread:
+        if phase == self.phase:
             return
-        if spread < 1:
+        if phase != PHASES[0]:
             self.dice.seed(SEED + 1)  # the same whether or not others were drawn before
         clips = []
         for scene in self.scenes:
-            drawn = [world.draw(scene, world.Staging.drawn(self.dice, spread)) for _ in range(CLIPS_PER_SCENE)]
+            drawn = [world.draw(scene, world.Staging.drawn(self.dice, phase.spread)) for _ in range(phase.clips)]
             clips.append(self.basis.encode(codec.patches(np.stack(drawn))))
-        self.clips, self.spread = torch.cat(clips), spread
+        self.clips, self.phase = torch.cat(clips), phase
 
     def batch(self, step: int) -> tuple[torch.Tensor, ...]:
         """Clips, sentences and their masks, noise levels, noise, and how far each sentence is padded."""
+        self.enter(PHASES[0] if step < SETTLED else PHASES[1])
+        size = self.phase.batch
         dice = torch.Generator().manual_seed(SEED * 1_000_003 + step)
-        picks = torch.randint(len(self.clips), (BATCH,), generator=dice)
-        templates = torch.randint(len(world.SENTENCES), (BATCH,), generator=dice)
-        sentences = 1 + picks // CLIPS_PER_SCENE * len(world.SENTENCES) + templates
-        sentences[torch.rand(BATCH, generator=dice) < DROP] = 0
+        picks = torch.randint(len(self.clips), (size,), generator=dice)
+        templates = torch.randint(len(world.SENTENCES), (size,), generator=dice)
+        sentences = 1 + picks // self.phase.clips * len(world.SENTENCES) + templates
+        sentences[torch.rand(size, generator=dice) < DROP] = 0
         ids, mask = self.ids[sentences], self.mask[sentences]
         ids = torch.where((ids >= self.filler) & (torch.rand(ids.shape, generator=dice) < UNKNOWN), self.unknown, ids)
-        level = (torch.arange(BATCH) + torch.rand(BATCH, generator=dice)) / BATCH  # one from each of BATCH equal parts
+        level = (torch.arange(size) + torch.rand(size, generator=dice)) / size  # one from each of as many equal parts
         level = network.SHIFT * level / (1 + (network.SHIFT - 1) * level)
-        noise = torch.randn((BATCH, *self.clips.shape[1:]), generator=dice)
-        longest = torch.rand(BATCH, generator=dice) < 0.5
-        length = torch.where(longest, 512, torch.randint(24, 512, (BATCH,), generator=dice))
+        noise = torch.randn((size, *self.clips.shape[1:]), generator=dice)
+        longest = torch.rand(size, generator=dice) < 0.5
+        length = torch.where(longest, 512, torch.randint(24, 512, (size,), generator=dice))
         return self.clips[picks], ids, mask, level, noise, length
 
 
@@ -124,7 +136,6 @@ def train(out: Path, steps: int, save_every: int = 500) -> None:
     began = time.monotonic()
     for step in range(first, steps):
         optimizer.param_groups[0]["lr"] = RATE * rate(step, steps)
-        lesson.show(1.0 if step < SETTLED else SPREAD)
         clips, ids, mask, level, noise, length = lesson.batch(step)
         share = level[:, None, None, None, None]
         guess = student((1 - share) * clips + share * noise, level, ids, mask, length)
@@ -155,8 +166,8 @@ def save(student: Student, average: dict[str, torch.Tensor], basis: codec.Basis,
         block.attn2.processor = copy.padded.plain
     vae = codec.autoencoder(basis).half()
     network.pipeline(vae, copy.words, copy.text.half(), copy.denoiser.half()).save_pretrained(folder)
-    # transformers would load the encoder in the precision of the file, unlike diffusers; and the tokenizer's class has a
-    # name that older versions of transformers do not know.
+    # transformers would load the encoder in the precision of the file, unlike diffusers; and the class of the tokenizer
+    # has a name that older versions of transformers do not know.
     replace(folder / "text_encoder" / "config.json", '"float16"', '"float32"')
     for name in ("model_index.json", "tokenizer/tokenizer_config.json"):
         replace(folder / name, '"TokenizersBackend"', '"PreTrainedTokenizerFast"')
