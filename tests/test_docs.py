@@ -52,6 +52,7 @@ NOT_RUN = {
     "docs/how-to/runway.md": ["pip install videogen-runway", "export RUNWAYML_API_SECRET"],
     "docs/how-to/veo.md": ["pip install videogen-core videogen-veo", "pip install 'videogen-veo[testing]'"],
     "docs/how-to/emulate.md": ["videogen emulate tempo"],
+    "docs/how-to/shapes.md": ["pip install 'videogen-local[torch]'", "from importlib.resources import files"],
 }
 SHOWN_HOME = "/home/you"  # stands for the folder that a page runs in
 # What one block exports holds in the next, as in a reader's terminal.

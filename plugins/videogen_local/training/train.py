@@ -11,6 +11,7 @@ by resuming it with another number of steps, as long as the fall has not begun.
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import time
 from dataclasses import dataclass
@@ -25,19 +26,24 @@ import network
 import world
 
 SEED = 20261121
-SETTLED = 1000  # steps of the first phase
 
 
 @dataclass(frozen=True)
 class Phase:
-    """What is learned from: first the large outline on varied clips, then the clips themselves on nearly equal ones."""
+    """What is learned from: the outlines on varied clips first, then the clips themselves on nearly equal ones."""
 
+    until: float  # the step at which it ends
     spread: float  # how unlike each other the clips of one scene are
     clips: int  # of each scene
     batch: int
+    shift: float  # towards noise; 1 = all levels of noise alike
 
 
-PHASES = (Phase(spread=1.0, clips=100, batch=32), Phase(spread=0.25, clips=40, batch=16))
+PHASES = (
+    Phase(until=1000, spread=1.0, clips=100, batch=32, shift=3.0),
+    Phase(until=1200, spread=0.25, clips=40, batch=16, shift=3.0),
+    Phase(until=math.inf, spread=0.25, clips=40, batch=16, shift=network.SHIFT),
+)
 DROP = 0.1  # share of sentences left out, so that guidance has something to push away from
 FALL = 0.2  # share of the steps over which the rate falls
 UNKNOWN = 0.05  # share of the words that say nothing that are taken for unknown, so that unknown words say nothing
@@ -58,33 +64,34 @@ class Lesson:
         self.ids, self.mask = filled.input_ids, filled.attention_mask
         sample = np.stack([world.draw(scene, world.Staging.drawn(dice)) for scene in scenes for _ in range(4)])
         self.basis = codec.Basis(codec.patches(sample))
-        self.scenes, self.dice, self.phase = scenes, dice, Phase(0, 0, 0)
+        self.scenes, self.dice, self.drawn = scenes, dice, (0.0, 0)
 
-    def enter(self, phase: Phase) -> None:
-        """Draw the clips to learn from, unless they are drawn."""
-        if phase == self.phase:
+    def draw(self, spread: float, number: int) -> None:
+        """The clips to learn from, unless they are drawn."""
+        if self.drawn == (spread, number):
             return
-        if phase != PHASES[0]:
+        if spread < 1:
             self.dice.seed(SEED + 1)  # the same whether or not others were drawn before
         clips = []
         for scene in self.scenes:
-            drawn = [world.draw(scene, world.Staging.drawn(self.dice, phase.spread)) for _ in range(phase.clips)]
+            drawn = [world.draw(scene, world.Staging.drawn(self.dice, spread)) for _ in range(number)]
             clips.append(self.basis.encode(codec.patches(np.stack(drawn))))
-        self.clips, self.phase = torch.cat(clips), phase
+        self.clips, self.drawn = torch.cat(clips), (spread, number)
 
     def batch(self, step: int) -> tuple[torch.Tensor, ...]:
         """Clips, sentences and their masks, noise levels, noise, and how far each sentence is padded."""
-        self.enter(PHASES[0] if step < SETTLED else PHASES[1])
-        size = self.phase.batch
+        phase = next(phase for phase in PHASES if step < phase.until)
+        self.draw(phase.spread, phase.clips)
+        size = phase.batch
         dice = torch.Generator().manual_seed(SEED * 1_000_003 + step)
         picks = torch.randint(len(self.clips), (size,), generator=dice)
         templates = torch.randint(len(world.SENTENCES), (size,), generator=dice)
-        sentences = 1 + picks // self.phase.clips * len(world.SENTENCES) + templates
+        sentences = 1 + picks // phase.clips * len(world.SENTENCES) + templates
         sentences[torch.rand(size, generator=dice) < DROP] = 0
         ids, mask = self.ids[sentences], self.mask[sentences]
         ids = torch.where((ids >= self.filler) & (torch.rand(ids.shape, generator=dice) < UNKNOWN), self.unknown, ids)
         level = (torch.arange(size) + torch.rand(size, generator=dice)) / size  # one from each of as many equal parts
-        level = network.SHIFT * level / (1 + (network.SHIFT - 1) * level)
+        level = phase.shift * level / (1 + (phase.shift - 1) * level)
         noise = torch.randn((size, *self.clips.shape[1:]), generator=dice)
         longest = torch.rand(size, generator=dice) < 0.5
         length = torch.where(longest, 512, torch.randint(24, 512, (size,), generator=dice))
