@@ -73,6 +73,7 @@ def public_client(
     allow_http: bool = False,
     ports: Collection[int] | None = None,
     resolver: Resolver | None = None,
+    trusted: str | None = None,
     **kwargs: Any,
 ) -> httpx.AsyncClient:
     """A `client` that connects to public addresses only and ignores proxies and ``.netrc``.
@@ -84,6 +85,7 @@ def public_client(
         allow_http: Take http addresses, too.
         ports: Ports that may be connected to; None = 80 and 443.
         resolver: Resolves a host and a port to addresses; None = the system.
+        trusted: An address at a server that the user has named, which may be anywhere; nothing that it redirects to may.
         **kwargs: Arguments of ``httpx.AsyncClient``; ``transport`` is what connects behind the guard.
     """
     import httpx
@@ -96,7 +98,12 @@ def public_client(
         verify=kwargs.pop("verify", _tls()), trust_env=False, limits=limits
     )
     guard = PublicTransport(
-        inner, allow_private=allow_private, allow_http=allow_http, ports=ports or PUBLIC_PORTS, resolver=resolver
+        inner,
+        allow_private=allow_private,
+        allow_http=allow_http,
+        ports=ports or PUBLIC_PORTS,
+        resolver=resolver,
+        trusted=trusted,
     )
     return client(transport=guard, trust_env=False, **kwargs)
 
@@ -143,7 +150,7 @@ async def following(
     """
     import httpx
 
-    from ._guard import RefusedAnswer
+    from ._guard import RefusedAnswer, origin
 
     here, private = httpx.URL(url), dict(own_headers or {})
     for _ in range(MAX_REDIRECTS + 1):
@@ -160,14 +167,10 @@ async def following(
             await response.aclose()
         if here.scheme == "https" and there.scheme != "https":
             raise RefusedAnswer(f"{here.host} redirects from https to {there.scheme}", request=request)
-        if _origin(there) != _origin(here):
+        if origin(there) != origin(here):
             private = {}
         here = there
     raise RefusedAnswer(f"more than {MAX_REDIRECTS} redirects", request=request)
-
-
-def _origin(url: httpx.URL) -> tuple[str, str, int]:
-    return url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80)
 
 
 async def fetch_public(
