@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -67,6 +67,7 @@ class Plugins:
         selection: Names to load, ``-name`` to block; empty = all. Comma separated, as ``VIDEOGEN_PLUGINS`` has it.
         extra: Providers passed in by the caller, which need no packaging; one goes before an installed one of its name.
         entry_points: Instead of the installed ones, for tests.
+        offers: Asks a provider for its offers; the default asks for those of its catalogue.
     """
 
     def __init__(
@@ -75,7 +76,9 @@ class Plugins:
         *,
         extra: Iterable[Provider] = (),
         entry_points: Sequence[importlib.metadata.EntryPoint] | None = None,
+        offers: Callable[[Provider], Iterable[ModelSpec]] = lambda provider: provider.models(),
     ) -> None:
+        self._offers = offers
         self._lock = threading.RLock()
         self._plugins: dict[str, Plugin] = {}
         words = [word.strip().lower() for word in selection.split(",") if word.strip()]
@@ -154,7 +157,7 @@ class Plugins:
     def _adopt(self, plugin: Plugin, provider: object) -> None:
         _verify(plugin, provider)
         assert isinstance(provider, Provider)
-        models = tuple(provider.models())
+        models = tuple(self._offers(provider))
         for spec in models:
             if not isinstance(spec, ModelSpec) or spec.provider != plugin.name:
                 raise PluginError(f"it offers {getattr(spec, 'id', spec)!r}, which is not {plugin.name}/…")

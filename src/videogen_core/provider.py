@@ -18,6 +18,7 @@ from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from .catalog import parse_catalog
@@ -195,6 +196,7 @@ class Snapshot:
         cost: USD charged, where the provider says.
         error: Why it failed; required when ``status`` is failed. ``error.charged`` says whether it was paid for.
         poll_after: Seconds that the provider asks to wait before the next poll.
+        remaining: Seconds until it is done, as the provider expects.
     """
 
     status: JobStatus
@@ -205,6 +207,7 @@ class Snapshot:
     cost: Decimal | None = None
     error: ProviderError | None = None
     poll_after: float | None = None
+    remaining: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,11 +236,14 @@ class Context:
         environment: Environment variables, with ``.env`` beneath them.
         http: Makes an HTTP client with the core's timeouts, user agent, redaction and no redirects. It accepts the
             arguments of ``httpx.AsyncClient``.
+        folder: A folder of this provider's own under the user's videogen home, for what it keeps from one process to
+            the next. It need not exist yet; whoever writes there makes it.
     """
 
     settings: Mapping[str, Any]
     environment: Mapping[str, str]
     http: Callable[..., httpx.AsyncClient]
+    folder: Path
 
 
 class Session(ABC):
@@ -336,6 +342,10 @@ class Provider(ABC):
         catalog: Catalogue file inside the plugin's package.
         emulator: ``module:name`` of the `videogen_core.testing.Emulator` of the vendor's API that the plugin ships, for
             ``videogen emulate``; empty = none.
+        commands: ``module:name`` of a `typer.Typer` with commands of the plugin's own, which ``videogen NAME …`` runs
+            and only then imports; empty = none. Its help is the app's, and a name that the core has is the core's.
+        discovery_seconds: For how long what `discover` said is good; 0 = it is asked each time, and nothing is kept,
+            because asking costs next to nothing and the answer may change at any moment (a folder on this machine).
     """
 
     name: ClassVar[str]
@@ -351,6 +361,8 @@ class Provider(ABC):
     concurrency: ClassVar[int] = 8
     catalog: ClassVar[str] = "catalog.toml"
     emulator: ClassVar[str] = ""
+    commands: ClassVar[str] = ""
+    discovery_seconds: ClassVar[float] = 86_400.0
 
     def models(self) -> tuple[ModelSpec, ...]:
         """The offers, from the package's catalogue file. No network, no key.
@@ -360,6 +372,24 @@ class Provider(ABC):
         """
         package = type(self).__module__.rpartition(".")[0] or type(self).__module__
         return _shipped(package, self.catalog)
+
+    def offers(
+        self, environment: Mapping[str, str], settings: Mapping[str, Any], folder: Path
+    ) -> tuple[ModelSpec, ...]:
+        """The offers as this user's settings make them; the default: `models`, whatever they say.
+
+        For a provider whose models or prices are the user's own: what lies on this machine, or a price per hour. Asked
+        once per client, so it must be as quick as `models`. No network, and no vendor SDK is imported.
+
+        Args:
+            environment: Environment variables, with ``.env`` beneath them.
+            settings: This provider's table of the configuration.
+            folder: As in `Context`.
+
+        Raises:
+            ConfigurationError: The settings are wrong; the provider cannot be used then.
+        """
+        return self.models()
 
     async def discover(self, name: str, context: Context) -> ModelSpec | None:
         """A model of the vendor that the catalogue does not list, as the vendor itself describes it.

@@ -32,9 +32,13 @@ class Registry:
 
     def __init__(self, settings: Settings, *, extra: Iterable[Provider] = ()) -> None:
         self.settings = settings
-        self.plugins = Plugins(settings.plugins, extra=extra)
+        self.plugins = Plugins(settings.plugins, extra=extra, offers=self._offers)
         self.discovery = Discovery(settings, self.plugins)
-        self._catalogs: dict[tuple[str, ...], Catalog] = {}
+        self._catalogs: dict[tuple[str, ...], tuple[tuple[ModelSpec, ...], Catalog]] = {}
+
+    def _offers(self, provider: Provider) -> Iterable[ModelSpec]:
+        settings, name = self.settings, provider.name
+        return provider.offers(settings.environment, settings.provider(name), settings.folder(name))
 
     def catalog(self, names: Iterable[str] = ()) -> Catalog:
         """The merged catalogue.
@@ -64,9 +68,10 @@ class Registry:
 
     def _merged(self, wanted: tuple[str, ...], found: tuple[ModelSpec, ...]) -> Catalog:
         key = (*wanted, *(spec.id for spec in found))
-        if key not in self._catalogs:
-            self._catalogs[key] = self._merge(wanted, found)
-        return self._catalogs[key]
+        known = self._catalogs.get(key)
+        if known is None or known[0] != found:  # a provider may say something else of the same name by now
+            known = self._catalogs[key] = (found, self._merge(wanted, found))
+        return known[1]
 
     def _plugins_for(self, names: tuple[str, ...]) -> tuple[str, ...]:
         known = self.plugins.names()

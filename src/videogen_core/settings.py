@@ -146,6 +146,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Where clips are kept for requests that are made again with ``cache=``."""
         return self.home / "cache"
 
+    def folder(self, provider: str) -> Path:
+        """Where a provider keeps what is its own; it need not exist."""
+        return self.home / "providers" / provider
+
     def shown(self) -> list[tuple[str, str, str]]:
         """Name, value and source of every setting, for ``videogen config``; provider values are not shown."""
         rows = []

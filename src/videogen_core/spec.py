@@ -250,15 +250,30 @@ class Camera(Struct, frozen=True, kw_only=True):
 
 
 class OptionSpec(Struct, frozen=True, kw_only=True):
-    """A provider-specific option: type, allowed values and default."""
+    """A provider-specific option: type, allowed values and default.
+
+    Attributes:
+        type: JSON's name of its type.
+        choices: The only values; empty = any.
+        min, max: Bounds of a number, or of the length of anything else.
+        step: Only ``min`` (0 where there is none) and so many steps more, as in 81, 85, 89 frames.
+        default: What applies when it is left out.
+        required: Whether it must be given.
+        description: For people.
+    """
 
     type: Literal["boolean", "integer", "number", "string", "array", "object"]
     choices: tuple[Any, ...] = ()
     min: float | None = None
     max: float | None = None
+    step: float | None = None
     default: Any = None
     required: bool = False
     description: str = ""
+
+    def __post_init__(self) -> None:
+        if self.step is not None and (self.type not in ("integer", "number") or not 0 < self.step < math.inf):
+            raise ValueError(f"step: {self.step} is no step of a {self.type}")
 
 
 class Stage(StrEnum):

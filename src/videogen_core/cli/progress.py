@@ -53,6 +53,8 @@ class Follower:
             progress.offer, progress.expected = offer, self._expected(offer)
         progress.stage = STAGES.get(event.type, event.status.value)
         progress.share = event.progress
+        left = event.data.get("remaining")
+        progress.left, progress.told = left if isinstance(left, int | float) else None, time.monotonic()
         if self._view is not None:
             with suppress(OSError):  # nobody is watching any more; the job goes on
                 self._view.show(progress, event)
@@ -89,6 +91,8 @@ class Lines:
             return event.message or progress.stage if known else f"{progress.stage}: {event.message}"
         percent = f" {progress.share:.0%}" if progress.share and event.type == "progress" else ""
         usual = f", usually {seconds(progress.expected)}" if progress.expected and event.type != "settled" else ""
+        if progress.remaining is not None:
+            usual = f", about {seconds(max(progress.remaining, 1))} left"
         return f"{progress.stage}{percent}, {seconds(progress.elapsed)}{usual}"
 
 

@@ -33,6 +33,7 @@ class Progress:
         share: 0 to 1, where the provider says.
         expected: Seconds that the offer usually takes.
         since: When it began, on the monotonic clock.
+        left: Seconds until it is done, as the provider said at ``told``, on the monotonic clock.
     """
 
     job_id: str
@@ -41,6 +42,8 @@ class Progress:
     share: float | None = None
     expected: float | None = None
     since: float = field(default_factory=time.monotonic)
+    left: float | None = None
+    told: float = 0.0
 
     @property
     def elapsed(self) -> float:
@@ -55,6 +58,13 @@ class Progress:
         return min(self.elapsed / self.expected, 0.95) if self.expected else None
 
     @property
+    def remaining(self) -> float | None:
+        """Seconds until it is done, as the provider expected and less what has passed since; None = it does not say."""
+        return None if self.left is None else max(self.left - (time.monotonic() - self.told), 0.0)
+
+    @property
     def clock(self) -> str:
         """Elapsed and expected time."""
+        if self.remaining is not None:
+            return f"{clock(self.elapsed)}, about {clock(max(self.remaining, 1))} left"
         return clock(self.elapsed) + (f", usually {clock(max(self.expected, 1))}" if self.expected else "")

@@ -106,6 +106,7 @@ class Family(_Record, frozen=True, kw_only=True):
         parameters: Our neutral field -> the keyword of ``__call__``. What is missing cannot be told.
         fixed: Keywords that are always passed with these values.
         progress: How each step is seen: ``callback`` (``callback_on_step_end``) or ``bar`` (its progress bar).
+        rounds: Whether the pipeline rounds frames to ``temporal * k + 1`` by itself.
         guider: Whether guidance is set on ``pipe.guider`` instead of in the call.
         audio: Whether a clip comes with sound.
         denoisers: Components that work on every step, largest part of memory and time.
@@ -130,6 +131,7 @@ class Family(_Record, frozen=True, kw_only=True):
     parameters: Mapping[str, str] = {}
     fixed: Mapping[str, Any] = {}
     progress: Literal["callback", "bar"] = "callback"
+    rounds: bool = False
     guider: bool = False
     audio: bool = False
     denoisers: tuple[str, ...] = ("transformer",)
@@ -141,6 +143,36 @@ class Family(_Record, frozen=True, kw_only=True):
     def frames_for(self, duration: float, fps: float | None = None) -> int:
         """Frames of a clip of ``duration`` seconds: the fewest by the rule that are not shorter than asked."""
         return self.frames.at_least(duration * (fps or self.fps))
+
+    def told(self, frames: int) -> int:
+        """What to pass so that the pipeline makes ``frames``.
+
+        Pipelines that round to ``4k + 1`` by themselves add a frame where the VAE does not compress time.
+        """
+        return frames - 1 if self.rounds and self.compression.temporal == 1 else frames
+
+    def nominal(self, frames: int) -> float:
+        """The seconds that people call a clip of so many frames: the first one of ``4k + 1`` counts for nothing."""
+        return (frames - (1 if self.frames.offset == 1 and self.frames.step > 1 else 0)) / self.fps
+
+    def with_compression(self, compression: Compression) -> Family:
+        """The same family for a checkpoint whose VAE or patches are not those of the released models."""
+        if compression == self.compression:
+            return self
+        # so many latent frames make a whole number of patches, and the first one is a single frame
+        step = compression.temporal * compression.patch_frames
+        offset = (1 - compression.temporal) % step
+        least = offset if offset > 1 else offset + step
+        most = max(least, least + (self.frames.maximum - least) // step * step)
+        rule = FrameRule(step=step, offset=offset, minimum=least, maximum=most)
+        unit = compression.spatial * compression.patch
+        return msgspec.structs.replace(
+            self,
+            frames=rule,
+            multiple=math.lcm(self.multiple, unit) if self.multiple % unit else self.multiple,
+            compression=compression,
+            default_frames=None if self.default_frames is None else rule.nearest(self.default_frames),
+        )
 
     def seconds_of(self, frames: int, fps: float | None = None) -> float:
         """How long a clip of so many frames plays."""
@@ -170,16 +202,17 @@ def _multiple(value: float, of: int) -> int:
 
 def _read() -> Mapping[str, Family]:
     text = resources.files(__package__).joinpath("families.toml").read_text(encoding="utf-8")
-    tables = tomllib.loads(text)
-    families: dict[str, Family] = {}
-    for name, table in tables.items():
-        plain = dict(table)
-        like = plain.pop("like", None)
-        base = {} if like is None else {k: v for k, v in tables[like].items() if k != "like"}
-        merged = {**base, **plain}
-        for key in ("parameters", "fixed", "workflow"):  # a table says only what differs
-            merged[key] = {k: v for k, v in {**base.get(key, {}), **plain.get(key, {})}.items() if v != ""}
-        families[name] = msgspec.convert({"name": name, **merged}, Family)
+    whole: dict[str, dict[str, Any]] = {}
+    for name, table in tomllib.loads(text).items():
+        own = {key: value for key, value in table.items() if key != "like"}
+        base = whole[table["like"]] if "like" in table else {}
+        # in these a table says only what differs
+        maps = {key: {**base.get(key, {}), **own.get(key, {})} for key in ("parameters", "fixed", "workflow")}
+        whole[name] = {**base, **own, **maps}
+    families = {}
+    for name, row in whole.items():
+        told = {field: keyword for field, keyword in row["parameters"].items() if keyword}
+        families[name] = msgspec.convert({**row, "name": name, "parameters": told}, Family)
     return MappingProxyType(families)
 
 
