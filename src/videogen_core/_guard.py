@@ -12,7 +12,16 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 import anyio
 import httpx
 
-__all__ = ["PUBLIC_PORTS", "PublicTransport", "RefusedAddress", "RefusedAnswer", "Resolver", "is_public", "origin", "resolve"]
+__all__ = [
+    "PUBLIC_PORTS",
+    "PublicTransport",
+    "RefusedAddress",
+    "RefusedAnswer",
+    "Resolver",
+    "is_public",
+    "origin",
+    "resolve",
+]
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 """Turns a host and a port into the addresses to try, in order."""

@@ -85,7 +85,7 @@ def public_client(
         allow_http: Take http addresses, too.
         ports: Ports that may be connected to; None = 80 and 443.
         resolver: Resolves a host and a port to addresses; None = the system.
-        trusted: An address at a server that the user has named, which may be anywhere; nothing that it redirects to may.
+        trusted: An address at a server that the user has named, which may be anywhere; what it redirects to may not.
         **kwargs: Arguments of ``httpx.AsyncClient``; ``transport`` is what connects behind the guard.
     """
     import httpx

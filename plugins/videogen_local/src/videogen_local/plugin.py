@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from videogen_core import Context, ModelSpec, Provider, Session, hookimpl
+from videogen_core import Context, ModelSpec, Provider, Recovery, Session, hookimpl
+
+from . import servers
 
 __all__ = ["LocalProvider", "videogen_provider"]
 
@@ -36,7 +38,18 @@ class LocalProvider(Provider):
     def offers(
         self, environment: Mapping[str, str], settings: Mapping[str, Any], folder: Path
     ) -> tuple[ModelSpec, ...]:
-        return self.models()
+        here = self.models()
+        return (*here, *servers.offers(environment, settings, folder, here))
+
+    async def discover(self, name: str, context: Context) -> ModelSpec | None:
+        return await servers.discover(name, context, self.models())
+
+    def check_offer(self, spec: ModelSpec, environment: Mapping[str, str], settings: Mapping[str, Any]) -> None:
+        if spec.vendor.get("engine") == "server":
+            servers.check(spec, environment, settings)
+
+    def recovery(self, spec: ModelSpec) -> Recovery:
+        return servers.recovery(spec) if spec.vendor.get("engine") == "server" else super().recovery(spec)
 
     def connect(self, context: Context) -> Session:
         from .session import LocalSession

@@ -9,4 +9,8 @@ from .openai import OpenaiEmulator
 from .sglang import SglangEmulator
 from .vllm import VllmOmniEmulator
 
-__all__ = ["OpenaiEmulator", "SglangEmulator", "VllmOmniEmulator"]
+__all__ = ["LocalEmulator", "OpenaiEmulator", "SglangEmulator", "VllmOmniEmulator"]
+
+
+class LocalEmulator(VllmOmniEmulator):
+    """What ``videogen emulate local`` serves."""

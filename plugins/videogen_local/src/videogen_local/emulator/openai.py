@@ -76,7 +76,9 @@ class OpenaiEmulator(VideosEmulator):
         width, height = size_of(create.size)
         clip = Clip(duration=float(create.seconds), width=width, height=height, fps=_FPS)
         record: dict[str, Any] = {"model": self.model, "size": create.size, "seconds": create.seconds}
-        return Order(prompt=create.prompt, clip=clip, record=record | ({"prompt": create.prompt} if self.prompts else {}))
+        return Order(
+            prompt=create.prompt, clip=clip, record=record | ({"prompt": create.prompt} if self.prompts else {})
+        )
 
     def record(self, job: VendorJob, state: str, progress: float) -> dict[str, Any]:
         """A job."""

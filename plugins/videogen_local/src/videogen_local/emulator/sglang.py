@@ -50,8 +50,8 @@ class _Create(msgspec.Struct, forbid_unknown_fields=True):
 class SglangEmulator(VideosEmulator):
     """SGLang Diffusion as of November 2026; with ``old`` as of a year before.
 
-    A field that it does not know is refused, where the real one drops it. ``code`` of a script is not shown: an error has
-    a message and nothing else.
+    A field that it does not know is refused, where the real one drops it. ``code`` of a script is not shown: an error
+    has a message and nothing else.
 
     Args:
         old: Whether a form without a picture is refused, and only prompt, model, size, seconds, frames and rate are

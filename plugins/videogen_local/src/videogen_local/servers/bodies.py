@@ -74,9 +74,7 @@ def wanted(
         **{name: options.get(name) for name in _OPTIONS},
     }
     values |= {"one_guidance": guidance} if guidance_2 is None else {"guidance": guidance, "guidance_2": guidance_2}
-    return Wanted(
-        {name: value for name, value in values.items() if value is not None and dialect.takes(name)}, picture
-    )
+    return Wanted({name: value for name, value in values.items() if value is not None and dialect.takes(name)}, picture)
 
 
 def frames(spec: ModelSpec, request: VideoRequest) -> int | None:

@@ -33,10 +33,11 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         image: How pictures are told: ``file`` in a form, or ``data_url``.
         models: Paths that may say which model is served; the first that answers counts.
         fixed_seed: Whether every job has the same seed unless it is told one; then it is told one, drawn by us.
+        clip: The field of a record that is null where a job has ended well and yet made no clip; "" = none tells.
         progress: Whether what it says of progress means anything before the end.
         cancel: What DELETE does to a job that has not ended: ``abort`` stops and forgets it, ``none``: it runs on.
-        reconcile: Whether the records of its list echo the prompt (``by_list``), or only size and time (``by_time``), or
-            there is no list (``none``).
+        reconcile: Whether the records of its list echo the prompt (``by_list``), or only size and time (``by_time``),
+            or there is no list (``none``).
         source: Where it was read.
         as_of: When.
     """
@@ -51,6 +52,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     image: Literal["file", "data_url"] = "file"
     models: tuple[str, ...] = ("/v1/models",)
     fixed_seed: bool = False
+    clip: str = ""
     progress: bool = True
     cancel: Literal["abort", "none"] = "none"
     reconcile: Literal["by_list", "by_time", "none"] = "none"
@@ -88,9 +90,10 @@ def dialect(said: Any, *, where: str) -> Dialect:
         )
     if not table:
         return known
-    base = msgspec.to_builtins(known)
+    base: dict[str, Any] = msgspec.to_builtins(known)
+    changed = table.pop("fields", {})
     try:
-        fields = {**base["fields"], **table.pop("fields", {})}
+        fields = {**base["fields"], **msgspec.convert(changed, dict[str, str])}
         return _made({**base, **table, "fields": {name: theirs for name, theirs in fields.items() if theirs}})
     except (msgspec.ValidationError, TypeError) as error:
         raise ConfigurationError(f"{where}: {error}.") from None

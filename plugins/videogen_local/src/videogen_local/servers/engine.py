@@ -41,7 +41,8 @@ __all__ = ["Engine"]
 _SEED = 2**31  # below which a seed is drawn
 _KNOWN = 300.0  # seconds for which an address is taken to serve what it has said
 _LOST = 3  # answers in a row that a job is not known, before it is believed
-_AGAIN = 2.0  # seconds between them, and between tries to stop a job
+_AGAIN = 1.0  # seconds between them
+_STOPPING = (0.5, 1.0, 2.0)  # seconds between tries to stop a job, while the server says that it is about to
 _LOOK = 5.0  # seconds for a look at a queue
 
 
@@ -72,10 +73,7 @@ class Engine(Session):
     # --- creating
 
     async def prepare(self, call: SubmitCall) -> dict[str, Any]:
-        """Choose an address, check that it serves the model, and draw the seed where the server would not.
-
-        Nothing is left there. Raises what makes the create impossible, before anything is asked for.
-        """
+        """Choose an address, check that it serves the model, and draw the seed where the server would not."""
         opened = self._of(call.spec.vendor)
         picture = None if call.request.image is None else await call.read(call.request.image)
         _wanted(opened.client.server, call, call.request.seed, picture)
@@ -120,7 +118,7 @@ class Engine(Session):
         return made
 
     async def _check(self, opened: _Open, endpoint: Endpoint, call: SubmitCall) -> None:
-        """Return when an address serves the model of the offer, or does not say what it serves.
+        """Return when an address serves the model of the offer, or cannot say what it serves.
 
         Raises:
             ConfigurationError: It serves another one.
@@ -129,7 +127,10 @@ class Engine(Session):
         if now - opened.checked.get(endpoint, float("-inf")) < _KNOWN:
             return
         server, model = opened.client.server, str(call.spec.vendor.get("model"))
-        known = await opened.client.serves_at(endpoint)
+        try:
+            known = await opened.client.serves_at(endpoint)
+        except ProviderError:  # the create will tell
+            return
         if known is not None and known.model.lower() != model.lower():
             if not server.model:
                 memory_of(server, self._context.folder).learn(known)
@@ -180,15 +181,15 @@ class Engine(Session):
         record = _job_in(await client.ask(endpoint, "GET", _path(name), action="look at"))
         if record is not None and not jobs.is_open(record):  # to delete it would be to delete the clip
             return Cancellation(accepted=False, message=f"it had {record.get('status')} already")
-        for pause in (_AGAIN, _AGAIN, None):
-            answer = await client.ask(endpoint, "DELETE", _path(name), action="cancel", timeout=_AGAIN * 10)
+        for pause in (*_STOPPING, None):
+            answer = await client.ask(endpoint, "DELETE", _path(name), action="cancel")
             if answer.status != 409 or pause is None:
                 break
             await anyio.sleep(pause)  # it is stopping the job, and says so
         if answer.ok or _is_missing(answer):
             return Cancellation(accepted=True, gone=True)
         if answer.status == 409:
-            return Cancellation(accepted=True, message="it is stopping the job")
+            return Cancellation(accepted=False, message="it does not get to stopping the job, or has just ended it")
         raise failures.refused(answer, server, endpoint, model=job.spec.id)
 
     async def find(self, call: SubmitCall, started_at: datetime) -> tuple[Found, ...]:
@@ -271,7 +272,12 @@ class Engine(Session):
     async def _length(self, client: Client, endpoint: Endpoint) -> int | None:
         """How many jobs an address has that have not ended; None = it has no list."""
         answer = await client.ask(
-            endpoint, "GET", "/v1/videos", action="look at the queue", timeout=_LOOK, params={"limit": 100, "order": "desc"}
+            endpoint,
+            "GET",
+            "/v1/videos",
+            action="look at the queue",
+            timeout=_LOOK,
+            params={"limit": 100, "order": "desc"},
         )
         told = answer.json() if answer.ok else None
         rows = told.get("data") if isinstance(told, Mapping) else None

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from videogen_core import Found, ProviderError, Submission
+from videogen_core import Found, Submission
 
 from . import failures
 from .asking import Client
@@ -61,9 +61,13 @@ async def records(
     after: str | None = None
     now: datetime | None = None
     for _ in range(_PAGES):
-        query: dict[str, Any] = {"limit": _PAGE, "order": "desc"}
+        query: dict[str, Any] = {"limit": _PAGE, "order": "desc"} | ({} if after is None else {"after": after})
         answer = await client.ask(
-            endpoint, "GET", "/v1/videos", action="list jobs", params=query if after is None else {**query, "after": after}
+            endpoint,
+            "GET",
+            "/v1/videos",
+            action="list jobs",
+            params=query,
         )
         if answer.status in (404, 405, 501):
             return [], None
@@ -85,7 +89,7 @@ async def records(
 
 
 def submission_of(job: str, endpoint: Endpoint, **more: Any) -> Submission:
-    """A job by its server's id. The id alone would not do: servers that count their jobs begin with the same numbers."""
+    """A job by its server's id, and where it is: two servers may have one id each for a job of their own."""
     return Submission(provider_job_id=f"{job}@{endpoint.label}", handle={"job": job, "at": endpoint.label}, **more)
 
 
@@ -116,7 +120,7 @@ def _fits(row: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
     if seconds is None or "seconds" not in values:
         return True
     try:
-        off = abs(int(seconds) - values["seconds"])
+        off = abs(int(seconds) - int(values["seconds"]))
     except (TypeError, ValueError):
         return True
     return off == 0 if prompt is not None else off <= 1  # without a prompt it was counted back from the frames

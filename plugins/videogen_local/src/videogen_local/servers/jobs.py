@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote
 
 from videogen_core import JobStatus, Output, Snapshot
 
@@ -60,7 +61,7 @@ def snapshot(
     cost = None if work is None or rate is None else (Decimal(str(work)) * rate).quantize(Decimal("0.000001"))
     match status:
         case JobStatus.SUCCEEDED:
-            return Snapshot(status=status, outputs=(_output(record, endpoint, job, headers),), cost=cost)
+            return Snapshot(status=status, outputs=_outputs(record, server, endpoint, job, headers), cost=cost)
         case JobStatus.FAILED:
             error = failures.failed(record.get("error"), server, endpoint, model=model)
             return Snapshot(status=status, error=error, cost=cost)
@@ -70,12 +71,16 @@ def snapshot(
             return Snapshot(status=status, progress=_progress(record) if server.dialect.progress else None)
 
 
-def _output(record: Mapping[str, Any], endpoint: Endpoint, job: str, headers: Mapping[str, str]) -> Output:
-    """The clip: where the record says that it was stored, else at the server itself."""
-    url = record.get("url")
+def _outputs(
+    record: Mapping[str, Any], server: Server, endpoint: Endpoint, job: str, headers: Mapping[str, str]
+) -> tuple[Output, ...]:
+    """The clip: where the record says that it was stored, else at the server itself; nothing where there is none."""
+    url, field = record.get("url"), server.dialect.clip
     if isinstance(url, str) and url.startswith(("https://", "http://")):
-        return Output(url=url)  # a stranger: no key, and a public address
-    return Output(url=f"{endpoint.url}/v1/videos/{job}/content", headers=headers, trusted=True)
+        return (Output(url=url),)  # a stranger: no key, and a public address
+    if field and field in record and not record[field]:
+        return ()
+    return (Output(url=f"{endpoint.url}/v1/videos/{quote(job, safe='')}/content", headers=headers, trusted=True),)
 
 
 def seconds_of_work(record: Mapping[str, Any]) -> float | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from videogen_core import ConfigurationError, Context, ModelSpec
+from videogen_core import ConfigurationError, Context, ModelSpec, Recovery
 
 from . import settings as configured
 from .asking import Client
@@ -14,7 +14,10 @@ from .memory import Known, Memory
 from .rules import offer
 from .settings import Server
 
-__all__ = ["check", "discover", "memory_of", "offers"]
+__all__ = ["CONSOLE", "check", "discover", "memory_of", "offers", "recovery"]
+
+CONSOLE = "GET /v1/videos at each address of the server lists its jobs"
+"""Where a person can look for a job."""
 
 
 def memory_of(server: Server, folder: Path) -> Memory:
@@ -91,3 +94,8 @@ def check(spec: ModelSpec, environment: Mapping[str, str], settings: Mapping[str
         ConfigurationError: The settings have no such server.
     """
     configured.named(str(spec.vendor.get("server")), environment, settings).key(environment)
+
+
+def recovery(spec: ModelSpec) -> Recovery:
+    """What can be done about a lost create: no server knows an id of ours, so nothing is ever sent again by itself."""
+    return Recovery(reconcile=spec.vendor.get("reconcile", "none"), console=CONSOLE)

@@ -101,9 +101,13 @@ def offer(
         license=row.license if row else None,
         tier=row.tier if row else Tier.STANDARD,
         prices=_prices(server, paces),
-        vendor={"engine": "server", "server": server.name, "model": known.model, "pipeline": family.name}
-        if family
-        else {"engine": "server", "server": server.name, "model": known.model},
+        vendor={
+            "engine": "server",
+            "server": server.name,
+            "model": known.model,
+            "reconcile": server.dialect.reconcile,
+            **({"pipeline": family.name} if family else {}),
+        },
         source=f"{server.dialect.source} and the settings",
         as_of=server.dialect.as_of or date(2026, 11, 21),
     )
@@ -175,7 +179,7 @@ def _told(mode: Mode, server: Server) -> Mode | None:
         return None
     default = mode.default
     if default.duration is not None and default.duration not in durations:
-        default = msgspec.structs.replace(default, duration=durations[0])
+        default = msgspec.structs.replace(default, duration=_first(durations))
     audio = _audio(server, mode.audio)
     if default.audio not in audio:
         default = msgspec.structs.replace(default, audio=None)
@@ -195,6 +199,10 @@ def _told(mode: Mode, server: Server) -> Mode | None:
     )
 
 
+def _first(durations: tuple[float, ...] | Span) -> float:
+    return durations.min if isinstance(durations, Span) else durations[0]
+
+
 def _whole(durations: tuple[float, ...] | Span) -> tuple[float, ...]:
     """The whole seconds among some lengths."""
     if isinstance(durations, Span):
@@ -210,19 +218,17 @@ def _audio(server: Server, audio: tuple[bool, ...]) -> tuple[bool, ...]:
 
 def _possible(default: Defaults, modes: Sequence[Mode]) -> Defaults:
     """The defaults of a row, without those that no mode has any more."""
-    lost = {
+    lost: dict[str, Any] = {
         field: None
         for field in Defaults.__struct_fields__
         if (value := getattr(default, field)) is not None and not any(value in mode.settable(field) for mode in modes)
     }
     if "duration" in lost:
-        lost["duration"] = next((mode.durations[0] for mode in modes if isinstance(mode.durations, tuple)), None)
+        lost["duration"] = _first(modes[0].durations)
     return msgspec.structs.replace(default, **lost)
 
 
-def _durations(
-    server: Server, mode: Mode | None, family: Family | None
-) -> tuple[tuple[float, ...] | Span, float]:
+def _durations(server: Server, mode: Mode | None, family: Family | None) -> tuple[tuple[float, ...] | Span, float]:
     """Lengths that can be asked for, and the usual one."""
     if server.seconds:
         if not server.dialect.takes("frames") and not all(each.is_integer() for each in server.seconds):

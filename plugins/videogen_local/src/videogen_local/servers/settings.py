@@ -39,7 +39,7 @@ class Endpoint:
 
     @property
     def label(self) -> str:
-        """What tells it from the others, in ids of jobs and in messages: host and port, and the path if there is one."""
+        """What tells it from the others, in ids of jobs and in messages: host, port and path."""
         parts = urlsplit(self.url)
         return f"{parts.netloc}{parts.path}"
 
