@@ -8,7 +8,7 @@ not decide how a seed looks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from .families import Family, Nearest, nearest
@@ -258,7 +258,7 @@ def _smaller(wanted: Nearest, family: Family) -> list[Nearest]:
 
     Either frames or size shrink, or both by about as much; the shape is kept as far as the multiples allow.
     """
-    counts = [n for n in _counts(family, wanted.frames)]
+    counts = _counts(family, wanted.frames)
     sizes: list[tuple[int, int]] = []
     for percent in range(100, 0, -5):
         size = nearest(
