@@ -1,4 +1,4 @@
-"""What the tests of servers share: emulators on loopback, and clients that know nothing but the servers they are told."""
+"""What the tests of servers share: emulators on loopback, and clients that know nothing but those."""
 
 from __future__ import annotations
 

@@ -76,12 +76,12 @@ async def test_vllm_is_told_in_a_form_how_many_frames(bench: Bench) -> None:
 async def test_vllm_has_the_two_guidance_scales_the_other_way_round(bench: Bench) -> None:
     """Ours are as in diffusers: the first is of the expert that works on much noise."""
     vllm = bench.serve(VllmOmniEmulator)
-    both = {"local": {"guidance": 4.0, "guidance_2": 3.0}}
+    both = {"local": {"guidance_scale": 4.0, "guidance_scale_2": 3.0}}
     async with bench.client(vllm) as client:
         await client.submit("A boat", model="local/gpu", options=both, **SMALL)
-        await client.submit("A boat", model="local/gpu", options={"local": {"guidance": 4.0}}, **SMALL)
+        await client.submit("A boat", model="local/gpu", options={"local": {"guidance_scale": 4.0}}, **SMALL)
         with pytest.raises(RequestError, match="give both"):
-            await client.submit("A boat", model="local/gpu", options={"local": {"guidance_2": 3.0}}, **SMALL)
+            await client.submit("A boat", model="local/gpu", options={"local": {"guidance_scale_2": 3.0}}, **SMALL)
     first, second = told(vllm, 0), told(vllm, 1)
     assert (first["guidance_scale"], first["guidance_scale_2"]) == ("3.0", "4.0")
     assert second["guidance_scale"] == "4.0"
@@ -170,7 +170,7 @@ async def test_sglang_gets_json_and_a_form_with_a_picture(bench: Bench) -> None:
     """An old one takes no form without a picture, and a picture in no other way."""
     for old in (False, True):
         sglang = bench.serve(SglangEmulator, old=old)
-        options = {"local": {"steps": 8, "guidance": 4.0, "guidance_2": 3.0}}
+        options = {"local": {"steps": 8, "guidance_scale": 4.0, "guidance_scale_2": 3.0}}
         async with bench.client(sglang) as client:
             await client.submit("A boat", model="local/gpu", options=options, seed=5, **SMALL)
             await client.submit("A boat", model="local/gpu", image=picture(), options=options, seed=5, **SMALL)
@@ -328,7 +328,7 @@ async def test_a_job_whose_machine_left_the_settings_says_so(bench: Bench) -> No
     async with bench.client(first) as client:
         job = await client.submit("A boat", model="local/gpu", output=bench.output(), **SMALL)
     async with bench.client(second) as client:
-        with pytest.raises(ConfigurationError, match="no address 127.0.0.1"):
+        with pytest.raises(ConfigurationError, match=r"no address 127\.0\.0\.1"):
             await (await client.job(job.id)).wait()
     async with bench.client(second, first) as client:
         result = await (await client.job(job.id)).wait()
@@ -431,7 +431,7 @@ async def test_a_clip_comes_from_the_server_itself_wherever_it_is_but_from_no_ot
     async with bench.client(vllm) as client:
         await client.generate("A boat", model="local/gpu", output=bench.output(), **SMALL)
         vllm.faults.add(Fault("redirect", on="download", location=f"{other.api_url}/v1/videos/x/content", times=None))
-        with pytest.raises(DownloadError, match="http|public"):
+        with pytest.raises(DownloadError, match=r"http|public"):
             await client.generate("A kite", model="local/gpu", output=bench.output("b.mp4"), **SMALL)
     assert not other.journal.entries()
 

@@ -24,7 +24,7 @@ class TestVllmOmni(ProviderSuite):
     }
 
     def unfit(self, spec: ModelSpec, task: Task, field: str, value: Any) -> str:
-        return "it goes with guidance, of the other expert" if field.endswith(".guidance_2") else ""
+        return "it goes with guidance, of the other expert" if field.endswith(".guidance_scale_2") else ""
 
 
 class TestSglang(ProviderSuite):
@@ -34,7 +34,7 @@ class TestSglang(ProviderSuite):
     def unfit(self, spec: ModelSpec, task: Task, field: str, value: Any) -> str:
         if field == "seed":
             return "where none is given one is drawn, so that no two creates are alike; test_local_servers looks at it"
-        return "it goes with guidance, of the other expert" if field.endswith(".guidance_2") else ""
+        return "it goes with guidance, of the other expert" if field.endswith(".guidance_scale_2") else ""
 
     @pytest.mark.xfail(reason=_NO_STOP)
     async def test_a_job_is_cancelled_or_says_that_it_cannot_be(self, rig: Rig) -> None:

@@ -11,12 +11,24 @@ from typing import Any
 from videogen_core import ModelSpec, RequestError, VideoRequest, frame_size, resolution_height
 from videogen_core.containers import sniff
 
-from ..families import FAMILIES
+from ..rows import family_of
 from .dialects import Dialect
 
-__all__ = ["Wanted", "frames", "parts", "size", "wanted"]
+__all__ = ["FIELDS", "Wanted", "frames", "parts", "size", "wanted"]
 
-_OPTIONS = ("steps", "flow_shift", "lora", "extra")
+FIELDS = {
+    "num_frames": "frames",
+    "width": "size",
+    "height": "size",
+    "steps": "steps",
+    "guidance_scale": "guidance",
+    "guidance_scale_2": "guidance_2",
+    "flow_shift": "flow_shift",
+    "lora": "lora",
+    "extra": "extra",
+}
+"""Options of an offer -> the field of a dialect that tells them."""
+_PLAIN = ("steps", "flow_shift", "lora", "extra")
 _MULTIPLE = 16  # of sides, for a model about which nothing is known
 
 
@@ -55,50 +67,61 @@ def wanted(
     Raises:
         RequestError: It gives the second of two guidance scales alone.
     """
-    guidance, guidance_2 = options.get("guidance"), options.get("guidance_2")
+    guidance, guidance_2 = options.get("guidance_scale"), options.get("guidance_scale_2")
     if guidance is None and guidance_2 is not None:
         raise RequestError(
-            "options.local.guidance_2: it goes with guidance, which the other expert has; give both. Nothing was sent."
+            "options.local.guidance_scale_2: it goes with guidance_scale, which the other expert has; give both.",
+            hint="Nothing was sent.",
         )
-    pixels = size(spec, request)
+    pixels = size(spec, request, options)
     values: dict[str, Any] = {
         "prompt": request.prompt,
         "model": spec.vendor.get("model"),
         "size": None if pixels is None else f"{pixels[0]}x{pixels[1]}",
         "seconds": None if request.duration is None else max(1, round(request.duration)),
-        "frames": frames(spec, request) if dialect.takes("frames") else None,
+        "frames": frames(spec, request, options) if dialect.takes("frames") else None,
         "fps": _number(request.fps or spec.output_fps),
         "seed": seed,
         "negative_prompt": request.negative_prompt,
         "audio": request.audio,
-        **{name: options.get(name) for name in _OPTIONS},
+        **{name: options.get(name) for name in _PLAIN},
     }
     values |= {"one_guidance": guidance} if guidance_2 is None else {"guidance": guidance, "guidance_2": guidance_2}
     return Wanted({name: value for name, value in values.items() if value is not None and dialect.takes(name)}, picture)
 
 
-def frames(spec: ModelSpec, request: VideoRequest) -> int | None:
+def frames(spec: ModelSpec, request: VideoRequest, options: Mapping[str, Any]) -> int | None:
     """How many frames there are to make, by the rule of the model; None = the model decides."""
+    if (count := options.get("num_frames")) is not None:
+        return int(count)
     fps = request.fps or spec.output_fps
     if request.duration is None or fps is None:
         return None
-    family = FAMILIES.get(str(spec.vendor.get("pipeline")))
+    family = family_of(spec)
     return round(request.duration * fps) if family is None else family.frames_for(request.duration, fps)
 
 
-def size(spec: ModelSpec, request: VideoRequest) -> tuple[int, int] | None:
+def size(spec: ModelSpec, request: VideoRequest, options: Mapping[str, Any]) -> tuple[int, int] | None:
     """Width and height; where the shape follows the picture, the sides nearest to it that the model makes."""
-    listed = frame_size(spec, request)
-    picture = request.image
-    if listed is not None or picture is None or not picture.width or not picture.height or request.resolution is None:
-        return listed
-    family = FAMILIES.get(str(spec.vendor.get("pipeline")))
+    listed = frame_size(spec, request) or _like(spec, request)
+    width, height = options.get("width"), options.get("height")
+    if listed is None:
+        return None if width is None or height is None else (int(width), int(height))
+    return int(width or listed[0]), int(height or listed[1])
+
+
+def _like(spec: ModelSpec, request: VideoRequest) -> tuple[int, int] | None:
+    """The sides of a clip with the shape of its picture, as far as that is known."""
+    picture, short = request.image, resolution_height(request.resolution or "")
+    if picture is None or not picture.width or not picture.height or not short:
+        return None
+    family = family_of(spec)
     multiple = _MULTIPLE if family is None else family.multiple
-    short = resolution_height(request.resolution)
     scale = short / min(picture.width, picture.height)
-    sides = (max(multiple, round(side * scale / multiple) * multiple) for side in (picture.width, picture.height))
-    width, height = sides
-    return (width, height) if short else None
+    width, height = (
+        max(multiple, round(side * scale / multiple) * multiple) for side in (picture.width, picture.height)
+    )
+    return width, height
 
 
 def parts(told: Wanted, dialect: Dialect) -> dict[str, Any]:

@@ -27,6 +27,8 @@ from videogen_core import (
 )
 
 from ..families import FAMILIES, Family
+from ..rows import family_of, offer_fields, options
+from .bodies import FIELDS
 from .memory import Known
 from .settings import Server
 
@@ -46,12 +48,13 @@ _FPS = 24.0
 _SEED = 2**31 - 1
 _PICTURES = MediaLimits(formats=("image/png", "image/jpeg", "image/webp"), max_bytes=20 * 2**20)
 _LATENCY = Latency(typical=120.0)
+_AS_OF = date(2026, 11, 21)
 _OPTIONS = {
     "steps": OptionSpec(type="integer", min=1, max=200, description="Denoising steps."),
-    "guidance": OptionSpec(
+    "guidance_scale": OptionSpec(
         type="number", min=0, max=20, description="Guidance scale; of the first expert, where a model has two."
     ),
-    "guidance_2": OptionSpec(
+    "guidance_scale_2": OptionSpec(
         type="number", min=0, max=20, description="Guidance scale of the second expert, which works on little noise."
     ),
     "flow_shift": OptionSpec(type="number", min=0, max=50, description="Shift of the noise schedule."),
@@ -77,11 +80,13 @@ def offer(
         ConfigurationError: ``like`` names no row, or the server cannot be told what the settings ask for.
     """
     row = _row(server, known, tuple(rows))
-    family = FAMILIES.get(str(row.vendor.get("pipeline")) if row is not None else known.pipeline)
-    fps = server.fps or (row.output_fps if row else None) or (family.fps if family else None)
-    if fps is None and server.dialect.takes("fps"):
+    family = family_of(row) if row is not None else FAMILIES.get(known.pipeline)
+    if row is None and family is not None:
+        row = _of_family(family, server, known)
+    fps = server.fps or (row.output_fps if row is not None else None)
+    if fps is None and row is None and server.dialect.takes("fps"):
         fps = _FPS
-    modes, default, sizes = _rules(server, known, row, family)
+    modes, default, sizes = _rules(server, known, row)
     owner, _, name = known.model.rpartition("/")
     return ModelSpec(
         id=f"local/{server.name}",
@@ -106,10 +111,11 @@ def offer(
             "server": server.name,
             "model": known.model,
             "reconcile": server.dialect.reconcile,
-            **({"pipeline": family.name} if family else {}),
+            **({"pipeline": family.name} if family is not None else {}),
+            **({"family": row.vendor["family"]} if row is not None and "family" in row.vendor else {}),
         },
         source=f"{server.dialect.source} and the settings",
-        as_of=server.dialect.as_of or date(2026, 11, 21),
+        as_of=server.dialect.as_of or _AS_OF,
     )
 
 
@@ -128,18 +134,30 @@ def _row(server: Server, known: Known, rows: Sequence[ModelSpec]) -> ModelSpec |
     return next((row for row in rows if str(row.vendor.get("repo", "")).lower() == model), None)
 
 
+def _of_family(family: Family, server: Server, known: Known) -> ModelSpec:
+    """A row for a model of which nothing is known but its class."""
+    owner, _, name = known.model.rpartition("/")
+    return ModelSpec(
+        id=f"local/{server.name}",
+        model=name.lower(),
+        title=known.model,
+        maker=owner or server.dialect.title,
+        source=server.dialect.source,
+        as_of=server.dialect.as_of or _AS_OF,
+        **offer_fields(family),
+    )
+
+
 # --- what can be asked for
 
 
-def _rules(
-    server: Server, known: Known, row: ModelSpec | None, family: Family | None
-) -> tuple[tuple[Mode, ...], Defaults, _Sizes]:
-    told = [mode for each in row.modes if (mode := _told(each, server)) is not None] if row else []
+def _rules(server: Server, known: Known, row: ModelSpec | None) -> tuple[tuple[Mode, ...], Defaults, _Sizes]:
+    told = [mode for each in row.modes if (mode := _told(each, server)) is not None] if row is not None else []
     if row is not None and told and not (server.tasks or server.sizes or server.seconds):
         return tuple(told), _possible(row.default, told), row.sizes
-    tasks = server.tasks or (row and _common(row.tasks)) or _tasks(known, family)
-    durations, usual = _durations(server, told[0] if told else None, family)
-    by_resolution = _table(server, row, family)
+    tasks = server.tasks or (_common(row.tasks) if row is not None else ()) or _tasks(known)
+    durations, usual = _durations(server, told[0] if told else None)
+    by_resolution = _table(server, row)
     modes = [
         Mode(
             tasks=tasks,
@@ -156,17 +174,15 @@ def _rules(
     return tuple(modes), default, by_resolution
 
 
-def _common(tasks: Iterable[Task | str]) -> tuple[Task, ...]:
-    found = {str(task) for task in tasks}
-    return tuple(task for task in _TASKS if task.value in found)
+def _common(tasks: Iterable[Task]) -> tuple[Task, ...]:
+    found = set(tasks)
+    return tuple(task for task in _TASKS if task in found)
 
 
-def _tasks(known: Known, family: Family | None) -> tuple[Task, ...]:
-    """What a model is for, as the server, its class, or else its name says."""
+def _tasks(known: Known) -> tuple[Task, ...]:
+    """What a model is for, as the server or else its name says."""
     if known.task_type.upper() in _TYPES:
         return _TYPES[known.task_type.upper()]
-    if family is not None and (found := _common(family.tasks)):
-        return found
     in_name = _TYPE_IN_NAME.search(known.model)
     return _TYPES[in_name[1].upper()] if in_name else _TASKS[:1]
 
@@ -228,7 +244,7 @@ def _possible(default: Defaults, modes: Sequence[Mode]) -> Defaults:
     return msgspec.structs.replace(default, **lost)
 
 
-def _durations(server: Server, mode: Mode | None, family: Family | None) -> tuple[tuple[float, ...] | Span, float]:
+def _durations(server: Server, mode: Mode | None) -> tuple[tuple[float, ...] | Span, float]:
     """Lengths that can be asked for, and the usual one."""
     if server.seconds:
         if not server.dialect.takes("frames") and not all(each.is_integer() for each in server.seconds):
@@ -238,28 +254,19 @@ def _durations(server: Server, mode: Mode | None, family: Family | None) -> tupl
         return server.seconds, server.seconds[0]
     if mode is not None:
         found: tuple[float, ...] | Span = mode.durations
-    elif not server.dialect.takes("frames"):
-        found = _OPENAI_SECONDS
-    elif family is not None:
-        found = Span(min=1.0, max=max(1.0, float(int(family.frames.maximum / family.fps))))
     else:
-        found = _SECONDS
+        found = _SECONDS if server.dialect.takes("frames") else _OPENAI_SECONDS
     if isinstance(found, Span):
-        return found, min(max(_USUAL, found.min), found.max)
+        return found, found.snap(_USUAL) or found.min
     return found, found[0]
 
 
-def _table(server: Server, row: ModelSpec | None, family: Family | None) -> _Sizes:
+def _table(server: Server, row: ModelSpec | None) -> _Sizes:
     """Pixels by resolution and shape."""
     if not server.sizes and row is not None and row.sizes:
         return {name: dict(shapes) for name, shapes in row.sizes.items()}
-    sizes: Iterable[tuple[int, int]] = server.sizes
-    if not sizes and not server.dialect.takes("frames"):
-        sizes = _OPENAI_SIZES
-    elif not sizes and family is not None:
-        sizes = (family.size, (family.size[1], family.size[0]))
     table: _Sizes = {}
-    for width, height in sizes or _SIZES:
+    for width, height in server.sizes or (_SIZES if server.dialect.takes("frames") else _OPENAI_SIZES):
         resolution = VideoRequest.make(resolution=f"{min(width, height)}p").resolution or ""
         table.setdefault(resolution, {}).setdefault(_shape(width, height), (width, height))
     return table
@@ -277,11 +284,13 @@ def _shape(width: int, height: int) -> str:
 
 
 def _options(server: Server, family: Family | None) -> dict[str, OptionSpec]:
-    found = {name: option for name, option in _OPTIONS.items() if server.dialect.takes(name)}
-    if family is not None and "guidance_2" not in family.parameters:
-        found.pop("guidance_2", None)
-    if family is not None and family.guidance is None:
-        found.pop("guidance", None)
+    """What can be set, by the names that it has for models that run here; what is left out is up to the server."""
+    own = {} if family is None else options(family)
+    known = {**_OPTIONS, **{name: msgspec.structs.replace(option, default=None) for name, option in own.items()}}
+    found = {name: option for name, option in known.items() if server.dialect.takes(FIELDS.get(name, ""))}
+    if family is not None:
+        absent = {"guidance_scale", "guidance_scale_2"} - own.keys()
+        return {name: option for name, option in found.items() if name not in absent}
     return found
 
 
