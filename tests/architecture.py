@@ -27,6 +27,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "request": "errors",
         "spec": "errors request",
         "limits": "request spec",
+        "licensing": "spec",
         "capabilities": "errors request spec limits",
         "matching": "capabilities limits request spec",
         "pricing": "errors request spec capabilities",
@@ -36,7 +37,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "cost": "",
         "states": "request pricing",
         "transitions": "errors request pricing states",
-        "routing": "errors request spec capabilities pricing catalog budget",
+        "routing": "errors request spec licensing capabilities pricing catalog budget",
         "delivery": "states",
         "cachekey": "request spec states",
     },
@@ -69,8 +70,8 @@ LAYERS: dict[str, dict[str, str]] = {
         "downloads": "errors retry states provider redaction transport partials",
     },
     "orchestration": {
-        "planning": "errors request spec limits capabilities pricing catalog retry budget routing settings registry "
-        "ledger media",
+        "planning": "errors request spec licensing limits capabilities pricing catalog retry budget routing settings "
+        "registry ledger media",
         "engine": "errors request spec capabilities pricing retry states transitions cachekey routing delivery "
         "provider settings redaction transport outcomes registry ledger cache media clips partials targets downloads "
         "planning",

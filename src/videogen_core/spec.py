@@ -325,13 +325,33 @@ class Latency(Struct, frozen=True, kw_only=True):
 
 
 class License(Struct, frozen=True, kw_only=True):
-    """Terms of an open model that decide who may use it and its output."""
+    """Terms of an open model that decide who may use it and its output.
+
+    Attributes:
+        name: Short; a user who says yes to the licence writes it.
+        commercial: Whether clips may be used in business.
+        revenue_limit_usd: Yearly revenue from which it no longer holds.
+        excluded_territories: ISO country codes, and ``EU`` for all of its members.
+        note: One more thing to know, as a phrase: that the clips fall under it too, say.
+        url: Where it can be read.
+    """
 
     name: str
     commercial: bool = True
     revenue_limit_usd: int | None = None
     excluded_territories: tuple[str, ...] = ()
+    note: str = ""
     url: str | None = None
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What it limits, as phrases; empty when it lets everybody use the model for everything."""
+        limits = [] if self.commercial else ["no commercial use"]
+        if self.revenue_limit_usd is not None:
+            limits.append(f"not for who earns ${self.revenue_limit_usd:,} a year or more")
+        if self.excluded_territories:
+            limits.append(f"not in {', '.join(self.excluded_territories)}")
+        return tuple(limits)
 
 
 class Tier(StrEnum):

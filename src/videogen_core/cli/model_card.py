@@ -52,9 +52,16 @@ def _facts(spec: ModelSpec, not_ready: str | None) -> list[tuple[str, str]]:
         ("negative prompt", _negative_prompt(spec)),
         ("camera", _camera(spec)),
         ("defaults", ", ".join(f"{key} {value}" for key, value in _defaults(spec))),
-        ("licence", spec.license.name if spec.license else ""),
+        ("licence", _licence(spec)),
         ("source", f"{spec.source}, read on {spec.as_of}"),
     ]
+
+
+def _licence(spec: ModelSpec) -> str:
+    if spec.license is None:
+        return ""
+    terms = [spec.license.name, *spec.license.limits, spec.license.note, spec.license.url or ""]
+    return "; ".join(term for term in terms if term)
 
 
 def _camera(spec: ModelSpec) -> str:
