@@ -61,12 +61,12 @@ def _compression(vae: Config, usual: Compression) -> tuple[int, int]:
     temporal = _number(vae, "scale_factor_temporal", "temporal_compression_ratio")
     spatial = _number(vae, "scale_factor_spatial", "spatial_compression_ratio")
     halvings = vae.get("spatio_temporal_scaling")
-    if isinstance(halvings, list):  # LTX: the blocks that halve, after patches
+    if isinstance(halvings, list | tuple):  # LTX: the blocks that halve, after patches
         times = 2 ** sum(map(bool, halvings))
         temporal = temporal or (_number(vae, "patch_size_t") or 1) * times
         spatial = spatial or (_number(vae, "patch_size") or 1) * times
     channels = vae.get("block_out_channels")
-    if spatial is None and "temporal_compression_ratio" in vae and isinstance(channels, list):  # CogVideoX
+    if spatial is None and "temporal_compression_ratio" in vae and isinstance(channels, list | tuple):  # CogVideoX
         spatial = 2 ** (len(channels) - 1)
     return temporal or usual.temporal, spatial or usual.spatial
 
@@ -74,7 +74,7 @@ def _compression(vae: Config, usual: Compression) -> tuple[int, int]:
 def _patches(denoiser: Config, usual: Compression) -> tuple[int, int]:
     """Latent frames, and latent pixels along a side, per token."""
     patch = denoiser.get("patch_size")
-    if isinstance(patch, list) and len(patch) == 3 and all(isinstance(n, int) and n > 0 for n in patch):
+    if isinstance(patch, list | tuple) and len(patch) == 3 and all(isinstance(n, int) and n > 0 for n in patch):
         return patch[0], patch[1]
     return _number(denoiser, "patch_size_t") or usual.patch_frames, _number(denoiser, "patch_size") or usual.patch
 
@@ -88,7 +88,7 @@ def _hidden(denoiser: Config) -> int:
     if direct is not None:
         return direct
     channels = denoiser.get("block_out_channels")  # a U-Net: its widest block
-    numbers = [n for n in channels if isinstance(n, int)] if isinstance(channels, list) else []
+    numbers = [n for n in channels if isinstance(n, int)] if isinstance(channels, list | tuple) else []
     return max(numbers, default=0)
 
 

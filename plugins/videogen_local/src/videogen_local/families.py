@@ -111,7 +111,12 @@ class Family(_Record, frozen=True, kw_only=True):
         audio: Whether a clip comes with sound.
         denoisers: Components that work on every step, largest part of memory and time.
         passes: Calls of the denoiser per step with default guidance.
+        batched: Whether guidance runs with and without the prompt in one pass of twice the size.
         compression: From pixels to tokens.
+        denoise_bytes: Activations while denoising, per token and unit of width, in sixteen-bit numbers.
+        decode_pixel: Activations while decoding, per pixel of a frame, in sixteen-bit numbers.
+        decode_volume: The same per pixel and frame.
+        tile: Side of the square that a tile of the decoder is as large as, in pixels.
         workflow: For modular pipelines: the workflow to ask for, by task.
         outputs: For modular pipelines: names of video, sound and sampling rate among the outputs.
     """
@@ -136,7 +141,12 @@ class Family(_Record, frozen=True, kw_only=True):
     audio: bool = False
     denoisers: tuple[str, ...] = ("transformer",)
     passes: int = 2
+    batched: bool = False
     compression: Compression = Compression()
+    denoise_bytes: float = 48.0
+    decode_pixel: float = 16_000.0
+    decode_volume: float = 12.0
+    tile: int = 256
     workflow: Mapping[str, str] = {}
     outputs: tuple[str, ...] = ()
 
