@@ -42,6 +42,7 @@ __all__ = [
     "Output",
     "Provider",
     "ProviderJob",
+    "Recovery",
     "Session",
     "Snapshot",
     "Submission",
@@ -120,6 +121,17 @@ class Found:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Recovery:
+    """What can be done about a create whose answer was lost; see the attributes of `Provider` of the same names."""
+
+    idempotency: float = 0.0
+    reconcile: Literal["by_ref", "by_list", "by_time", "none"] = "none"
+    list_lag: float = 0.0
+    reconcile_window: float | None = None
+    console: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Notice:
     """What a webhook delivery says, once its sender is known. It is a hint: the job is asked for all the same.
 
@@ -160,6 +172,8 @@ class Output:
         size: Bytes, where the provider says.
         kept_at: Where it stays, in a place of the user's own, such as ``gs://bucket/clip.mp4``; recorded as the clip's
             ``url``.
+        trusted: Whether ``url`` is at a server that the user has named in the settings. That one may have a private
+            address, any port, and http; whatever it redirects to may not.
         keep_url: What plugins of API 1 said instead of ``kept_at``: ``url`` is such a place. Deprecated.
     """
 
@@ -170,6 +184,7 @@ class Output:
     sha256: str | None = None
     size: int | None = None
     kept_at: str | None = None
+    trusted: bool = False
     keep_url: InitVar[bool] = False
 
     def __post_init__(self, keep_url: bool) -> None:
@@ -442,6 +457,19 @@ class Provider(ABC):
             MissingCredentialsError: Naming the variable to set for this model, and what works without it.
         """
         return
+
+    def recovery(self, spec: ModelSpec) -> Recovery:
+        """What can be done about a lost create of one offer. The default: what the provider's attributes say.
+
+        For a provider whose offers are on machines that differ in this. Pure.
+        """
+        return Recovery(
+            idempotency=self.idempotency,
+            reconcile=self.reconcile,
+            list_lag=self.list_lag,
+            reconcile_window=self.reconcile_window,
+            console=self.console,
+        )
 
     def advice(self, spec: ModelSpec, request: VideoRequest) -> tuple[str, ...]:
         """What a request asks that is allowed and yet unwise, as sentences; told before it is sent.
