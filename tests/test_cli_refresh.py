@@ -69,7 +69,8 @@ class Describing(Acme):
 @pytest.fixture
 def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Describing:
     provider = Describing(tmp_path, offers=(PAPER, offer("acme", "stone"), offer("acme", "wax")))
-    monkeypatch.setattr(plugins, "_import", lambda plugin: provider)
+    own = {"videogen_provider": lambda: provider}
+    monkeypatch.setattr(plugins, "_take_hooks", lambda plugin, module: setattr(plugin, "calls", own))
     point = plugins.importlib.metadata.EntryPoint("acme", "vendor", plugins.GROUP)
     monkeypatch.setattr(plugins, "_entry_points", lambda: (point,))
     return provider

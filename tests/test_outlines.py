@@ -230,7 +230,7 @@ def test_a_provider_that_describes_nothing_leaves_it_as_it_is(tmp_path: Path) ->
 def test_what_was_said_before_will_do_while_it_cannot_be_asked(tmp_path: Path, monkeypatch: Any) -> None:
     with client(tmp_path) as videogen:
         videogen.route("a boat", model=NAME)
-    monkeypatch.setattr(discovery, "_FRESH", -discovery._FRESH)
+    monkeypatch.setattr(discovery.Discovery, "_is_fresh", lambda *_: False)
     Describing.says = ProviderUnavailableError("no network")
     with client(tmp_path) as videogen:
         assert videogen.route("a boat", model=NAME).chosen.offer == NAME
@@ -255,7 +255,7 @@ def test_a_job_is_finished_though_its_model_is_gone(
             return (await videogen.submit("a boat", model=NAME, options={"acme": {"script": {}}})).id
 
     job_id = asyncio.run(submitted())
-    monkeypatch.setattr(discovery, "_FRESH", -discovery._FRESH)
+    monkeypatch.setattr(discovery.Discovery, "_is_fresh", lambda *_: False)
     Describing.says = says
     with client(tmp_path, *rows) as videogen:
         with pytest.raises(ModelNotFoundError):
@@ -268,7 +268,7 @@ def test_a_job_is_finished_though_its_model_is_gone(
 def test_one_that_is_gone_is_an_outline_again(tmp_path: Path, monkeypatch: Any) -> None:
     with client(tmp_path) as videogen:
         videogen.route("a boat", model=NAME)
-    monkeypatch.setattr(discovery, "_FRESH", -discovery._FRESH)
+    monkeypatch.setattr(discovery.Discovery, "_is_fresh", lambda *_: False)
     Describing.says = None
     with client(tmp_path) as videogen, pytest.raises(ModelNotFoundError):
         videogen.route("a boat", model=NAME)
@@ -341,7 +341,8 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def provide(monkeypatch: pytest.MonkeyPatch, provider: Acme) -> None:
-    monkeypatch.setattr(plugins, "_import", lambda plugin: provider)
+    own = {"videogen_provider": lambda: provider}
+    monkeypatch.setattr(plugins, "_take_hooks", lambda plugin, module: setattr(plugin, "calls", own))
 
 
 @pytest.mark.usefixtures("installed")
