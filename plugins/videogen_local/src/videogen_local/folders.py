@@ -12,6 +12,7 @@ import json
 import tomllib
 from collections.abc import Mapping
 from datetime import date
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from videogen_core import License, ModelNotFoundError, ModelSpec, PromptLimits
 from .configs import dimensions
 from .families import FAMILIES, Family
 from .rows import offer_fields
+from .switches import switched
 
 __all__ = ["INDEXES", "Pipeline", "describe", "family_of_folder", "look", "read", "resolve"]
 
@@ -157,7 +159,7 @@ def describe(pipeline: Pipeline, offer: str, *, repo: str | None = None, revisio
     changed = {key: value for key, value in msgspec.to_builtins(family).items() if value != base[key]}
     corrections = msgspec.convert(pipeline.corrections, _Corrections)
     fields = offer_fields(family)
-    return ModelSpec(
+    spec = ModelSpec(
         id=offer,
         title=corrections.title or (repo or pipeline.folder.name),
         maker=corrections.maker or (repo or "").partition("/")[0],
@@ -175,6 +177,7 @@ def describe(pipeline: Pipeline, offer: str, *, repo: str | None = None, revisio
         as_of=date.fromtimestamp((pipeline.folder / _index_name(pipeline)).stat().st_mtime),  # noqa: DTZ012 - a day is enough
         **fields,
     )
+    return switched(spec)
 
 
 def look(folder: Path, offer: str, *, repo: str | None = None, revision: str | None = None) -> ModelSpec:
@@ -214,13 +217,26 @@ def check(pipeline: Pipeline, family: Family) -> None:
 
 
 def _refuse_code(folder: Path, name: str, library: str, kind: str) -> None:
-    known = library in _OURS or library.startswith(_OURS)
-    if known and not list(folder.glob("*.py")) and not list((folder / name).glob("*.py")):
+    if _is_known(library) and not list(folder.glob("*.py")) and not list((folder / name).glob("*.py")):
         return
     raise ModelNotFoundError(
         f"{folder} brings Python code of its own (component {name}: {library}.{kind}), which is never run.",
         hint="Use a checkpoint whose components are classes of diffusers and transformers.",
     )
+
+
+def _is_known(library: str) -> bool:
+    """Whether classes of a library may be loaded: those of diffusers, of its pipelines, and of transformers.
+
+    diffusers imports whatever an index names, and importing is running.
+    """
+    if library in _OURS:
+        return True
+    spec = find_spec("diffusers")
+    places = spec.submodule_search_locations if spec is not None else None
+    if not places:  # nothing can be loaded without it
+        return library.isidentifier()
+    return library.isidentifier() and any((Path(place) / "pipelines" / library).is_dir() for place in places)
 
 
 # --- files

@@ -17,6 +17,7 @@ from videogen_core import ConfigurationError, ModelNotFoundError, ModelSpec
 from . import folders
 from .library import Library
 from .rows import completed
+from .switches import switched
 
 __all__ = ["check_here", "discovered", "missing_packages", "offers"]
 
@@ -38,7 +39,7 @@ def offers(
         ConfigurationError: A folder that the settings name cannot be used.
     """
     library = Library(folder, environment)
-    found = {spec.id: _placed(completed(spec), library) for spec in rows}
+    found = {spec.id: _placed(switched(completed(spec)), library) for spec in rows}
     for name, path in _named(settings).items():
         found[f"local/{name}"] = _configured(name, path)
     listed = {str(spec.vendor.get("repo", "")).lower() for spec in found.values()}

@@ -10,7 +10,7 @@ from videogen_core import ConfigurationError
 
 from ..plans import Device
 
-__all__ = ["chosen", "measure"]
+__all__ = ["chosen", "measure", "ram"]
 
 
 def chosen(settings: Mapping[str, Any]) -> tuple[str, ...]:
@@ -66,6 +66,11 @@ def measure(name: str) -> Device:
         here = max(whole - torch.mps.driver_allocated_memory(), 0)
         return Device(kind=kind, name="Apple GPU", total=whole, free=here, ram_free=free)
     return Device(kind="cpu", name="the processor", total=total, free=free, ram_free=free)
+
+
+def ram() -> int:
+    """Bytes of the machine's memory, in all."""
+    return _memory()[0]
 
 
 def _memory() -> tuple[int, int]:

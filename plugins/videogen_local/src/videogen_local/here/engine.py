@@ -26,7 +26,7 @@ from videogen_core import (
 )
 
 from ..models import check_here
-from ..orders import order
+from ..orders import Order, order
 from .lanes import lanes
 from .spool import Spool, State
 
@@ -51,10 +51,16 @@ class Engine(Session):
         self._holder = next(_holders)
 
     async def prepare(self, call: SubmitCall) -> dict[str, Any]:
-        """Refuse what cannot be done before anything is written; see `check`."""
+        """Refuse what this machine cannot do, before anything is written."""
         check_here(call.spec)
-        order(call.spec, call.request, call.options)
+        wanted = order(call.spec, call.request, call.options)
+        await to_thread.run_sync(self._check, wanted)
         return {}
+
+    def _check(self, wanted: Order) -> None:
+        from .choosing import check_fit
+
+        check_fit(wanted, self._context.settings)
 
     async def submit(self, call: SubmitCall) -> Submission:
         wanted = order(call.spec, call.request, call.options)

@@ -14,10 +14,7 @@ from ..orders import Lora, Order
 from .errors import JobError
 from .loading import denoisers
 
-__all__ = ["CACHES", "extras", "lasting"]
-
-CACHES = ("first_block", "taylor_seer", "pyramid_attention", "faster")
-"""Step caches that need nothing measured beforehand."""
+__all__ = ["extras", "lasting"]
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from .errors import JobError
 
 __all__ = ["denoisers", "load", "precision"]
 
+_one_at_a_time = threading.Lock()  # accelerate makes empty weights by patching torch itself, for all threads
 os.environ.setdefault("DIFFUSERS_DISABLE_REMOTE_CODE", "1")  # read when diffusers is imported
 
 
@@ -28,6 +30,11 @@ def load(order: Order, device: str) -> Any:
         JobError: This diffusers does not have the class.
         Exception: Whatever diffusers raises for a folder that is damaged.
     """
+    with _one_at_a_time:
+        return _load(order, device)
+
+
+def _load(order: Order, device: str) -> Any:
     _be_quiet()
     dtype = _types(order, device)
     if order.family.kind == "modular":
