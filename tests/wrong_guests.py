@@ -168,7 +168,7 @@ class WrongConflict(WrongBase, Lost):
 class WrongListing(WrongBase, Light):
     provider = KeyedAcme
     fails = "test_its_offers_are_listed_without_a_key"
-    says = "without a key"
+    says = "Without a key"
 
 
 class Anonymous(Wrong):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import ask, budgets, catalog, costs, doctor, emulate, jobs, ledger, look, make, models, settle
+from . import ask, budgets, catalog, costs, doctor, emulate, jobs, ledger, look, make, models, settle, verify
 from .program import Program
 
 __all__ = ["app"]
@@ -112,6 +112,10 @@ _PANELS: dict[str, dict[Callable[..., int | None], tuple[str, ...]]] = {
         emulate.emulate: ("videogen emulate veo --port 8080",),
     },
     "For those who write plugins": {
+        verify.verify_plugin: (
+            "videogen plugins verify acme",
+            "videogen plugins verify acme --suite test_acme.py",
+        ),
         catalog.catalog: ("videogen catalog lint",),
         catalog.lint_catalog: (
             "videogen catalog lint",
@@ -131,6 +135,7 @@ _NAMES = {
     budgets.set_budget: "budgets set",
     budgets.remove_budget: "budgets remove",
     budgets.acknowledge_budget: "budgets acknowledge",
+    verify.verify_plugin: "plugins verify",
     catalog.lint_catalog: "catalog lint",
     catalog.stale_catalog: "catalog stale",
     catalog.diff_catalogs: "catalog diff",
