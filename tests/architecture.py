@@ -27,18 +27,20 @@ LAYERS: dict[str, dict[str, str]] = {
         "request": "errors",
         "spec": "errors request",
         "limits": "request spec",
+        "licensing": "spec",
         "capabilities": "errors request spec limits",
         "matching": "capabilities limits request spec",
         "pricing": "errors request spec capabilities",
         "catalog": "errors spec matching pricing",
         "retry": "",
+        "polling": "",
         "budget": "errors",
         "cost": "",
         "upkeep": "pricing request spec",
         "states": "request pricing",
         "transitions": "errors request pricing states",
         "explaining": "errors capabilities pricing",
-        "routing": "errors request spec capabilities pricing catalog budget explaining",
+        "routing": "errors request spec licensing capabilities pricing catalog budget explaining",
         "delivery": "states",
         "cachekey": "request spec states",
     },
@@ -50,7 +52,8 @@ LAYERS: dict[str, dict[str, str]] = {
         "settings": "errors secret",
         "redaction": "secret",
         "_guard": "",
-        "transport": "errors retry redaction _guard",
+        "_lanes": "",
+        "transport": "errors retry redaction _guard _lanes",
         "outcomes": "errors secret strict_json retry redaction transport",
         "calls": "errors secret retry redaction transport outcomes",
         "webhooks": "errors secret",
@@ -68,33 +71,39 @@ LAYERS: dict[str, dict[str, str]] = {
         "media": "errors request containers clips",
         "images": "errors request containers media",
         "partials": "errors states clips",
+        "xmp": "",
+        "provenance": "errors request states partials xmp",
         "targets": "errors partials",
         "cache": "errors states partials",
         "downloads": "errors retry states provider redaction transport partials",
     },
     "orchestration": {
-        "planning": "errors request spec limits capabilities pricing catalog retry budget routing settings extensions "
-        "registry ledger media",
-        "engine": "errors request spec capabilities pricing retry states transitions cachekey routing delivery "
+        "planning": "errors request spec licensing limits capabilities pricing catalog retry budget routing settings "
+        "extensions registry ledger media",
+        "engine": "errors request spec capabilities pricing retry polling states transitions cachekey routing delivery "
         "provider settings redaction transport outcomes extensions sinks registry ledger cache media clips partials "
-        "targets downloads planning",
+        "targets downloads planning xmp provenance",
         "workspace": "budget settings registry ledger planning",
         "_portal": "",
         "arguments": "errors secret request capabilities routing delivery settings states planning",
+        "progress": "states",
+        "notebook": "states progress",
         "handle": "states",
         "questions": "request spec limits pricing routing workspace arguments",
         "accounting": "errors budget cost settings workspace",
-        "async_client": "errors redaction spec limits pricing states budget cost ledger routing settings sinks "
-        "engine workspace arguments handle questions accounting",
-        "sync_client": "errors spec limits pricing states budget cost ledger routing settings workspace "
-        "_portal arguments handle questions accounting async_client",
-        "default": "errors spec pricing states budget cost routing async_client sync_client",
+        "batches": "errors strict_json request pricing states budget routing delivery engine arguments",
+        "async_client": "errors redaction request spec limits pricing states budget cost ledger routing "
+        "settings sinks engine workspace arguments handle questions accounting batches notebook",
+        "sync_client": "errors request spec limits pricing states budget cost ledger routing settings "
+        "workspace _portal arguments handle questions accounting async_client batches notebook",
+        "default": "errors request spec pricing states budget cost routing async_client sync_client batches",
     },
     # Written as an outsider would write them: against `videogen_core` itself and the modules of PUBLIC_MODULES.
     "edges": {
         "sandbox": "PUBLIC",
         "cli": "PUBLIC",
         "testing": "PUBLIC",
+        "scaffold": "PUBLIC",
     },
 }
 
@@ -107,13 +116,16 @@ EDGES_MAY_ALSO = {
         "retry": "likewise",
         "plugins": "the conformance suite puts one plugin in the place of those that are installed",
     },
-    "cli": {"testing": "`videogen emulate` serves an emulator"},
+    "cli": {
+        "testing": "`videogen emulate` serves an emulator",
+        "scaffold": "`videogen new-plugin` writes a plugin",
+    },
 }
 
 # Documented as modules, besides the names that `videogen_core` exports.
 PUBLIC_MODULES = {
     *("capabilities", "catalog", "errors", "hookspecs", "provider", "request", "spec", "states"),
-    *("calls", "containers", "outcomes", "pricing", "secret", "upkeep", "webhooks"),
+    *("calls", "containers", "outcomes", "pricing", "progress", "secret", "upkeep", "webhooks"),
 }
 
 # What only annotations refer to, so that it need not be importable at run time.
@@ -129,7 +141,7 @@ PURE = set(LAYERS["pure: no I/O, no clock, no event loop"])
 
 # Libraries that only these modules may import at run time, lazily or not.
 ONLY_IMPORTERS = {
-    "httpx": {"transport", "_guard", "calls"},
+    "httpx": {"transport", "_guard", "_lanes", "calls"},
     "stamina": {"calls"},
     "standardwebhooks": {"webhooks"},
     "apsw": {"ledger"},

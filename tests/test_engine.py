@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -436,6 +437,49 @@ async def test_no_more_jobs_at_once_than_the_provider_takes(tmp_path: Path) -> N
     assert len(acme.creates) == 12
 
 
+async def _twelve(videogen: AsyncClient, model: str = "acme/paper") -> None:
+    async with anyio.create_task_group() as group:
+        for number in range(12):
+            group.start_soon(lambda n=number: videogen.generate(f"boat {n}", model=model, options=script(polls=3)))
+
+
+async def test_what_the_account_may_have_of_a_model_goes_before_what_the_plugin_says(tmp_path: Path) -> None:
+    acme = Acme(tmp_path / "vendor", concurrency=3, offers=(offer("acme"), offer("acme", "card")))
+    acme.allowed = {"paper": 5}
+    async with client(tmp_path, acme) as videogen:
+        await videogen.generate("a boat alone", model="acme/paper")
+        assert acme.limits_asked == 0
+        await _twelve(videogen)
+        assert (acme.most_running, acme.limits_asked) == (5, 1)
+        acme.most_running = 0
+        await _twelve(videogen, "acme/card")
+        assert (acme.most_running, acme.limits_asked) == (3, 2)
+    assert len(acme.creates) == 25
+
+
+async def test_what_the_user_says_goes_before_both(tmp_path: Path) -> None:
+    acme = Acme(tmp_path / "vendor", concurrency=3)
+    acme.allowed = {"paper": 5}
+    async with client(tmp_path, acme, concurrency=4) as videogen:
+        await _twelve(videogen)
+    assert acme.most_running == 4
+    (tmp_path / "other").mkdir()
+    acme = Acme(tmp_path / "other" / "vendor")
+    acme.allowed = {"paper": 2}
+    async with client(tmp_path / "other", acme, concurrency=4) as videogen:
+        await _twelve(videogen)
+    assert acme.most_running == 2
+
+
+@pytest.mark.parametrize("answer", [0, -1, True, "many", RuntimeError("no limits today")])
+async def test_a_limit_that_is_none_is_no_reason_to_stop(tmp_path: Path, answer: object) -> None:
+    acme = Acme(tmp_path / "vendor", concurrency=3)
+    acme.allowed = {"paper": answer}
+    async with client(tmp_path, acme) as videogen:
+        await _twelve(videogen)
+    assert acme.most_running == 3
+
+
 async def test_a_provider_that_keeps_failing_rests(tmp_path: Path, acme: Acme) -> None:
     other = Acme(tmp_path / "vendor", name="zenith", offers=(offer("zenith", price="0.50"),))
     async with client(tmp_path, acme, other) as videogen:
@@ -542,3 +586,27 @@ def test_an_extended_video_whose_source_nobody_measured_is_no_shorter_than_its_n
     assert fetching._expected_duration(request) == (4, math.inf)
     assert fetching._expected_duration(VideoRequest.make("a boat", duration=4)) == 4
     assert fetching._expected_duration(VideoRequest.make("and on", video="a.mp4", task="extend_video")) is None
+
+
+class Foreseeing(Acme):
+    """Says how long it will take."""
+
+    def connect(self, context: Context) -> Session:
+        inner = super().connect(context)
+        ask = inner.poll
+
+        async def poll(job: ProviderJob) -> Snapshot:
+            snapshot = await ask(job)
+            return replace(snapshot, progress=0.02, remaining=12.34) if snapshot.progress is not None else snapshot
+
+        inner.poll = poll  # type: ignore[method-assign]
+        return inner
+
+
+async def test_the_time_left_and_every_bit_of_progress_is_told(tmp_path: Path) -> None:
+    events: list[Event] = []
+    async with AsyncClient(home=tmp_path / "home", plugins=[Foreseeing(tmp_path)]) as videogen:
+        await videogen.generate("a boat", model="acme/paper", options=script(polls=3), on_event=events.append)
+    told = [event for event in events if event.type == "progress"]
+    assert {event.data.get("remaining") for event in told} == {12.3}
+    assert {event.progress for event in told} == {0.02}

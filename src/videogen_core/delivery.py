@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .states import CacheUse, Unknown
+from .states import CacheUse, ProvenanceUse, Unknown
 
 __all__ = ["Delivery"]
 
@@ -23,6 +23,7 @@ class Delivery:
         idempotency_key: The caller's name for this request.
         tags: The caller's labels.
         cache: Whether clips may come from the cache and go into it.
+        provenance: Where it is kept how the clips were made.
         on_unknown: What is to become of a create without an answer.
     """
 
@@ -34,4 +35,5 @@ class Delivery:
     idempotency_key: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     cache: CacheUse = "no"
+    provenance: ProvenanceUse = "no"
     on_unknown: Unknown = "keep"

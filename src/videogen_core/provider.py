@@ -19,10 +19,11 @@ from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from .catalog import parse_catalog
-from .errors import ProviderError, WebhookError
+from .errors import ConfigurationError, ProviderError, WebhookError
 from .limits import advice
 from .request import Media, VideoRequest
 from .spec import ModelSpec
@@ -41,6 +42,7 @@ __all__ = [
     "Output",
     "Provider",
     "ProviderJob",
+    "Recovery",
     "Session",
     "Snapshot",
     "Submission",
@@ -91,7 +93,7 @@ class Submission:
         provider_job_id: The vendor's id, 1 to 512 visible ASCII characters.
         handle: Plain JSON that `Session.poll` gets back, in this process or another, today or tomorrow.
         request_id: The vendor's id of the HTTP request.
-        poll_after: Seconds until the first poll is worth it, where the provider says.
+        poll_after: Seconds until the first poll, where the provider knows better than the past does.
         reply: The vendor's answer as text, for support; it is redacted and cut to 64 KiB before it is stored.
     """
 
@@ -116,6 +118,17 @@ class Found:
     submission: Submission
     ours: bool
     age: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recovery:
+    """What can be done about a create whose answer was lost; see the attributes of `Provider` of the same names."""
+
+    idempotency: float = 0.0
+    reconcile: Literal["by_ref", "by_list", "by_time", "none"] = "none"
+    list_lag: float = 0.0
+    reconcile_window: float | None = None
+    console: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +172,8 @@ class Output:
         size: Bytes, where the provider says.
         kept_at: Where it stays, in a place of the user's own, such as ``gs://bucket/clip.mp4``; recorded as the clip's
             ``url``.
+        trusted: Whether ``url`` is at a server that the user has named in the settings. That one may have a private
+            address, any port, and http; whatever it redirects to may not.
         keep_url: What plugins of API 1 said instead of ``kept_at``: ``url`` is such a place. Deprecated.
     """
 
@@ -169,6 +184,7 @@ class Output:
     sha256: str | None = None
     size: int | None = None
     kept_at: str | None = None
+    trusted: bool = False
     keep_url: InitVar[bool] = False
 
     def __post_init__(self, keep_url: bool) -> None:
@@ -191,7 +207,8 @@ class Snapshot:
         expired: It succeeded, and the provider no longer has the files; it is paid for all the same.
         cost: USD charged, where the provider says.
         error: Why it failed; required when ``status`` is failed. ``error.charged`` says whether it was paid for.
-        poll_after: Seconds that the provider asks to wait before the next poll.
+        poll_after: Seconds until the next poll, where the provider knows better than the past does.
+        remaining: Seconds until it is done, as the provider expects.
     """
 
     status: JobStatus
@@ -202,6 +219,7 @@ class Snapshot:
     cost: Decimal | None = None
     error: ProviderError | None = None
     poll_after: float | None = None
+    remaining: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,11 +248,14 @@ class Context:
         environment: Environment variables, with ``.env`` beneath them.
         http: Makes an HTTP client with the core's timeouts, user agent, redaction and no redirects. It accepts the
             arguments of ``httpx.AsyncClient``.
+        folder: A folder of this provider's own under the user's videogen home, for what it keeps from one process to
+            the next. It need not exist yet; whoever writes there makes it.
     """
 
     settings: Mapping[str, Any]
     environment: Mapping[str, str]
     http: Callable[..., httpx.AsyncClient]
+    folder: Path
 
 
 class Session(ABC):
@@ -302,6 +323,14 @@ class Session(ABC):
         """
         return Submission(provider_job_id=provider_job_id)
 
+    async def concurrency(self, spec: ModelSpec) -> int | None:
+        """How many jobs of one model this account may have at once; None = not known, `Provider.concurrency` holds.
+
+        For a vendor that tells its limits. Asked once, when a second job of the model is to run beside a first; what it
+        raises is not passed on.
+        """
+        return None
+
     async def ping(self) -> str:
         """Check key and reachability at no cost, for ``videogen doctor --online``; returns one line to show."""
         return "no free check is known for this provider"
@@ -330,10 +359,16 @@ class Provider(ABC):
             delivery at the address of one attempt is taken in, and a job that it names is looked up with
             `Session.adopt` before it is believed.
         console: Where a person can look for a job, for when nothing else can: an address or a sentence.
-        concurrency: Jobs at once, unless the user says otherwise.
+        concurrency: Jobs at once, unless the user says otherwise or `Session.concurrency` knows better.
+        poll_every: Least seconds between two looks at a job that the vendor asks for. When to look is otherwise chosen
+            by how long the model's clips take, where `Snapshot.poll_after` does not say.
         catalog: Catalogue file inside the plugin's package.
         emulator: ``module:name`` of the `videogen_core.testing.Emulator` of the vendor's API that the plugin ships, for
             ``videogen emulate``; empty = none.
+        commands: ``module:name`` of a `typer.Typer` with commands of the plugin's own, which ``videogen NAME …`` runs
+            and only then imports; empty = none. Its help is the app's, and a name that the core has is the core's.
+        discovery_seconds: For how long what `discover` said is good; 0 = it is asked each time, and nothing is kept,
+            because asking costs next to nothing and the answer may change at any moment (a folder on this machine).
     """
 
     name: ClassVar[str]
@@ -347,23 +382,50 @@ class Provider(ABC):
     signed_webhooks: ClassVar[bool] = True
     console: ClassVar[str] = ""
     concurrency: ClassVar[int] = 8
+    poll_every: ClassVar[float] = 1.0
     catalog: ClassVar[str] = "catalog.toml"
     emulator: ClassVar[str] = ""
+    commands: ClassVar[str] = ""
+    discovery_seconds: ClassVar[float] = 86_400.0
 
     def models(self) -> tuple[ModelSpec, ...]:
         """The offers, from the package's catalogue file. No network, no key.
 
+        A subclass of another provider's class that has no such file in its own package has the other's offers.
+
         Raises:
-            ConfigurationError: The file is wrong.
+            ConfigurationError: There is no such file, or it is wrong.
         """
-        package = type(self).__module__.rpartition(".")[0] or type(self).__module__
-        return _shipped(package, self.catalog)
+        modules = (
+            kind.__module__ for kind in type(self).__mro__ if kind is not Provider and issubclass(kind, Provider)
+        )
+        packages = tuple(module.rpartition(".")[0] or module for module in modules)
+        return _shipped(packages, self.catalog)
+
+    def offers(
+        self, environment: Mapping[str, str], settings: Mapping[str, Any], folder: Path
+    ) -> tuple[ModelSpec, ...]:
+        """The offers as this user's settings make them; the default: `models`, whatever they say.
+
+        For a provider whose models or prices are the user's own: what lies on this machine, or a price per hour. Asked
+        once per client, so it must be as quick as `models`. No network, and no vendor SDK is imported.
+
+        Args:
+            environment: Environment variables, with ``.env`` beneath them.
+            settings: This provider's table of the configuration.
+            folder: As in `Context`.
+
+        Raises:
+            ConfigurationError: The settings are wrong; the provider cannot be used then.
+        """
+        return self.models()
 
     async def discover(self, name: str, context: Context) -> ModelSpec | None:
-        """A model of the vendor that the catalogue does not list, as the vendor itself describes it.
+        """A model of the vendor that the catalogue does not describe, as the vendor itself describes it.
 
         Only for a vendor that does describe them. It is asked for a name that pins this provider and that no catalogue
-        lists, once a day at most; the answer is kept. What is not known stays open: a price is left out.
+        lists, and for a row that is an outline, once a day at most; the answer is kept. What is not known stays open: a
+        price is left out.
 
         Args:
             name: What comes after ``provider/``, in lower case.
@@ -395,6 +457,19 @@ class Provider(ABC):
             MissingCredentialsError: Naming the variable to set for this model, and what works without it.
         """
         return
+
+    def recovery(self, spec: ModelSpec) -> Recovery:
+        """What can be done about a lost create of one offer. The default: what the provider's attributes say.
+
+        For a provider whose offers are on machines that differ in this. Pure.
+        """
+        return Recovery(
+            idempotency=self.idempotency,
+            reconcile=self.reconcile,
+            list_lag=self.list_lag,
+            reconcile_window=self.reconcile_window,
+            console=self.console,
+        )
 
     def advice(self, spec: ModelSpec, request: VideoRequest) -> tuple[str, ...]:
         """What a request asks that is allowed and yet unwise, as sentences; told before it is sent.
@@ -440,7 +515,15 @@ class Provider(ABC):
 
 
 @cache
-def _shipped(package: str, name: str) -> tuple[ModelSpec, ...]:
-    """The offers of a package's catalogue file, read once: it cannot change, and a long one takes 50 ms to read."""
-    text = resources.files(package).joinpath(name).read_text(encoding="utf-8")
-    return parse_catalog(text, origin=f"{package}/{name}").models
+def _shipped(packages: tuple[str, ...], name: str) -> tuple[ModelSpec, ...]:
+    """The offers of the first package's catalogue file, read once: it cannot change, and a long one takes 50 ms."""
+    for package in packages:
+        try:
+            text = resources.files(package).joinpath(name).read_text(encoding="utf-8")
+        except (OSError, TypeError, ImportError):  # no such file, no package, or not one that is imported by its name
+            continue
+        return parse_catalog(text, origin=f"{package}/{name}").models
+    raise ConfigurationError(
+        f"There is no catalogue file {name} in the package {packages[0]}.",
+        hint="Put it beside the provider's module, say Provider.catalog, or override models().",
+    )

@@ -31,6 +31,7 @@ __all__ = [
     "JobRecord",
     "JobStatus",
     "Money",
+    "ProvenanceUse",
     "Result",
     "Unknown",
     "Video",
@@ -76,6 +77,10 @@ or, with the second bill accepted in advance, sent again."""
 
 CacheUse = Literal["no", "seeded", "any"]
 """Whether clips may come from the cache and go into it: never, requests with a seed, or those without one as well."""
+
+ProvenanceUse = Literal["no", "sidecar", "embed"]
+"""Where it is kept how a clip was made: nowhere, in a JSON file beside the clip, or in the clip itself where its format
+takes it, else beside it."""
 
 TERMINAL = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED})
 
@@ -230,6 +235,7 @@ class JobRecord(Record, frozen=True, kw_only=True):
         tags: The user's labels.
         idempotency_key: The user's name for this request.
         cache: Whether clips may come from the cache and go into it.
+        provenance: Where it is kept how the clips were made.
         cached: Shared name of the model whose clips came from there; empty = a provider was asked.
         placeholder: Whether those are placeholders.
         on_unknown: What is to become of a create without an answer.
@@ -261,6 +267,7 @@ class JobRecord(Record, frozen=True, kw_only=True):
     tags: dict[str, str] = {}
     idempotency_key: str | None = None
     cache: CacheUse = "no"
+    provenance: ProvenanceUse = "no"
     cached: str = ""
     placeholder: bool = False
     on_unknown: Unknown = "keep"
@@ -378,7 +385,7 @@ class Result(Record, frozen=True, kw_only=True):
         cost: USD for all attempts; None when it is not known.
         attempts: Each try and what it cost.
         changes: What extensions (``by``) have changed of the request, and what ``fit`` moved.
-        placeholder: True when the sandbox made it.
+        placeholder: True when it is no real video: the sandbox made it, or a toy.
         cached: True when no provider was asked.
     """
 

@@ -7,7 +7,24 @@ from typing import Annotated
 
 import typer
 
-from . import ask, budgets, catalog, costs, doctor, emulate, jobs, ledger, look, make, models, settle, verify
+from . import (
+    ask,
+    batch,
+    budgets,
+    catalog,
+    costs,
+    doctor,
+    emulate,
+    jobs,
+    ledger,
+    look,
+    make,
+    models,
+    new_plugin,
+    settle,
+    show,
+    verify,
+)
 from .program import Program
 
 __all__ = ["app"]
@@ -54,6 +71,11 @@ _PANELS: dict[str, dict[Callable[..., int | None], tuple[str, ...]]] = {
             'JOB=$(videogen submit "…" -m veo-3.1-fast -d 8)',
             'videogen resume "$JOB"',
         ),
+        batch.batch: (
+            "videogen batch prompts.jsonl -o out/ --budget 50",
+            "videogen batch prompts.csv -o out/ -m veo-3.1-fast -d 8 --dry-run",
+            "videogen batch prompts.csv -o out/ --retry-failed",
+        ),
     },
     "Know before you pay": {
         models.models: (
@@ -73,6 +95,7 @@ _PANELS: dict[str, dict[Callable[..., int | None], tuple[str, ...]]] = {
             "videogen jobs vg-20261120-153000-7f3ac01b2d",
         ),
         jobs.resume: ("videogen resume", "videogen resume vg-20261120-153000-7f3ac01b2d -o boat.mp4"),
+        show.show: ("videogen show boat.mp4", "videogen show boat.mp4 --again --max-cost 1 -o another.mp4"),
         jobs.cancel: ("videogen cancel vg-20261120-153000-7f3ac01b2d",),
         settle.settle: (
             "videogen jobs settle vg-20261120-153000-7f3ac01b2d --attach 3f2b77c0",
@@ -115,6 +138,10 @@ _PANELS: dict[str, dict[Callable[..., int | None], tuple[str, ...]]] = {
         verify.verify_plugin: (
             "videogen plugins verify acme",
             "videogen plugins verify acme --suite test_acme.py",
+        ),
+        new_plugin.new_plugin: (
+            "videogen new-plugin acme",
+            "videogen new-plugin acme --kind webhook --folder code/acme",
         ),
         catalog.catalog: ("videogen catalog lint",),
         catalog.lint_catalog: (

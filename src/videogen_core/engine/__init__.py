@@ -20,7 +20,7 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from .. import states, transitions
+from .. import transitions
 from ..delivery import Delivery
 from ..errors import (
     BudgetExceededError,
@@ -31,7 +31,7 @@ from ..errors import (
     ResultExpiredError,
     VideogenError,
 )
-from ..extensions import Extensions, notes
+from ..extensions import Extensions, Prepared, notes
 from ..ledger import FlightTakenError
 from ..planning import Planner
 from ..provider import Provider, Session, Snapshot, Submission, SubmitCall
@@ -46,6 +46,7 @@ from .caching import Caching, open_cache
 from .cancelling import cancel
 from .chain import following, lost_creates, lost_too_often
 from .clock import Clock
+from .drafting import draft
 from .failing import failure
 from .fetching import Fetcher
 from .inputs import keep_inputs
@@ -55,13 +56,14 @@ from .reconciling import Reconciler
 from .record import LeaseLostError, Listener, Log, Recorder
 from .rewording import in_other_words, reword
 from .sessions import Sessions
+from .slots import Slots
+from .stamping import Stamping, versions_of
 from .submission import Submitter, clean_up, unknown
 from .units import Units
-from .watching import Watcher, asks_too_much
+from .watching import Watcher, asks_too_much, expectation
 
 __all__ = ["Clock", "Engine"]
 
-_LONGEST_CHAIN = 5
 _MOST_LOST = 3  # creates of one job that an offer may lose before the next one is tried
 _WATCH_EVERY = 0.5  # seconds between looks at a job that another process drives
 
@@ -83,10 +85,11 @@ class Engine:
         self.planner = planner
         self.recorder = recorder
         self.sessions = Sessions(settings, planner.registry)
+        self._slots = Slots(settings, planner.registry, self.sessions.get)
         self._dice = dice or Random()
         self._units = Units()
         self._submitter = Submitter(settings, recorder, self._units)
-        self._caching = Caching(open_cache(settings), settings)
+        self._caching = Caching(open_cache(settings), settings, partial(versions_of, planner.registry))
         self._swept: set[Path] = set()
         self._specs: dict[str, ModelSpec] = {}
 
@@ -124,29 +127,29 @@ class Engine:
             if known is not None:  # before anything is asked that may have changed since, such as a free file name
                 return known
         route = self.planner.route(request, msgspec.structs.replace(policy, tags=dict(delivery.tags)))
-        chosen = route.chosen
-        now = self.recorder.clock.now()
-        job = JobRecord(
-            id=states.new_job_id(now),
-            created_at=now,
-            updated_at=now,
-            request=request,
-            chain=_chain(route) if delivery.fallback else (chosen.offer,),
-            max_cost=policy.max_cost,
-            fit=policy.fit,
-            allow_unknown_price=policy.allow_unknown_price,
-            fallback_on_policy=delivery.fallback_on_policy,
-            output=delivery.output,
-            overwrite=delivery.overwrite,
-            tags=dict(delivery.tags),
-            idempotency_key=delivery.idempotency_key,
-            cache=delivery.cache,
-            on_unknown=delivery.on_unknown,
-            changes=(*prepared.changes, *msgspec.to_builtins(chosen.changes)),
-            rewrites=delivery.rewrites,
-        )
-        self._check_target(job)
+        job = self._drafted(prepared._replace(request=request), route, policy, delivery)
         return msgspec.structs.replace(job, request=keep_inputs(request, self.settings.home / "inputs"))
+
+    def rehearse(self, request: VideoRequest, policy: Policy, delivery: Delivery) -> Decimal | None:
+        """Check what `create` checks and what does not pass by itself, and put nothing on record; blocks.
+
+        Args:
+            request: Inspected already.
+            policy, delivery: As for `create`.
+
+        Returns:
+            USD that it costs at most; None = not known.
+        """
+        prepared = self.planner.prepare(request)
+        route = self.planner.route(prepared.request, policy, now=False)
+        self._drafted(prepared, route, policy, delivery)
+        return route.chosen.high
+
+    def _drafted(self, prepared: Prepared, route: Route, policy: Policy, delivery: Delivery) -> JobRecord:
+        """The job of a route, once its output path is known to be good."""
+        job = draft(prepared, route, policy, delivery, at=self.recorder.clock.now())
+        self._check_target(job)
+        return job
 
     @property
     def _extensions(self) -> Extensions:
@@ -211,7 +214,7 @@ class Engine:
     async def _step(self, job: JobRecord, log: Log, *, until_accepted: bool) -> JobRecord:
         match job.status:
             case JobStatus.CREATED | JobStatus.QUEUED | JobStatus.RUNNING:
-                async with self.sessions.slot(job.provider):
+                async with self._slots.take(await self.known_spec(job.offer)):
                     return await self._one_offer(job, log, until_accepted=until_accepted)
             case JobStatus.SUBMITTING:
                 return await self._orphaned(job, log)
@@ -239,7 +242,7 @@ class Engine:
         return taken
 
     def _spec(self, offer: str) -> ModelSpec:
-        catalog = self.planner.catalog((offer,))
+        catalog = self.planner.catalog((offer,), latest=False)
         found = catalog.find(offer)
         if not found:
             plugin = offer.partition("/")[0]
@@ -261,12 +264,11 @@ class Engine:
         seen = self.planner.recent()
         if seen is None:
             seen = await to_thread.run_sync(self.planner.observations)
-        observed = seen.latency.get(spec.id)
-        typical = None if spec.latency is None else spec.latency.typical
-        session, closed = self._session(spec), self.sessions.closed
+        session, expected = self._session(spec), expectation(spec, seen)
+        least = answers.pause(self._provider(spec).poll_every) or 1.0
+        at_most, closed = self.settings.poll_interval, self.sessions.closed
         reworded = partial(reword, self._extensions)
-        interval = self.settings.poll_interval
-        return Watcher(session, spec, log, observed or typical, self._dice, interval, closed, reworded)
+        return Watcher(session, spec, log, expected, least, self._dice, at_most, closed, reworded)
 
     async def _one_offer(self, job: JobRecord, log: Log, *, until_accepted: bool) -> JobRecord:
         """Take a job through one offer: ask if need be, poll, download."""
@@ -286,7 +288,9 @@ class Engine:
     async def _fetch(self, job: JobRecord, snapshot: Snapshot | None, watcher: Watcher, log: Log) -> JobRecord:
         """Store the clips. What is left at the provider may be wanted until that is done, or cannot be any more."""
         try:
-            job = await Fetcher(self.settings, log, watcher, self._swept, self._caching).fetch(job, snapshot)
+            stamping = Stamping(watcher.spec, self._caching.versions)
+            fetcher = Fetcher(self.settings, log, watcher, self._swept, self._caching, stamping)
+            job = await fetcher.fetch(job, snapshot)
         except ResultExpiredError:
             await clean_up(watcher.session, job.attempt.handle)
             raise
@@ -560,13 +564,6 @@ def _left_behind(job: JobRecord) -> Iterator[None]:
     except BaseException:
         logger.warning("Job %s is not finished; `videogen resume %s` picks it up.", job.id, job.id)
         raise
-
-
-def _chain(route: Route) -> tuple[str, ...]:
-    """The offers to try: the best few, and behind them the placeholder where it is wanted as a last resort."""
-    best, rest = route.candidates[:_LONGEST_CHAIN], route.candidates[_LONGEST_CHAIN:]
-    last = [candidate for candidate in rest if candidate.spec.placeholder][:1] if route.policy.placeholder else []
-    return tuple(candidate.offer for candidate in (*best, *last))
 
 
 def _arrived(job: JobRecord, until_accepted: bool) -> bool:

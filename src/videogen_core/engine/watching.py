@@ -8,15 +8,17 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property
 from random import Random
-from typing import assert_never
+from typing import Any, assert_never
 
 import anyio
 
 from .. import transitions
 from ..errors import GenerationFailedError, ProviderError, ProviderProtocolError, VideogenError
+from ..ledger import Observations
+from ..polling import Expectation, poll_interval, shape_of
 from ..provider import Cancellation, ProviderJob, Session, Snapshot
 from ..redaction import cause_of, redact, said
-from ..retry import MAX_RETRY_AFTER, poll_interval
+from ..retry import MAX_RETRY_AFTER
 from ..spec import ModelSpec
 from ..states import Artifact, JobRecord, JobStatus
 from . import answers
@@ -25,13 +27,14 @@ from .record import Log
 from .rewording import Reword, in_other_words, never
 from .sessions import closed_meanwhile
 
-__all__ = ["Watcher", "asks_too_much", "forgotten", "provider_job"]
+__all__ = ["Watcher", "asks_too_much", "expectation", "forgotten", "provider_job"]
 
 _STEP = 0.05  # of progress, worth a write to the ledger
 _PUZZLED = 10  # unreadable replies in a row, after which asking on is no use
 _STOP_TIMEOUT = 60.0  # seconds for a cancel
 _LONGEST_PAUSE = 30.0  # seconds between tries while the provider cannot be asked
 _FORGOTTEN = (404, 410)
+_SLOW = 0.95  # of clips take no longer than the catalogue's figure for a bad hour
 
 
 def forgotten(error: ProviderError) -> bool:
@@ -52,6 +55,19 @@ def provider_job(job: JobRecord, spec: ModelSpec) -> ProviderJob:
     )
 
 
+def expectation(spec: ModelSpec, seen: Observations) -> Expectation | None:
+    """How long a clip of an offer takes: as the last ones here took, else as the catalogue says; None = unknown."""
+    if spec.id in seen.latency:
+        median, quartiles = seen.latency[spec.id], seen.quartiles.get(spec.id)
+        return Expectation(median) if quartiles is None else Expectation(median, shape_of(*quartiles))
+    latency = spec.latency
+    if latency is None:
+        return None
+    if latency.slow is None:
+        return Expectation(latency.typical)
+    return Expectation(latency.typical, shape_of(latency.typical, latency.slow, share=_SLOW))
+
+
 @dataclass(frozen=True)
 class Watcher:
     """Polls one job.
@@ -60,7 +76,8 @@ class Watcher:
         session: The provider's session.
         spec: The offer.
         log: Where it is recorded.
-        expected: Typical seconds of this model.
+        expected: How long clips of this model take.
+        least: Seconds between two polls that the vendor asks for.
         dice: For the jitter of pauses.
         interval: Most seconds between two polls; None = as suits the model and the vendor.
         closed: Whether the session was closed meanwhile, so that it will never answer again.
@@ -70,7 +87,8 @@ class Watcher:
     session: Session
     spec: ModelSpec
     log: Log
-    expected: float | None = None
+    expected: Expectation | None = None
+    least: float = 1.0
     dice: Random = field(default_factory=Random)
     interval: float | None = None
     closed: Callable[[], bool] = lambda: False
@@ -149,7 +167,7 @@ class Watcher:
         start = clock.monotonic()
         failures = 0
         # A fresh job is asked for when the answer may have changed; one picked up again, at once.
-        wait = first if first is not None else poll_interval(0.0, self.expected) if already < 1 else 0.0
+        wait = first if first is not None else self._next(0.0) if already < 1 else 0.0
         while True:
             await clock.sleep(wait if self.interval is None else min(wait, self.interval))
             try:
@@ -172,7 +190,10 @@ class Watcher:
             if job.status not in (JobStatus.QUEUED, JobStatus.RUNNING):
                 return job, snapshot
             elapsed = already + clock.monotonic() - start
-            wait = snapshot.poll_after if snapshot.poll_after is not None else poll_interval(elapsed, self.expected)
+            wait = snapshot.poll_after if snapshot.poll_after is not None else self._next(elapsed)
+
+    def _next(self, elapsed: float) -> float:
+        return poll_interval(elapsed, self.expected, shortest=self.least)
 
     def _pause(self, error: ProviderError, failures: int) -> float:
         asked = answers.pause(error.retry_after)
@@ -212,11 +233,13 @@ class Watcher:
         progress = snapshot.progress
         started = job.status is JobStatus.RUNNING or snapshot.status is JobStatus.RUNNING
         status = JobStatus.RUNNING if started else JobStatus.QUEUED  # states only move forward
+        more: dict[str, Any] = {} if snapshot.remaining is None else {"remaining": round(snapshot.remaining, 1)}
         if status is not job.status or (progress or 0.0) - (job.progress or 0.0) >= _STEP:
             return await self.log.write(
-                job, lambda j, now: transitions.advance(j, now, status, progress), "progress", snapshot.message
+                job, lambda j, now: transitions.advance(j, now, status, progress), "progress", snapshot.message, **more
             )
-        self.log.note(job, "progress", snapshot.message)
+        shown = transitions.advance(job, self.log.recorder.clock.now(), status, progress)  # told, not written
+        self.log.note(shown, "progress", snapshot.message, **more)
         return job
 
     async def _succeed(self, job: JobRecord, snapshot: Snapshot) -> JobRecord:

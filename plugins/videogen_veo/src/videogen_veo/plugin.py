@@ -30,6 +30,7 @@ class VeoProvider(Provider):
         "https://console.cloud.google.com/billing shows what was charged; neither API lists its video jobs."
     )
     concurrency: ClassVar[int] = 8
+    poll_every: ClassVar[float] = 5.0
     emulator: ClassVar[str] = "videogen_veo.emulator:VeoEmulator"
 
     def check_ready(self, environment: Mapping[str, str], settings: Mapping[str, Any]) -> None:
