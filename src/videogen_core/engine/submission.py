@@ -245,7 +245,7 @@ class Submitter:
         spec = call.spec
         try:
             with anyio.fail_after(call.timeout):
-                answer = answers.submission(await session.submit(call))
+                answer = answers.submission(await session.submit(_theirs(call)))
         except ProviderError as refusal:
             refusal.provider, refusal.model = refusal.provider or spec.provider, refusal.model or spec.id
             refusal.job_id = job.id
@@ -345,7 +345,7 @@ class Submitter:
 
 
 def _theirs(call: SubmitCall) -> SubmitCall:
-    """A call to prepare: what is written down after that is the request as it was resolved."""
+    """A call to give away: what is written down is the request as it was resolved, whatever becomes of the copy."""
     return replace(call, request=copy.deepcopy(call.request))
 
 
