@@ -110,7 +110,7 @@ def docs(session: nox.Session) -> None:
     _install(session, *_group("tests"))
     if (ROOT / "mkdocs.yml").exists():
         session.install(*_group("docs"))
-        session.run("mkdocs", "build", "--strict")
+        session.run("mkdocs", "build", "--strict", env={"VIDEOGEN_HOME": session.create_tmp()})  # a page is a notebook
     else:
         session.warn("there is no mkdocs.yml")
     if (ROOT / "tests/test_docs.py").exists():

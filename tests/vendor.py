@@ -75,6 +75,7 @@ class Acme(Provider):
     """
 
     name: ClassVar[str] = "acme"
+    plugin_api: ClassVar[int] = 2
     setup: ClassVar[str] = "nothing to set up"
 
     def __init__(
@@ -93,6 +94,8 @@ class Acme(Provider):
         self.reconcile = reconcile  # type: ignore[misc]
         self.concurrency = concurrency  # type: ignore[misc]
         self.before_submit = before_submit
+        self.allowed: dict[str, Any] = {}  # what the account may have at once of a model, by name
+        self.limits_asked = 0
         self._offers = offers or (offer(name),)
         self.polls = 0
         self.running = self.most_running = 0
@@ -152,6 +155,13 @@ class AcmeSession(Session):
         return Submission(
             provider_job_id=job_id, handle={"n": 0}, request_id="req-1", poll_after=script.get("first", 0.01)
         )
+
+    async def concurrency(self, spec: ModelSpec) -> int | None:
+        self.vendor.limits_asked += 1
+        answer = self.vendor.allowed.get(spec.name)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     async def find(self, call: SubmitCall, started_at: datetime) -> tuple[Found, ...]:
         return tuple(

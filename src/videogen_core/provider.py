@@ -11,9 +11,10 @@ the vendor SDK's own retries off. When the answer is lost it raises anything but
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     import httpx
 
 __all__ = [
+    "OLDEST_PLUGIN_API",
     "PLUGIN_API",
     "Cancellation",
     "Context",
@@ -46,8 +48,10 @@ __all__ = [
     "SubmitCall",
 ]
 
-PLUGIN_API = 1
+PLUGIN_API = 2
 """Version of this interface. A plugin states the one it was written for; the core serves this and the one before."""
+OLDEST_PLUGIN_API = 1
+"""The oldest version that is still served."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +92,7 @@ class Submission:
         provider_job_id: The vendor's id, 1 to 512 visible ASCII characters.
         handle: Plain JSON that `Session.poll` gets back, in this process or another, today or tomorrow.
         request_id: The vendor's id of the HTTP request.
-        poll_after: Seconds until the first poll is worth it, where the provider says.
+        poll_after: Seconds until the first poll, where the provider knows better than the past does.
         reply: The vendor's answer as text, for support; it is redacted and cut to 64 KiB before it is stored.
     """
 
@@ -156,6 +160,7 @@ class Output:
         size: Bytes, where the provider says.
         kept_at: Where it stays, in a place of the user's own, such as ``gs://bucket/clip.mp4``; recorded as the clip's
             ``url``.
+        keep_url: What plugins of API 1 said instead of ``kept_at``: ``url`` is such a place. Deprecated.
     """
 
     url: str | None = field(default=None, repr=False)
@@ -165,6 +170,13 @@ class Output:
     sha256: str | None = None
     size: int | None = None
     kept_at: str | None = None
+    keep_url: InitVar[bool] = False
+
+    def __post_init__(self, keep_url: bool) -> None:
+        if keep_url is True:
+            said = "Output(keep_url=True) is of plugin API 1: write kept_at=url. It goes when API 1 is served no more."
+            warnings.warn(said, DeprecationWarning, stacklevel=3)
+            object.__setattr__(self, "kept_at", self.url)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +192,7 @@ class Snapshot:
         expired: It succeeded, and the provider no longer has the files; it is paid for all the same.
         cost: USD charged, where the provider says.
         error: Why it failed; required when ``status`` is failed. ``error.charged`` says whether it was paid for.
-        poll_after: Seconds that the provider asks to wait before the next poll.
+        poll_after: Seconds until the next poll, where the provider knows better than the past does.
         remaining: Seconds until it is done, as the provider expects.
     """
 
@@ -296,6 +308,14 @@ class Session(ABC):
         """
         return Submission(provider_job_id=provider_job_id)
 
+    async def concurrency(self, spec: ModelSpec) -> int | None:
+        """How many jobs of one model this account may have at once; None = not known, `Provider.concurrency` holds.
+
+        For a vendor that tells its limits. Asked once, when a second job of the model is to run beside a first; what it
+        raises is not passed on.
+        """
+        return None
+
     async def ping(self) -> str:
         """Check key and reachability at no cost, for ``videogen doctor --online``; returns one line to show."""
         return "no free check is known for this provider"
@@ -311,7 +331,8 @@ class Provider(ABC):
     Attributes:
         name: Adapter id: the plugin's entry-point name and the first part of its offers' ids.
         title: For people.
-        plugin_api: The `PLUGIN_API` it was written for.
+        plugin_api: The `PLUGIN_API` it was written for, as a plain number. One that does not say is served as of
+            version 1, which had no such rule.
         setup: One sentence: what a user must do to make it ready.
         idempotency: Seconds for which a create that is sent again with the same ``client_ref`` is documented to be the
             same job; 0 = the vendor knows no such key. A lost create is then sent again by itself, with that key.
@@ -323,7 +344,9 @@ class Provider(ABC):
             delivery at the address of one attempt is taken in, and a job that it names is looked up with
             `Session.adopt` before it is believed.
         console: Where a person can look for a job, for when nothing else can: an address or a sentence.
-        concurrency: Jobs at once, unless the user says otherwise.
+        concurrency: Jobs at once, unless the user says otherwise or `Session.concurrency` knows better.
+        poll_every: Least seconds between two looks at a job that the vendor asks for. When to look is otherwise chosen
+            by how long the model's clips take, where `Snapshot.poll_after` does not say.
         catalog: Catalogue file inside the plugin's package.
         emulator: ``module:name`` of the `videogen_core.testing.Emulator` of the vendor's API that the plugin ships, for
             ``videogen emulate``; empty = none.
@@ -335,7 +358,7 @@ class Provider(ABC):
 
     name: ClassVar[str]
     title: ClassVar[str] = ""
-    plugin_api: ClassVar[int] = PLUGIN_API
+    plugin_api: ClassVar[int] = 1
     setup: ClassVar[str] = ""
     idempotency: ClassVar[float] = 0.0
     reconcile: ClassVar[Literal["by_ref", "by_list", "by_time", "none"]] = "none"
@@ -344,6 +367,7 @@ class Provider(ABC):
     signed_webhooks: ClassVar[bool] = True
     console: ClassVar[str] = ""
     concurrency: ClassVar[int] = 8
+    poll_every: ClassVar[float] = 1.0
     catalog: ClassVar[str] = "catalog.toml"
     emulator: ClassVar[str] = ""
     commands: ClassVar[str] = ""
@@ -377,10 +401,11 @@ class Provider(ABC):
         return self.models()
 
     async def discover(self, name: str, context: Context) -> ModelSpec | None:
-        """A model of the vendor that the catalogue does not list, as the vendor itself describes it.
+        """A model of the vendor that the catalogue does not describe, as the vendor itself describes it.
 
         Only for a vendor that does describe them. It is asked for a name that pins this provider and that no catalogue
-        lists, once a day at most; the answer is kept. What is not known stays open: a price is left out.
+        lists, and for a row that is an outline, once a day at most; the answer is kept. What is not known stays open: a
+        price is left out.
 
         Args:
             name: What comes after ``provider/``, in lower case.
