@@ -157,6 +157,7 @@ class Planner:
             latency=seen.latency,
             failure_rate=seen.failure_rate,
             budgets=self._budgets(),
+            remark=self.registry.remark,
         )
 
     def prepare(self, request: VideoRequest) -> Prepared:
