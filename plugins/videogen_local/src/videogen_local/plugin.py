@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 
 from videogen_core import Context, ModelSpec, Provider, Session, hookimpl
 
-from . import models
+from . import hub, models
 
 __all__ = ["LocalProvider", "videogen_provider"]
 
@@ -41,7 +41,12 @@ class LocalProvider(Provider):
         return models.offers(self.models(), environment, settings, folder)
 
     async def discover(self, name: str, context: Context) -> ModelSpec | None:
-        return models.discovered(name, context.environment, context.folder)
+        found = models.discovered(name, context.environment, context.settings, context.folder)
+        if found is None and name.count("/") == 1:
+            from anyio import to_thread
+
+            raise await to_thread.run_sync(hub.missing, name, context.environment)
+        return found
 
     def check_offer(self, spec: ModelSpec, environment: Mapping[str, str], settings: Mapping[str, Any]) -> None:
         if spec.vendor.get("engine", "here") == "here":

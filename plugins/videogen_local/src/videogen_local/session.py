@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from importlib import import_module
 from typing import Any
@@ -50,6 +51,12 @@ class LocalSession(Session):
 
     async def find(self, call: SubmitCall, started_at: datetime) -> tuple[Found, ...]:
         return await self._engine(call.spec).find(call, started_at)
+
+    async def adopt(self, call: SubmitCall, provider_job_id: str) -> Submission:
+        return await self._engine(call.spec).adopt(call, provider_job_id)
+
+    async def clean_up(self, leftovers: Mapping[str, Any]) -> None:
+        await self._named("server" if "server" in leftovers else "here").clean_up(leftovers)
 
     async def ping(self) -> str:
         return "; ".join([await self._named(name).ping() for name in _ENGINES])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from videogen_core import (
     SubmitCall,
 )
 
+from ..costs import charge
 from ..models import check_here
 from ..orders import Order, order
 from .lanes import lanes
@@ -112,6 +114,7 @@ class Engine(Session):
                     status=JobStatus.SUCCEEDED,
                     progress=1.0,
                     message=" ".join(state.notes),
+                    cost=self._cost(state),
                     outputs=(Output(data=clip.read_bytes(), size=clip.stat().st_size),) if clip.is_file() else (),
                     expired=not clip.is_file(),
                 )
@@ -124,15 +127,19 @@ class Engine(Session):
                     code=failure.code if failure else None,
                     charged=False,
                 )
-                return Snapshot(status=JobStatus.FAILED, error=error)
+                return Snapshot(status=JobStatus.FAILED, error=error, cost=self._cost(state))
             case "cancelled":
-                return Snapshot(status=JobStatus.CANCELLED)
+                return Snapshot(status=JobStatus.CANCELLED, cost=self._cost(state))
             case "queued":
                 before = self._lanes.place(job)
                 waits = f"{before} before it in the queue" if before else state.phase
                 return Snapshot(status=JobStatus.QUEUED, message=waits, poll_after=_SOONEST)
             case "running":
                 return self._running(state)
+
+    def _cost(self, state: State) -> Decimal | None:
+        """Seconds of the device at the user's own rate; nothing at all for a job that never had it."""
+        return charge(state.seconds, self._context.settings) if state.seconds else Decimal(0)
 
     def _running(self, state: State) -> Snapshot:
         steps = f" {state.step}/{state.steps}" if state.phase == "denoising" and state.steps else ""
