@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from videogen_core import Context, ModelSpec, Provider, Session, hookimpl
+from videogen_core import Context, ModelSpec, Provider, Session, VideoRequest, hookimpl
 
-from . import hub, models
+from . import fitting, hub, models
 
 __all__ = ["LocalProvider", "videogen_provider"]
 
@@ -51,6 +51,16 @@ class LocalProvider(Provider):
     def check_offer(self, spec: ModelSpec, environment: Mapping[str, str], settings: Mapping[str, Any]) -> None:
         if spec.vendor.get("engine", "here") == "here":
             models.check_here(spec)
+
+    def remark(
+        self,
+        spec: ModelSpec,
+        request: VideoRequest,
+        environment: Mapping[str, str],
+        settings: Mapping[str, Any],
+        folder: Path,
+    ) -> str:
+        return fitting.remark(spec, request, folder) if spec.vendor.get("engine", "here") == "here" else ""
 
     def connect(self, context: Context) -> Session:
         from .session import LocalSession

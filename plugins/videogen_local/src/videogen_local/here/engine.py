@@ -27,6 +27,7 @@ from videogen_core import (
 )
 
 from ..costs import charge
+from ..fitting import remember_devices
 from ..models import check_here
 from ..orders import Order, order
 from .lanes import lanes
@@ -60,9 +61,12 @@ class Engine(Session):
         return {}
 
     def _check(self, wanted: Order) -> None:
+        from . import devices
         from .choosing import check_fit
 
-        check_fit(wanted, self._context.settings)
+        settings = self._context.settings
+        check_fit(wanted, settings)
+        remember_devices(self._context.folder, map(devices.measure, devices.chosen(settings)))
 
     async def submit(self, call: SubmitCall) -> Submission:
         wanted = order(call.spec, call.request, call.options)
