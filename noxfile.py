@@ -47,6 +47,23 @@ print(f"{sys.argv[1]}: {codec} {video.width}x{video.height}, {frames} frames, {s
 assert "mp4" in clip.format.name and codec == "h264" and frames > 1 and seconds > 0.5
 """
 
+# A pipeline with random weights, in the folder where a session is.
+TINY = """
+import pathlib, sys
+sys.path.insert(0, sys.argv[1])
+import tiny
+tiny.save("wan", pathlib.Path("tiny"))
+"""
+
+GENERATE = """
+import sys, videogen
+told = []
+arguments = {"model": sys.argv[1], "output": sys.argv[2], "overwrite": True, "seed": 1}
+result = videogen.generate("a red circle", **arguments, on_event=told.append)
+assert any("denoising" in event.message for event in told), "no step was told"
+print(result.path, result.cost)
+"""
+
 
 def _group(name: str) -> list[str]:
     """A dependency group, read here because pip before 25.1 does not know ``--group``."""
@@ -224,6 +241,24 @@ def _emulated_clip(session: nox.Session, provider: str) -> None:
             session.run("python", "-c", PROBE, clip)
         finally:
             vendor.terminate()
+
+
+@nox.session(requires=["build"])
+def demo_local(session: nox.Session) -> None:
+    """Likewise with a model on this machine: wheels and torch in an empty environment, a tiny pipeline, two clips."""
+    core, local = next(DIST.glob("videogen_core-*.whl")), next(DIST.glob("videogen_local-*.whl"))
+    session.install(str(core), f"{local}[torch]")
+    folder = Path(session.create_tmp())
+    session.chdir(folder)
+    session.env.update(VIDEOGEN_HOME=str(folder / "home"), OMP_NUM_THREADS="1")
+    tests = str(ROOT / "plugins" / "videogen_local" / "tests")
+    session.run("python", "-c", TINY, tests)
+    model = ("--model", "local/./tiny")
+    session.run("videogen", "route", "--duration", "0.5", *model)
+    session.run("videogen", "generate", PROMPT, *model, "-o", "shell.mp4", "--overwrite")
+    session.run("python", "-c", PROBE, "shell.mp4")
+    session.run("python", "-c", GENERATE, "local/./tiny", "python.mp4")
+    session.run("python", "-c", PROBE, "python.mp4")
 
 
 @nox.session
