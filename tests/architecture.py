@@ -52,7 +52,8 @@ LAYERS: dict[str, dict[str, str]] = {
         "settings": "errors secret",
         "redaction": "secret",
         "_guard": "",
-        "transport": "errors retry redaction _guard",
+        "_lanes": "",
+        "transport": "errors retry redaction _guard _lanes",
         "outcomes": "errors secret strict_json retry redaction transport",
         "calls": "errors secret retry redaction transport outcomes",
         "webhooks": "errors secret",
@@ -87,6 +88,8 @@ LAYERS: dict[str, dict[str, str]] = {
         "arguments": "errors secret request capabilities routing delivery settings states planning",
         "progress": "states",
         "notebook": "states progress",
+        # an extension, as a stranger could write it
+        "telemetry": "hookspecs retry states",
         "handle": "states",
         "questions": "request spec limits pricing routing workspace arguments",
         "accounting": "errors budget cost settings workspace",
@@ -102,6 +105,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "sandbox": "PUBLIC",
         "cli": "PUBLIC",
         "testing": "PUBLIC",
+        "scaffold": "PUBLIC",
     },
 }
 
@@ -114,7 +118,10 @@ EDGES_MAY_ALSO = {
         "retry": "likewise",
         "plugins": "the conformance suite puts one plugin in the place of those that are installed",
     },
-    "cli": {"testing": "`videogen emulate` serves an emulator"},
+    "cli": {
+        "testing": "`videogen emulate` serves an emulator",
+        "scaffold": "`videogen new-plugin` writes a plugin",
+    },
 }
 
 # Documented as modules, besides the names that `videogen_core` exports.
@@ -136,7 +143,7 @@ PURE = set(LAYERS["pure: no I/O, no clock, no event loop"])
 
 # Libraries that only these modules may import at run time, lazily or not.
 ONLY_IMPORTERS = {
-    "httpx": {"transport", "_guard", "calls"},
+    "httpx": {"transport", "_guard", "_lanes", "calls"},
     "stamina": {"calls"},
     "standardwebhooks": {"webhooks"},
     "apsw": {"ledger"},
@@ -150,6 +157,7 @@ ONLY_IMPORTERS = {
     "typer": {"cli"},
     "click": {"cli"},
     "rich": {"cli"},
+    "opentelemetry": {"telemetry"},
     "pytest": {"testing"},
     "starlette": {"testing"},
     "uvicorn": {"testing"},

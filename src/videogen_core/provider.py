@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from .catalog import parse_catalog
-from .errors import ProviderError, WebhookError
+from .errors import ConfigurationError, ProviderError, WebhookError
 from .limits import advice
 from .request import Media, VideoRequest
 from .spec import ModelSpec
@@ -42,6 +42,7 @@ __all__ = [
     "Output",
     "Provider",
     "ProviderJob",
+    "Recovery",
     "Session",
     "Snapshot",
     "Submission",
@@ -120,6 +121,17 @@ class Found:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Recovery:
+    """What can be done about a create whose answer was lost; see the attributes of `Provider` of the same names."""
+
+    idempotency: float = 0.0
+    reconcile: Literal["by_ref", "by_list", "by_time", "none"] = "none"
+    list_lag: float = 0.0
+    reconcile_window: float | None = None
+    console: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Notice:
     """What a webhook delivery says, once its sender is known. It is a hint: the job is asked for all the same.
 
@@ -160,6 +172,8 @@ class Output:
         size: Bytes, where the provider says.
         kept_at: Where it stays, in a place of the user's own, such as ``gs://bucket/clip.mp4``; recorded as the clip's
             ``url``.
+        trusted: Whether ``url`` is at a server that the user has named in the settings. That one may have a private
+            address, any port, and http; whatever it redirects to may not.
         keep_url: What plugins of API 1 said instead of ``kept_at``: ``url`` is such a place. Deprecated.
     """
 
@@ -170,6 +184,7 @@ class Output:
     sha256: str | None = None
     size: int | None = None
     kept_at: str | None = None
+    trusted: bool = False
     keep_url: InitVar[bool] = False
 
     def __post_init__(self, keep_url: bool) -> None:
@@ -376,11 +391,16 @@ class Provider(ABC):
     def models(self) -> tuple[ModelSpec, ...]:
         """The offers, from the package's catalogue file. No network, no key.
 
+        A subclass of another provider's class that has no such file in its own package has the other's offers.
+
         Raises:
-            ConfigurationError: The file is wrong.
+            ConfigurationError: There is no such file, or it is wrong.
         """
-        package = type(self).__module__.rpartition(".")[0] or type(self).__module__
-        return _shipped(package, self.catalog)
+        modules = (
+            kind.__module__ for kind in type(self).__mro__ if kind is not Provider and issubclass(kind, Provider)
+        )
+        packages = tuple(module.rpartition(".")[0] or module for module in modules)
+        return _shipped(packages, self.catalog)
 
     def offers(
         self, environment: Mapping[str, str], settings: Mapping[str, Any], folder: Path
@@ -437,6 +457,19 @@ class Provider(ABC):
             MissingCredentialsError: Naming the variable to set for this model, and what works without it.
         """
         return
+
+    def recovery(self, spec: ModelSpec) -> Recovery:
+        """What can be done about a lost create of one offer. The default: what the provider's attributes say.
+
+        For a provider whose offers are on machines that differ in this. Pure.
+        """
+        return Recovery(
+            idempotency=self.idempotency,
+            reconcile=self.reconcile,
+            list_lag=self.list_lag,
+            reconcile_window=self.reconcile_window,
+            console=self.console,
+        )
 
     def advice(self, spec: ModelSpec, request: VideoRequest) -> tuple[str, ...]:
         """What a request asks that is allowed and yet unwise, as sentences; told before it is sent.
@@ -503,7 +536,15 @@ class Provider(ABC):
 
 
 @cache
-def _shipped(package: str, name: str) -> tuple[ModelSpec, ...]:
-    """The offers of a package's catalogue file, read once: it cannot change, and a long one takes 50 ms to read."""
-    text = resources.files(package).joinpath(name).read_text(encoding="utf-8")
-    return parse_catalog(text, origin=f"{package}/{name}").models
+def _shipped(packages: tuple[str, ...], name: str) -> tuple[ModelSpec, ...]:
+    """The offers of the first package's catalogue file, read once: it cannot change, and a long one takes 50 ms."""
+    for package in packages:
+        try:
+            text = resources.files(package).joinpath(name).read_text(encoding="utf-8")
+        except (OSError, TypeError, ImportError):  # no such file, no package, or not one that is imported by its name
+            continue
+        return parse_catalog(text, origin=f"{package}/{name}").models
+    raise ConfigurationError(
+        f"There is no catalogue file {name} in the package {packages[0]}.",
+        hint="Put it beside the provider's module, say Provider.catalog, or override models().",
+    )

@@ -463,7 +463,7 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
         license: For open models.
         marks: What the vendor says to put into every clip so that it can be told for a made one, such as ``SynthID``.
         prices: Price rules.
-        placeholder: True when it makes no real video; never chosen unless asked for.
+        placeholder: True when it makes no real video, such as a toy or the sandbox; never chosen unless asked for.
         vendor: Free data for the plugin (wire id, endpoint), ignored by the core.
         source: Where the facts were read.
         as_of: When.

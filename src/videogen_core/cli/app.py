@@ -7,7 +7,23 @@ from typing import Annotated
 
 import typer
 
-from . import ask, batch, budgets, catalog, costs, doctor, emulate, jobs, ledger, look, make, models, settle, show
+from . import (
+    ask,
+    batch,
+    budgets,
+    catalog,
+    costs,
+    doctor,
+    emulate,
+    jobs,
+    ledger,
+    look,
+    make,
+    models,
+    new_plugin,
+    settle,
+    show,
+)
 from .program import Program
 
 __all__ = ["app"]
@@ -118,6 +134,10 @@ _PANELS: dict[str, dict[Callable[..., int | None], tuple[str, ...]]] = {
         emulate.emulate: ("videogen emulate veo --port 8080",),
     },
     "For those who write plugins": {
+        new_plugin.new_plugin: (
+            "videogen new-plugin acme",
+            "videogen new-plugin acme --kind webhook --folder code/acme",
+        ),
         catalog.catalog: ("videogen catalog lint",),
         catalog.lint_catalog: (
             "videogen catalog lint",

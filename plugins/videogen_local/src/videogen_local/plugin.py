@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from videogen_core import Context, ModelSpec, Provider, Session, VideoRequest, hookimpl
+from videogen_core import Context, ModelSpec, Provider, Recovery, Session, VideoRequest, hookimpl
 
-from . import fitting, hub, models
+from . import fitting, hub, models, servers
 
 __all__ = ["LocalProvider", "videogen_provider"]
 
@@ -38,10 +38,13 @@ class LocalProvider(Provider):
     def offers(
         self, environment: Mapping[str, str], settings: Mapping[str, Any], folder: Path
     ) -> tuple[ModelSpec, ...]:
-        return models.offers(self.models(), environment, settings, folder)
+        here = models.offers(self.models(), environment, settings, folder)
+        return (*here, *servers.offers(environment, settings, folder, here))
 
     async def discover(self, name: str, context: Context) -> ModelSpec | None:
-        found = models.discovered(name, context.environment, context.settings, context.folder)
+        rows = models.offers(self.models(), context.environment, context.settings, context.folder)
+        found = await servers.discover(name, context, rows)
+        found = found or models.discovered(name, context.environment, context.settings, context.folder)
         if found is None and name.count("/") == 1:
             from anyio import to_thread
 
@@ -51,6 +54,11 @@ class LocalProvider(Provider):
     def check_offer(self, spec: ModelSpec, environment: Mapping[str, str], settings: Mapping[str, Any]) -> None:
         if spec.vendor.get("engine", "here") == "here":
             models.check_here(spec)
+        else:
+            servers.check(spec, environment, settings)
+
+    def recovery(self, spec: ModelSpec) -> Recovery:
+        return servers.recovery(spec) if spec.vendor.get("engine") == "server" else super().recovery(spec)
 
     def remark(
         self,
