@@ -50,6 +50,7 @@ NOT_RUN = {
     "docs/index.md": ["pip install ."],
     "docs/tutorial/first-clip.md": ["pip install ."],
     "docs/how-to/postgres.md": ["pip install 'videogen-core[postgres]'", "videogen ledger && videogen ledger check"],
+    "docs/how-to/local.md": ["pip install 'videogen-local[torch]'", "videogen check -m local//data/my-wan"],
     "docs/how-to/minimax.md": ["pip install videogen-minimax"],
     "docs/how-to/provider.md": ["pip install -e ."],
     "docs/how-to/replicate.md": ["pip install videogen-replicate", "export REPLICATE_API_TOKEN"],
