@@ -27,6 +27,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "request": "errors",
         "spec": "errors request",
         "limits": "request spec",
+        "licensing": "spec",
         "capabilities": "errors request spec limits",
         "matching": "capabilities limits request spec",
         "pricing": "errors request spec capabilities",
@@ -39,7 +40,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "states": "request pricing",
         "transitions": "errors request pricing states",
         "explaining": "errors capabilities pricing",
-        "routing": "errors request spec capabilities pricing catalog budget explaining",
+        "routing": "errors request spec licensing capabilities pricing catalog budget explaining",
         "delivery": "states",
         "cachekey": "request spec states",
     },
@@ -51,7 +52,8 @@ LAYERS: dict[str, dict[str, str]] = {
         "settings": "errors secret",
         "redaction": "secret",
         "_guard": "",
-        "transport": "errors retry redaction _guard",
+        "_lanes": "",
+        "transport": "errors retry redaction _guard _lanes",
         "outcomes": "errors secret strict_json retry redaction transport",
         "calls": "errors secret retry redaction transport outcomes",
         "webhooks": "errors secret",
@@ -76,8 +78,8 @@ LAYERS: dict[str, dict[str, str]] = {
         "downloads": "errors retry states provider redaction transport partials",
     },
     "orchestration": {
-        "planning": "errors request spec limits capabilities pricing catalog retry budget routing settings extensions "
-        "registry ledger media",
+        "planning": "errors request spec licensing limits capabilities pricing catalog retry budget routing settings "
+        "extensions registry ledger media",
         "engine": "errors request spec capabilities pricing retry polling states transitions cachekey routing delivery "
         "provider settings redaction transport outcomes extensions sinks registry ledger cache media clips partials "
         "targets downloads planning xmp provenance",
@@ -139,7 +141,7 @@ PURE = set(LAYERS["pure: no I/O, no clock, no event loop"])
 
 # Libraries that only these modules may import at run time, lazily or not.
 ONLY_IMPORTERS = {
-    "httpx": {"transport", "_guard", "calls"},
+    "httpx": {"transport", "_guard", "_lanes", "calls"},
     "stamina": {"calls"},
     "standardwebhooks": {"webhooks"},
     "apsw": {"ledger"},

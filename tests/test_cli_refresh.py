@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from vendor import Acme, offer
-from videogen_core import AuthenticationError, Context, ModelNotFoundError, ModelSpec, Provider, plugins
+from vendor import Acme, install, offer
+from videogen_core import AuthenticationError, Context, ModelNotFoundError, ModelSpec, Provider
 from videogen_core.cli import main
 from videogen_core.cli.refresh import GONE, changes
 from videogen_core.spec import Defaults, OptionSpec, Outline, Price, Span, Task
@@ -69,9 +69,7 @@ class Describing(Acme):
 @pytest.fixture
 def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Describing:
     provider = Describing(tmp_path, offers=(PAPER, offer("acme", "stone"), offer("acme", "wax")))
-    monkeypatch.setattr(plugins, "_import", lambda plugin: provider)
-    point = plugins.importlib.metadata.EntryPoint("acme", "vendor", plugins.GROUP)
-    monkeypatch.setattr(plugins, "_entry_points", lambda: (point,))
+    install(monkeypatch, provider)
     return provider
 
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from vendor import Acme, offer
+from vendor import Acme, install, offer
 from videogen_core import (
     AsyncClient,
     Client,
@@ -24,8 +24,6 @@ from videogen_core import (
     NoRouteError,
     ProviderUnavailableError,
     Task,
-    discovery,
-    plugins,
 )
 from videogen_core.catalog import completed, parse_catalog
 from videogen_core.cli import main
@@ -230,7 +228,7 @@ def test_a_provider_that_describes_nothing_leaves_it_as_it_is(tmp_path: Path) ->
 def test_what_was_said_before_will_do_while_it_cannot_be_asked(tmp_path: Path, monkeypatch: Any) -> None:
     with client(tmp_path) as videogen:
         videogen.route("a boat", model=NAME)
-    monkeypatch.setattr(discovery, "_FRESH", -discovery._FRESH)
+    monkeypatch.setattr(Describing, "discovery_seconds", 1e-9)
     Describing.says = ProviderUnavailableError("no network")
     with client(tmp_path) as videogen:
         assert videogen.route("a boat", model=NAME).chosen.offer == NAME
@@ -255,7 +253,7 @@ def test_a_job_is_finished_though_its_model_is_gone(
             return (await videogen.submit("a boat", model=NAME, options={"acme": {"script": {}}})).id
 
     job_id = asyncio.run(submitted())
-    monkeypatch.setattr(discovery, "_FRESH", -discovery._FRESH)
+    monkeypatch.setattr(Describing, "discovery_seconds", 1e-9)
     Describing.says = says
     with client(tmp_path, *rows) as videogen:
         with pytest.raises(ModelNotFoundError):
@@ -268,7 +266,7 @@ def test_a_job_is_finished_though_its_model_is_gone(
 def test_one_that_is_gone_is_an_outline_again(tmp_path: Path, monkeypatch: Any) -> None:
     with client(tmp_path) as videogen:
         videogen.route("a boat", model=NAME)
-    monkeypatch.setattr(discovery, "_FRESH", -discovery._FRESH)
+    monkeypatch.setattr(Describing, "discovery_seconds", 1e-9)
     Describing.says = None
     with client(tmp_path) as videogen, pytest.raises(ModelNotFoundError):
         videogen.route("a boat", model=NAME)
@@ -334,19 +332,8 @@ def test_an_outline_in_the_users_own_file_is_completed_as_well(tmp_path: Path) -
 # --- the commands
 
 
-@pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    point = plugins.importlib.metadata.EntryPoint("acme", "vendor", plugins.GROUP)
-    monkeypatch.setattr(plugins, "_entry_points", lambda: (point,))
-
-
-def provide(monkeypatch: pytest.MonkeyPatch, provider: Acme) -> None:
-    monkeypatch.setattr(plugins, "_import", lambda plugin: provider)
-
-
-@pytest.mark.usefixtures("installed")
 def test_it_is_listed_as_what_it_is(tmp_path: Path, monkeypatch: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    provide(monkeypatch, Locked(tmp_path, offers=(outline(), offer("acme"))))
+    install(monkeypatch, Locked(tmp_path, offers=(outline(), offer("acme"))))
     monkeypatch.setenv("COLUMNS", "150")
     assert main(["models", "--provider", "acme"]) == 0
     told = capsys.readouterr()
@@ -364,9 +351,8 @@ def test_it_is_listed_as_what_it_is(tmp_path: Path, monkeypatch: Any, capsys: py
     assert row["outline"] == {"tasks": ["text_to_video"], "note": "up to 4 s"}
 
 
-@pytest.mark.usefixtures("installed")
 def test_showing_it_completes_it(tmp_path: Path, monkeypatch: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    provide(monkeypatch, Describing(tmp_path, offers=(outline(), offer("acme"))))
+    install(monkeypatch, Describing(tmp_path, offers=(outline(), offer("acme"))))
     assert main(["models", "new-1", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["models"]
     assert (row["outline"], row["modes"][0]["durations"]) == (None, [1.0, 2.0, 4.0])

@@ -67,6 +67,7 @@ class ChoiceArgs(TypedDict, total=False):
     quality: Literal["economy", "standard", "premium"] | None
     max_cost: str | float | Decimal | None
     allow_unknown_price: bool
+    accept_licenses: str | Iterable[str] | None
     fit: Fit
 
 

@@ -2,7 +2,7 @@
 
 It is asked only for a name that pins it (``provider/name``) and that nothing else explains, and for one that catalogues
 know in outline only; once a day at most. Nothing else that answers a question before a job touches the network. When
-the provider cannot be asked, what it said before is good enough.
+the provider cannot be asked, what it said before is good enough. One that answers from this machine is asked each time.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Discovery"]
 
-_FRESH = timedelta(days=1)
 _SECONDS = 30.0
-_LONGEST_NAME = 150  # characters; it becomes the name of a file
+_LONGEST_NAME = 1000  # characters
+_LONGEST_KEPT = 150  # likewise, of one that becomes the name of a file
 
 
 class _Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +70,9 @@ class Discovery:
         if not (slash and name) or len(name) > _LONGEST_NAME or provider not in self._plugins.names():
             return False
         plugin = self._plugins.load(provider).provider
-        return plugin is not None and type(plugin).discover is not Provider.discover
+        if plugin is None or type(plugin).discover is Provider.discover:
+            return False
+        return plugin.discovery_seconds <= 0 or len(name) <= _LONGEST_KEPT
 
     def find(self, offer: str) -> ModelSpec | None:
         """A model that no catalogue lists; None when its provider has none of that name, or cannot be asked for any.
@@ -86,6 +88,8 @@ class Discovery:
         if not self.knows_how(offer):
             return None
         with self._lock:
+            if not self._keeps(offer):
+                return self.ask(offer)
             if offer not in self._found:
                 self._found[offer] = self._kept_or_asked(offer)
             return self._found[offer]
@@ -101,6 +105,9 @@ class Discovery:
             return found
         known = self._read(offer)
         return None if known is None or (known.gone and not gone) else known.spec
+
+    def _keeps(self, offer: str) -> bool:
+        return self._plugins.provider(offer.partition("/")[0]).discovery_seconds > 0
 
     def _kept_or_asked(self, offer: str) -> ModelSpec | None:
         known = self._read(offer)
@@ -130,7 +137,8 @@ class Discovery:
         found = _asked(provider, rest, self._context(name))
         if found is not None and found.id != offer:
             raise PluginError(f"The plugin {name!r} was asked for {offer} and found {found.id!r}.")
-        self._write(offer, found)
+        if self._keeps(offer):
+            self._write(offer, found)
         return found
 
     def _context(self, provider: str) -> Context:
@@ -140,6 +148,7 @@ class Discovery:
             settings=self._settings.provider(provider),
             environment=self._settings.environment,
             http=transport.client,
+            folder=self._settings.folder(provider),
         )
 
     # --- what is kept
@@ -153,7 +162,8 @@ class Discovery:
 
     def _is_fresh(self, offer: str, known: _Kept) -> bool:
         age = self._now() - known.asked
-        return timedelta(0) <= age < _FRESH and known.plugin == self._version(offer) and not known.gone
+        fresh = timedelta(seconds=self._plugins.provider(offer.partition("/")[0]).discovery_seconds)
+        return timedelta(0) <= age < fresh and known.plugin == self._version(offer) and not known.gone
 
     def _read(self, offer: str) -> _Kept | None:
         try:

@@ -20,6 +20,7 @@ from .catalog import Catalog
 from .errors import ConfigurationError, RequestError, VideogenError
 from .extensions import Prepared
 from .ledger import Observations
+from .licensing import EVERY_LICENSE
 from .limits import Violation, offer_violations
 from .pricing import Quote, max_duration, money, quote
 from .registry import Registry
@@ -45,6 +46,7 @@ def make_policy(
     quality: Any = None,
     max_cost: Any = None,
     allow_unknown_price: bool = False,
+    accept_licenses: str | Iterable[str] | None = None,
     fit: Any = "exact",
     need_ready: bool = True,
     tags: Mapping[str, str] | None = None,
@@ -66,6 +68,8 @@ def make_policy(
         placeholder=settings.sandbox,
         commercial=settings.commercial,
         territory=settings.territory,
+        revenue_usd=settings.revenue_usd,
+        accept_licenses=(*settings.accepted_licenses, *_names("accept_licenses", accept_licenses)),
         need_ready=need_ready,
         tags=dict(tags or {}),
     )
@@ -244,13 +248,15 @@ class Planner:
         return min((check(spec, request) for spec in meant), key=len)
 
     def estimate(self, request: VideoRequest, policy: Policy) -> Quote:
-        """What a request costs at the offer that would be chosen; credentials are not needed.
+        """What a request costs at the offer that would be chosen; needs neither credentials nor a yes to its licence.
 
         Raises:
             UnsupportedRequestError: The model cannot do it.
             NoRouteError: No offer takes it.
         """
-        policy = msgspec.structs.replace(policy, need_ready=False, max_cost=None, allow_unknown_price=True)
+        policy = msgspec.structs.replace(
+            policy, need_ready=False, max_cost=None, allow_unknown_price=True, accept_licenses=(EVERY_LICENSE,)
+        )
         if policy.models and not policy.placeholder:
             catalog, facts = self.catalog(policy.models), Facts(today=self._today())
             chosen = route(request, policy, catalog, facts, hint=self._hint(policy.models)).chosen

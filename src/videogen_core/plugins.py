@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
@@ -93,6 +93,7 @@ class Plugins:
         extra: Passed in by the caller, so that they need no packaging: providers, and modules or objects whose
             functions are marked with ``hookimpl``. One goes before an installed one of its name.
         entry_points: Instead of the installed ones, for tests.
+        offers: Asks a provider for its offers; the default asks for those of its catalogue.
     """
 
     def __init__(
@@ -101,7 +102,9 @@ class Plugins:
         *,
         extra: Iterable[object] = (),
         entry_points: Sequence[importlib.metadata.EntryPoint] | None = None,
+        offers: Callable[[Provider], Iterable[ModelSpec]] = lambda provider: provider.models(),
     ) -> None:
+        self._offers = offers
         self._lock = threading.RLock()
         self._plugins: dict[str, Plugin] = {}
         self._extensions: dict[str, Plugin] = {}
@@ -205,8 +208,9 @@ class Plugins:
     def _adopt(self, plugin: Plugin, provider: object) -> None:
         _verify(plugin, provider)
         assert isinstance(provider, Provider)
-        checked = type(provider).models is Provider.models  # read from its catalogue file, and checked there
-        models = provider.models() if checked else sound_specs(provider.models())
+        kind, offers = type(provider), self._offers(provider)
+        plain = kind.models is Provider.models and kind.offers is Provider.offers  # from a file, and checked there
+        models = tuple(offers) if plain else sound_specs(offers)
         for spec in models:
             if spec.provider != plugin.name:
                 raise PluginError(f"it offers {spec.id!r}, which is not {plugin.name}/…")

@@ -33,6 +33,7 @@ class Progress:
         share: 0 to 1, where the provider says.
         expected: Seconds that the offer usually takes.
         since: When it began, on the monotonic clock.
+        left: Seconds until it is done, as the provider said at ``told``, on the monotonic clock.
     """
 
     job_id: str
@@ -41,6 +42,8 @@ class Progress:
     share: float | None = None
     expected: float | None = None
     since: float = field(default_factory=time.monotonic)
+    left: float | None = None
+    told: float = 0.0
 
     @property
     def elapsed(self) -> float:
@@ -62,4 +65,11 @@ class Progress:
             self.offer = str(offer)
         self.stage = STAGES.get(event.type, event.status.value)
         self.share = event.progress
+        left = event.data.get("remaining")
+        self.left, self.told = left if isinstance(left, int | float) else None, time.monotonic()
         return changed
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds until it is done, as the provider expected and less what has passed since; None = it does not say."""
+        return None if self.left is None else max(self.left - (time.monotonic() - self.told), 0.0)

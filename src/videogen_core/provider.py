@@ -19,6 +19,7 @@ from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from .catalog import parse_catalog
@@ -41,6 +42,7 @@ __all__ = [
     "Output",
     "Provider",
     "ProviderJob",
+    "Recovery",
     "Session",
     "Snapshot",
     "Submission",
@@ -119,6 +121,17 @@ class Found:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Recovery:
+    """What can be done about a create whose answer was lost; see the attributes of `Provider` of the same names."""
+
+    idempotency: float = 0.0
+    reconcile: Literal["by_ref", "by_list", "by_time", "none"] = "none"
+    list_lag: float = 0.0
+    reconcile_window: float | None = None
+    console: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Notice:
     """What a webhook delivery says, once its sender is known. It is a hint: the job is asked for all the same.
 
@@ -159,6 +172,8 @@ class Output:
         size: Bytes, where the provider says.
         kept_at: Where it stays, in a place of the user's own, such as ``gs://bucket/clip.mp4``; recorded as the clip's
             ``url``.
+        trusted: Whether ``url`` is at a server that the user has named in the settings. That one may have a private
+            address, any port, and http; whatever it redirects to may not.
         keep_url: What plugins of API 1 said instead of ``kept_at``: ``url`` is such a place. Deprecated.
     """
 
@@ -169,6 +184,7 @@ class Output:
     sha256: str | None = None
     size: int | None = None
     kept_at: str | None = None
+    trusted: bool = False
     keep_url: InitVar[bool] = False
 
     def __post_init__(self, keep_url: bool) -> None:
@@ -192,6 +208,7 @@ class Snapshot:
         cost: USD charged, where the provider says.
         error: Why it failed; required when ``status`` is failed. ``error.charged`` says whether it was paid for.
         poll_after: Seconds until the next poll, where the provider knows better than the past does.
+        remaining: Seconds until it is done, as the provider expects.
     """
 
     status: JobStatus
@@ -202,6 +219,7 @@ class Snapshot:
     cost: Decimal | None = None
     error: ProviderError | None = None
     poll_after: float | None = None
+    remaining: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,11 +248,14 @@ class Context:
         environment: Environment variables, with ``.env`` beneath them.
         http: Makes an HTTP client with the core's timeouts, user agent, redaction and no redirects. It accepts the
             arguments of ``httpx.AsyncClient``.
+        folder: A folder of this provider's own under the user's videogen home, for what it keeps from one process to
+            the next. It need not exist yet; whoever writes there makes it.
     """
 
     settings: Mapping[str, Any]
     environment: Mapping[str, str]
     http: Callable[..., httpx.AsyncClient]
+    folder: Path
 
 
 class Session(ABC):
@@ -344,6 +365,10 @@ class Provider(ABC):
         catalog: Catalogue file inside the plugin's package.
         emulator: ``module:name`` of the `videogen_core.testing.Emulator` of the vendor's API that the plugin ships, for
             ``videogen emulate``; empty = none.
+        commands: ``module:name`` of a `typer.Typer` with commands of the plugin's own, which ``videogen NAME …`` runs
+            and only then imports; empty = none. Its help is the app's, and a name that the core has is the core's.
+        discovery_seconds: For how long what `discover` said is good; 0 = it is asked each time, and nothing is kept,
+            because asking costs next to nothing and the answer may change at any moment (a folder on this machine).
     """
 
     name: ClassVar[str]
@@ -360,6 +385,8 @@ class Provider(ABC):
     poll_every: ClassVar[float] = 1.0
     catalog: ClassVar[str] = "catalog.toml"
     emulator: ClassVar[str] = ""
+    commands: ClassVar[str] = ""
+    discovery_seconds: ClassVar[float] = 86_400.0
 
     def models(self) -> tuple[ModelSpec, ...]:
         """The offers, from the package's catalogue file. No network, no key.
@@ -374,6 +401,24 @@ class Provider(ABC):
         )
         packages = tuple(module.rpartition(".")[0] or module for module in modules)
         return _shipped(packages, self.catalog)
+
+    def offers(
+        self, environment: Mapping[str, str], settings: Mapping[str, Any], folder: Path
+    ) -> tuple[ModelSpec, ...]:
+        """The offers as this user's settings make them; the default: `models`, whatever they say.
+
+        For a provider whose models or prices are the user's own: what lies on this machine, or a price per hour. Asked
+        once per client, so it must be as quick as `models`. No network, and no vendor SDK is imported.
+
+        Args:
+            environment: Environment variables, with ``.env`` beneath them.
+            settings: This provider's table of the configuration.
+            folder: As in `Context`.
+
+        Raises:
+            ConfigurationError: The settings are wrong; the provider cannot be used then.
+        """
+        return self.models()
 
     async def discover(self, name: str, context: Context) -> ModelSpec | None:
         """A model of the vendor that the catalogue does not describe, as the vendor itself describes it.
@@ -412,6 +457,19 @@ class Provider(ABC):
             MissingCredentialsError: Naming the variable to set for this model, and what works without it.
         """
         return
+
+    def recovery(self, spec: ModelSpec) -> Recovery:
+        """What can be done about a lost create of one offer. The default: what the provider's attributes say.
+
+        For a provider whose offers are on machines that differ in this. Pure.
+        """
+        return Recovery(
+            idempotency=self.idempotency,
+            reconcile=self.reconcile,
+            list_lag=self.list_lag,
+            reconcile_window=self.reconcile_window,
+            console=self.console,
+        )
 
     def advice(self, spec: ModelSpec, request: VideoRequest) -> tuple[str, ...]:
         """What a request asks that is allowed and yet unwise, as sentences; told before it is sent.

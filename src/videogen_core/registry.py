@@ -33,11 +33,15 @@ class Registry:
 
     def __init__(self, settings: Settings, *, extra: Iterable[object] = ()) -> None:
         self.settings = settings
-        self.plugins = Plugins(settings.plugins, extra=extra)
+        self.plugins = Plugins(settings.plugins, extra=extra, offers=self._offers)
         self.extensions = Extensions(self.plugins)
         self.discovery = Discovery(settings, self.plugins)
-        self._catalogs: dict[tuple[str, ...], Catalog] = {}
+        self._catalogs: dict[tuple[str, ...], tuple[tuple[ModelSpec, ...], Catalog]] = {}
         self._outlines: dict[str, ModelSpec] = {}
+
+    def _offers(self, provider: Provider) -> Iterable[ModelSpec]:
+        settings, name = self.settings, provider.name
+        return provider.offers(settings.environment, settings.provider(name), settings.folder(name))
 
     def catalog(self, names: Iterable[str] = (), *, latest: bool = True) -> Catalog:
         """The merged catalogue.
@@ -98,9 +102,10 @@ class Registry:
 
     def _merged(self, wanted: tuple[str, ...], found: tuple[ModelSpec, ...]) -> Catalog:
         key = (*wanted, *(spec.id for spec in found))
-        if key not in self._catalogs:
-            self._catalogs[key] = self._merge(wanted, found)
-        return self._catalogs[key]
+        known = self._catalogs.get(key)
+        if known is None or known[0] != found:  # a provider may say something else of the same name by now
+            known = self._catalogs[key] = (found, self._merge(wanted, found))
+        return known[1]
 
     def _plugins_for(self, names: tuple[str, ...]) -> tuple[str, ...]:
         known = self.plugins.names()

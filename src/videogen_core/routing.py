@@ -20,6 +20,7 @@ from .capabilities import Change, Fit, resolve
 from .catalog import Catalog
 from .errors import RequestError, UnsupportedRequestError, VideogenError
 from .explaining import failure, readable_score, table
+from .licensing import license_refusal
 from .pricing import Quote, bounds, quote
 from .request import VideoRequest
 from .spec import Mode, ModelSpec, Stage, Tier
@@ -53,6 +54,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         placeholder: Whether the sandbox may be the last resort.
         commercial: Only models whose licence allows commercial use.
         territory: ISO country code that the licence must not exclude.
+        revenue_usd: Yearly revenue that the licence must allow.
+        accept_licenses: Names of licences with limits that the user has said yes to; ``*`` = all.
         need_ready: Whether an offer whose provider has no credentials is refused.
         tags: The job's labels, which decide what budgets cover it.
     """
@@ -67,6 +70,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     placeholder: bool = False
     commercial: bool = False
     territory: str | None = None
+    revenue_usd: Decimal | None = None
+    accept_licenses: tuple[str, ...] = ()
     need_ready: bool = True
     tags: dict[str, str] = {}
 
@@ -297,11 +302,8 @@ def _refusal(spec: ModelSpec, policy: Policy, facts: Facts) -> tuple[str, str] |
             return "deprecated", "deprecated; name it to use it all the same"
     if spec.placeholder and not (policy.placeholder or policy.models):
         return "placeholder", "makes placeholders; ask for it by name"
-    if spec.license is not None:
-        if policy.commercial and not spec.license.commercial:
-            return "licence", f"{spec.license.name} forbids commercial use"
-        if policy.territory and policy.territory.upper() in spec.license.excluded_territories:
-            return "licence", f"{spec.license.name} excludes {policy.territory.upper()}"
+    if spec.license is not None and (forbidden := license_refusal(spec.license, policy)) is not None:
+        return "licence", forbidden
     if policy.quality is not None and not spec.placeholder and _RANK[spec.tier] < _PRESETS[policy.quality][0]:
         return "quality", f"tier {spec.tier}, {policy.quality} asked"
     if policy.need_ready and (missing := [name for name in (provider, spec.id) if name in facts.not_ready]):

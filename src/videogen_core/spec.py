@@ -251,15 +251,30 @@ class Camera(Struct, frozen=True, kw_only=True):
 
 
 class OptionSpec(Struct, frozen=True, kw_only=True):
-    """A provider-specific option: type, allowed values and default."""
+    """A provider-specific option: type, allowed values and default.
+
+    Attributes:
+        type: JSON's name of its type.
+        choices: The only values; empty = any.
+        min, max: Bounds of a number, or of the length of anything else.
+        step: Only ``min`` (0 where there is none) and so many steps more, as in 81, 85, 89 frames.
+        default: What applies when it is left out.
+        required: Whether it must be given.
+        description: For people.
+    """
 
     type: Literal["boolean", "integer", "number", "string", "array", "object"]
     choices: tuple[Any, ...] = ()
     min: float | None = None
     max: float | None = None
+    step: float | None = None
     default: Any = None
     required: bool = False
     description: str = ""
+
+    def __post_init__(self) -> None:
+        if self.step is not None and (self.type not in ("integer", "number") or not 0 < self.step < math.inf):
+            raise ValueError(f"step: {self.step} is no step of a {self.type}")
 
 
 class Stage(StrEnum):
@@ -311,13 +326,33 @@ class Latency(Struct, frozen=True, kw_only=True):
 
 
 class License(Struct, frozen=True, kw_only=True):
-    """Terms of an open model that decide who may use it and its output."""
+    """Terms of an open model that decide who may use it and its output.
+
+    Attributes:
+        name: Short; a user who says yes to the licence writes it.
+        commercial: Whether clips may be used in business.
+        revenue_limit_usd: Yearly revenue from which it no longer holds.
+        excluded_territories: ISO country codes, and ``EU`` for all of its members.
+        note: One more thing to know, as a phrase: that the clips fall under it too, say.
+        url: Where it can be read.
+    """
 
     name: str
     commercial: bool = True
     revenue_limit_usd: int | None = None
     excluded_territories: tuple[str, ...] = ()
+    note: str = ""
     url: str | None = None
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What it limits, as phrases; empty when it lets everybody use the model for everything."""
+        limits = [] if self.commercial else ["no commercial use"]
+        if self.revenue_limit_usd is not None:
+            limits.append(f"not for who earns ${self.revenue_limit_usd:,} a year or more")
+        if self.excluded_territories:
+            limits.append(f"not in {', '.join(self.excluded_territories)}")
+        return tuple(limits)
 
 
 class Tier(StrEnum):
@@ -428,7 +463,7 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
         license: For open models.
         marks: What the vendor says to put into every clip so that it can be told for a made one, such as ``SynthID``.
         prices: Price rules.
-        placeholder: True when it makes no real video; never chosen unless asked for.
+        placeholder: True when it makes no real video, such as a toy or the sandbox; never chosen unless asked for.
         vendor: Free data for the plugin (wire id, endpoint), ignored by the core.
         source: Where the facts were read.
         as_of: When.

@@ -385,7 +385,7 @@ class Result(Record, frozen=True, kw_only=True):
         cost: USD for all attempts; None when it is not known.
         attempts: Each try and what it cost.
         changes: What extensions (``by``) have changed of the request, and what ``fit`` moved.
-        placeholder: True when the sandbox made it.
+        placeholder: True when it is no real video: the sandbox made it, or a toy.
         cached: True when no provider was asked.
     """
 

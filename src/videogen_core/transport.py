@@ -38,6 +38,7 @@ __all__ = [
 
 MAX_REDIRECTS = 5
 _CONNECT, _READ, _WRITE, _POOL = 10.0, 120.0, 120.0, 30.0  # seconds
+_AT_ONCE = 32  # requests under way at a host; more are no quicker, and a pool of many costs more for each
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -48,23 +49,26 @@ def client(**kwargs: Any) -> httpx.AsyncClient:
     """An HTTP client with our timeouts and user agent, no redirects, and no URLs in the log.
 
     Each request gets a connection of its own: on one that was kept open, a create may run into the server closing it,
-    and nobody knows whether it was heard. Pass ``limits`` to a client of reads alone, to reuse connections.
+    and nobody knows whether it was heard. Pass ``limits`` to a client of reads alone, to reuse connections. At each
+    host only some requests are under way at a time; the others wait their turn.
 
     Args:
         **kwargs: Arguments of ``httpx.AsyncClient``; they win over ours, headers one by one.
     """
     import httpx
 
+    from ._lanes import LaneClient
+
     quiet_http_logging()
     headers = httpx.Headers({"User-Agent": _user_agent()})
     headers.update(kwargs.pop("headers", None))
     defaults: dict[str, Any] = {
         "timeout": httpx.Timeout(connect=_CONNECT, read=_READ, write=_WRITE, pool=_POOL),
-        "limits": httpx.Limits(max_connections=100, max_keepalive_connections=0),
+        "limits": httpx.Limits(max_connections=None, max_keepalive_connections=0),
         "follow_redirects": False,
         "verify": _tls(),
     }
-    return httpx.AsyncClient(headers=headers, **{**defaults, **kwargs})
+    return LaneClient(lane=_AT_ONCE, patience=_POOL, headers=headers, **{**defaults, **kwargs})
 
 
 def public_client(
@@ -73,6 +77,7 @@ def public_client(
     allow_http: bool = False,
     ports: Collection[int] | None = None,
     resolver: Resolver | None = None,
+    trusted: str | None = None,
     **kwargs: Any,
 ) -> httpx.AsyncClient:
     """A `client` that connects to public addresses only and ignores proxies and ``.netrc``.
@@ -84,6 +89,7 @@ def public_client(
         allow_http: Take http addresses, too.
         ports: Ports that may be connected to; None = 80 and 443.
         resolver: Resolves a host and a port to addresses; None = the system.
+        trusted: An address at a server that the user has named, which may be anywhere; what it redirects to may not.
         **kwargs: Arguments of ``httpx.AsyncClient``; ``transport`` is what connects behind the guard.
     """
     import httpx
@@ -91,12 +97,17 @@ def public_client(
     from ._guard import PUBLIC_PORTS, PublicTransport
 
     # no idle connections: see PublicTransport
-    limits = httpx.Limits(max_connections=100, max_keepalive_connections=0)
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
     inner = kwargs.pop("transport", None) or httpx.AsyncHTTPTransport(
         verify=kwargs.pop("verify", _tls()), trust_env=False, limits=limits
     )
     guard = PublicTransport(
-        inner, allow_private=allow_private, allow_http=allow_http, ports=ports or PUBLIC_PORTS, resolver=resolver
+        inner,
+        allow_private=allow_private,
+        allow_http=allow_http,
+        ports=ports or PUBLIC_PORTS,
+        resolver=resolver,
+        trusted=trusted,
     )
     return client(transport=guard, trust_env=False, **kwargs)
 
@@ -143,7 +154,7 @@ async def following(
     """
     import httpx
 
-    from ._guard import RefusedAnswer
+    from ._guard import RefusedAnswer, origin
 
     here, private = httpx.URL(url), dict(own_headers or {})
     for _ in range(MAX_REDIRECTS + 1):
@@ -160,14 +171,10 @@ async def following(
             await response.aclose()
         if here.scheme == "https" and there.scheme != "https":
             raise RefusedAnswer(f"{here.host} redirects from https to {there.scheme}", request=request)
-        if _origin(there) != _origin(here):
+        if origin(there) != origin(here):
             private = {}
         here = there
     raise RefusedAnswer(f"more than {MAX_REDIRECTS} redirects", request=request)
-
-
-def _origin(url: httpx.URL) -> tuple[str, str, int]:
-    return url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80)
 
 
 async def fetch_public(

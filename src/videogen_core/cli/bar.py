@@ -52,6 +52,8 @@ class _Words(ProgressColumn):
 
 def _clock(state: Progress) -> str:
     """Elapsed and expected time."""
+    if state.remaining is not None:
+        return f"{clock(state.elapsed)}, about {clock(max(state.remaining, 1))} left"
     return clock(state.elapsed) + (f", usually {clock(max(state.expected, 1))}" if state.expected else "")
 
 

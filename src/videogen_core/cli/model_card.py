@@ -51,7 +51,7 @@ def _facts(spec: ModelSpec, not_ready: str | None) -> list[tuple[str, str]]:
         ("video", _media(spec.video)),
         *([] if spec.outline else _extras(spec)),
         ("defaults", ", ".join(f"{key} {value}" for key, value in _defaults(spec))),
-        ("licence", spec.license.name if spec.license else ""),
+        ("licence", _licence(spec)),
         ("source", f"{spec.source}, read on {spec.as_of}"),
     ]
 
@@ -75,6 +75,13 @@ def _extras(spec: ModelSpec) -> list[tuple[str, str]]:
         ("negative prompt", _negative_prompt(spec)),
         ("camera", _camera(spec)),
     ]
+
+
+def _licence(spec: ModelSpec) -> str:
+    if spec.license is None:
+        return ""
+    terms = [spec.license.name, *spec.license.limits, spec.license.note, spec.license.url or ""]
+    return "; ".join(term for term in terms if term)
 
 
 def _camera(spec: ModelSpec) -> str:

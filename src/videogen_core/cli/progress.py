@@ -81,6 +81,8 @@ class Lines:
             return event.message or progress.stage if known else f"{progress.stage}: {event.message}"
         percent = f" {progress.share:.0%}" if progress.share and event.type == "progress" else ""
         usual = f", usually {seconds(progress.expected)}" if progress.expected and event.type != "settled" else ""
+        if progress.remaining is not None:
+            usual = f", about {seconds(max(progress.remaining, 1))} left"
         return f"{progress.stage}{percent}, {seconds(progress.elapsed)}{usual}"
 
 

@@ -76,6 +76,7 @@ def snapshot(answer: object) -> Snapshot:
         cost=amount(answer.cost),
         error=error,
         poll_after=pause(answer.poll_after),
+        remaining=_seconds(answer.remaining),
     )
 
 
@@ -83,6 +84,11 @@ def pause(seconds: object) -> float | None:
     """Seconds that a provider asks to wait: never for ever, never back in time; None when it says nothing usable."""
     number = _number(seconds)
     return None if number is None else min(max(number, 0.0), MAX_RETRY_AFTER)
+
+
+def _seconds(value: object) -> float | None:
+    number = _number(value)
+    return None if number is None or number < 0 else number
 
 
 def amount(cost: object) -> Decimal | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property
 from random import Random
-from typing import assert_never
+from typing import Any, assert_never
 
 import anyio
 
@@ -233,11 +233,13 @@ class Watcher:
         progress = snapshot.progress
         started = job.status is JobStatus.RUNNING or snapshot.status is JobStatus.RUNNING
         status = JobStatus.RUNNING if started else JobStatus.QUEUED  # states only move forward
+        more: dict[str, Any] = {} if snapshot.remaining is None else {"remaining": round(snapshot.remaining, 1)}
         if status is not job.status or (progress or 0.0) - (job.progress or 0.0) >= _STEP:
             return await self.log.write(
-                job, lambda j, now: transitions.advance(j, now, status, progress), "progress", snapshot.message
+                job, lambda j, now: transitions.advance(j, now, status, progress), "progress", snapshot.message, **more
             )
-        self.log.note(job, "progress", snapshot.message)
+        shown = transitions.advance(job, self.log.recorder.clock.now(), status, progress)  # told, not written
+        self.log.note(shown, "progress", snapshot.message, **more)
         return job
 
     async def _succeed(self, job: JobRecord, snapshot: Snapshot) -> JobRecord:

@@ -14,7 +14,7 @@ from . import failures
 from .api import Api
 from .arguments import model_input
 from .predictions import created_at
-from .uploads import INLINE, data_uri
+from .uploads import Room, data_uri
 
 __all__ = ["find", "same_input"]
 
@@ -46,12 +46,13 @@ async def find(api: Api, call: SubmitCall, started_at: datetime) -> tuple[Found,
 async def _media(call: SubmitCall) -> dict[str, Any]:
     """The inputs as the create told them, as far as that is the same each time."""
     found: dict[str, Any] = {}
+    room = Room()
     for name, media in call.request.media():
         if media.url is not None:
             found[name] = media.url
         else:
             data = await call.read(media)
-            found[name] = data_uri(data, video=name == "video") if len(data) <= INLINE else _ELSEWHERE
+            found[name] = data_uri(data, video=name == "video") if room.takes(data) else _ELSEWHERE
     return found
 
 
