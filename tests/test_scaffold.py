@@ -63,7 +63,7 @@ def test_it_makes_a_clip_with_its_own_emulator(
     with serve(load_emulator("videogen_tried.emulator:TriedEmulator", {"seed": 3})) as vendor:
         for name, value in vendor.environment.items():
             monkeypatch.setenv(name, value)
-        with Client(home=tmp_path / "home", allow_private_addresses=True) as client:
+        with Client(home=tmp_path / "home", allow_private_addresses=True, poll_interval=0.1) as client:
             (spec,) = client.models(provider="tried")
             clip = {"model": spec.id, "duration": 2, "resolution": "360p", "audio": False, "seed": 4}
             result = client.generate("a boat", **clip, output=tmp_path / "boat.mp4")
