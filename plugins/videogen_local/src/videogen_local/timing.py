@@ -156,7 +156,7 @@ class Timings:
     def seconds(
         self, operations: float, *, model: str, device: str, plan: str | None = None
     ) -> tuple[float, float] | None:
-        """Shortest and longest expected seconds of a clip, loading left out; None for a device of which nothing is known."""
+        """Shortest and longest expected seconds of a clip, loading left out; None for a device unheard of."""
         speed = self.speed(model=model, device=device, plan=plan)
         if speed is None:
             return None

@@ -139,7 +139,7 @@ def _shards(index: Path) -> list[str]:
         safe = all(isinstance(name, str) and name.endswith(".safetensors") for name in names)
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise RequestError(f"{where} is no index of safetensors files.", hint=_SAFE_HINT) from error
-    if not names or not safe or any(os.path.basename(name) != name for name in names):
+    if not names or not safe or any(Path(name).name != name for name in names):
         raise RequestError(f"{where} names files that are no safetensors files beside it.", hint=_SAFE_HINT)
     missing = [name for name in names if not (index.parent / name).is_file()]
     if missing:
