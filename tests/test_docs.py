@@ -51,6 +51,7 @@ NOT_RUN = {
     "docs/how-to/replicate.md": ["pip install videogen-replicate", "export REPLICATE_API_TOKEN"],
     "docs/how-to/runway.md": ["pip install videogen-runway", "export RUNWAYML_API_SECRET"],
     "docs/how-to/veo.md": ["pip install videogen-core videogen-veo", "pip install 'videogen-veo[testing]'"],
+    "docs/how-to/servers.md": ["vllm serve", "pip install 'videogen-local[torch]'"],
     "docs/how-to/emulate.md": ["videogen emulate tempo"],
 }
 SHOWN_HOME = "/home/you"  # stands for the folder that a page runs in
