@@ -104,7 +104,7 @@ def acme(tmp_path: Path) -> Tidy:
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(watching, "poll_interval", lambda *given: 0.01)
+    monkeypatch.setattr(watching, "poll_interval", lambda *given, **bounds: 0.01)
 
 
 def client(tmp_path: Path, *plugins: Acme, **changes: Any) -> AsyncClient:

@@ -437,6 +437,49 @@ async def test_no_more_jobs_at_once_than_the_provider_takes(tmp_path: Path) -> N
     assert len(acme.creates) == 12
 
 
+async def _twelve(videogen: AsyncClient, model: str = "acme/paper") -> None:
+    async with anyio.create_task_group() as group:
+        for number in range(12):
+            group.start_soon(lambda n=number: videogen.generate(f"boat {n}", model=model, options=script(polls=3)))
+
+
+async def test_what_the_account_may_have_of_a_model_goes_before_what_the_plugin_says(tmp_path: Path) -> None:
+    acme = Acme(tmp_path / "vendor", concurrency=3, offers=(offer("acme"), offer("acme", "card")))
+    acme.allowed = {"paper": 5}
+    async with client(tmp_path, acme) as videogen:
+        await videogen.generate("a boat alone", model="acme/paper")
+        assert acme.limits_asked == 0
+        await _twelve(videogen)
+        assert (acme.most_running, acme.limits_asked) == (5, 1)
+        acme.most_running = 0
+        await _twelve(videogen, "acme/card")
+        assert (acme.most_running, acme.limits_asked) == (3, 2)
+    assert len(acme.creates) == 25
+
+
+async def test_what_the_user_says_goes_before_both(tmp_path: Path) -> None:
+    acme = Acme(tmp_path / "vendor", concurrency=3)
+    acme.allowed = {"paper": 5}
+    async with client(tmp_path, acme, concurrency=4) as videogen:
+        await _twelve(videogen)
+    assert acme.most_running == 4
+    (tmp_path / "other").mkdir()
+    acme = Acme(tmp_path / "other" / "vendor")
+    acme.allowed = {"paper": 2}
+    async with client(tmp_path / "other", acme, concurrency=4) as videogen:
+        await _twelve(videogen)
+    assert acme.most_running == 2
+
+
+@pytest.mark.parametrize("answer", [0, -1, True, "many", RuntimeError("no limits today")])
+async def test_a_limit_that_is_none_is_no_reason_to_stop(tmp_path: Path, answer: object) -> None:
+    acme = Acme(tmp_path / "vendor", concurrency=3)
+    acme.allowed = {"paper": answer}
+    async with client(tmp_path, acme) as videogen:
+        await _twelve(videogen)
+    assert acme.most_running == 3
+
+
 async def test_a_provider_that_keeps_failing_rests(tmp_path: Path, acme: Acme) -> None:
     other = Acme(tmp_path / "vendor", name="zenith", offers=(offer("zenith", price="0.50"),))
     async with client(tmp_path, acme, other) as videogen:

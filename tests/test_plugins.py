@@ -71,7 +71,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (GOOD.replace('name = "{name}"', 'name = "other"'), "calls itself 'other'"),
         (GOOD.replace('name = "{name}"', 'name = "{name}"; plugin_api = 99'), "plugin API 99"),
         (GOOD.replace("return ()", "raise OSError('no catalogue')"), "no catalogue"),
-        (GOOD.replace("return ()", "return ['x']"), "not bad/"),
+        (GOOD.replace("return ()", "return ['x']"), "no ModelSpec"),
         (GOOD.replace("def videogen_provider()", "def videogen_provider(extra)"), "extra"),
         ("def f(:", "SyntaxError"),
     ],

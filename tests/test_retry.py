@@ -16,7 +16,6 @@ from videogen_core.retry import (
     Outcome,
     clock_skew,
     http_date,
-    poll_interval,
     resting_until,
     retry_after,
     wait_for,
@@ -146,38 +145,6 @@ def test_backoff_is_jittered_and_repeatable() -> None:
     backoff = Backoff()
     assert list(backoff.delays(Random(1))) == list(backoff.delays(Random(1)))
     assert list(backoff.delays(Random(1))) != list(backoff.delays(Random(2)))
-
-
-finite = st.floats(0, 1e7)
-
-
-@given(finite, st.one_of(st.none(), finite))
-def test_polls_keep_within_their_bounds(elapsed: float, expected: float | None) -> None:
-    assert 1.0 <= poll_interval(elapsed, expected) <= 15.0
-    assert 0.2 <= poll_interval(elapsed, expected, shortest=0.2, longest=3.0) <= 3.0
-
-
-def polls_until(done: float, expected: float | None) -> tuple[int, float]:
-    """How many polls it takes to notice a clip that is done, and how late it is noticed."""
-    elapsed, polls = 0.0, 0
-    while elapsed < done:
-        elapsed += poll_interval(elapsed, expected)
-        polls += 1
-    return polls, elapsed - done
-
-
-@given(st.floats(1, 1_800), st.one_of(st.none(), st.floats(1, 1_800)))
-def test_half_an_hour_costs_few_polls_and_little_delay(done: float, expected: float | None) -> None:
-    polls, late = polls_until(done, expected)
-    assert polls <= 30 + done / 10
-    assert late <= 15
-
-
-@given(st.floats(10, 900))
-def test_a_clip_that_comes_when_expected_is_noticed_soon(expected: float) -> None:
-    polls, late = polls_until(expected, expected)
-    assert late <= max(1.0, expected / 10)
-    assert polls <= 12 + expected / 15
 
 
 def outcomes(text: str) -> list[Outcome]:

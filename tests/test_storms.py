@@ -18,7 +18,7 @@ import rig
 from history import check
 from videogen_core import AsyncClient, RateLimitError, VideogenError
 from videogen_core.engine.clock import Clock
-from videogen_core.retry import poll_interval
+from videogen_core.polling import Expectation, poll_interval
 from videogen_core.testing import Entry, Fault, Script, ServerProcess, serve_process
 
 JOBS = 50
@@ -141,7 +141,7 @@ def healthy(seconds: float) -> int:
     """How many polls a job of that length takes when nothing is wrong."""
     passed, polls = 0.0, 0
     while passed < seconds:
-        passed += poll_interval(passed, 1.0)
+        passed += poll_interval(passed, Expectation(1.0))
         polls += 1
     return polls
 

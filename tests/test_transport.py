@@ -7,9 +7,10 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx
@@ -334,3 +335,65 @@ async def test_every_request_gets_a_connection_of_its_own() -> None:
     assert len(callers) == 6
     assert len(set(callers[:3])) == 3
     assert len(set(callers[3:])) == 1
+
+
+# --- lines at a host
+
+
+async def under_way(count: int, **kwargs: Any) -> int:
+    """The most requests under way at once of so many that were started together."""
+    now = most = 0
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await anyio.sleep(0.005)
+        now -= 1
+        return httpx.Response(200, content=b"{}")
+
+    async with (
+        transport.client(transport=httpx.MockTransport(answer), **kwargs) as http,
+        anyio.create_task_group() as group,
+    ):
+        for number in range(count):
+            group.start_soon(http.get, f"https://{number % 2}.example.com/")
+    return most
+
+
+@pytest.mark.anyio
+async def test_only_some_requests_are_under_way_at_a_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "_AT_ONCE", 3)
+    assert await under_way(40) == 2 * 3
+
+
+@pytest.mark.anyio
+async def test_a_place_is_held_until_the_answer_is_read_and_given_back_whatever_happens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(transport, "_AT_ONCE", 1)
+    monkeypatch.setattr(transport, "_POOL", 0.05)
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/broken":
+            raise httpx.ConnectError("no")
+        if request.url.path == "/slow":
+            await anyio.sleep(10)
+        return httpx.Response(200, stream=Slowly())
+
+    class Slowly(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"{"
+            yield b"}"
+
+    async with transport.client(transport=httpx.MockTransport(answer)) as http:
+        async with http.stream("GET", "https://example.com/"):
+            with pytest.raises(httpx.PoolTimeout) as late:
+                await http.get("https://example.com/")
+            assert transport.never_sent(late.value)
+        with pytest.raises(httpx.ConnectError):
+            await http.get("https://example.com/broken")
+        with anyio.move_on_after(0.01):
+            await http.get("https://example.com/slow")
+        assert (await http.get("https://example.com/")).content == b"{}"
+        assert (await http.get("https://example.com/")).content == b"{}"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         RouteArgs as RouteArgs,
     )
     from .async_client import AsyncClient as AsyncClient, AsyncJob as AsyncJob
+    from .batches import BatchReport as BatchReport, BatchRow as BatchRow
     from .budget import (
         Budget as Budget,
         BudgetState as BudgetState,
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     )
     from .default import (
         aacknowledge_budget as aacknowledge_budget,
+        abatch as abatch,
+        abatch_file as abatch_file,
         abudgets as abudgets,
         acheck as acheck,
         acknowledge_budget as acknowledge_budget,
@@ -45,6 +48,8 @@ if TYPE_CHECKING:
         aset_budget as aset_budget,
         asubmit as asubmit,
         awebhook as awebhook,
+        batch as batch,
+        batch_file as batch_file,
         budgets as budgets,
         check as check,
         configure as configure,
@@ -75,6 +80,7 @@ if TYPE_CHECKING:
         InsufficientCreditsError as InsufficientCreditsError,
         IntegrityError as IntegrityError,
         InvalidMediaError as InvalidMediaError,
+        InvalidRowsError as InvalidRowsError,
         JobCancelledError as JobCancelledError,
         JobTimeoutError as JobTimeoutError,
         LedgerError as LedgerError,
@@ -104,6 +110,7 @@ if TYPE_CHECKING:
     from .limits import Violation as Violation
     from .planning import price_per_second as price_per_second
     from .pricing import Quote as Quote, QuoteLine as QuoteLine
+    from .provenance import Provenance as Provenance, read_provenance as read_provenance
     from .provider import (
         PLUGIN_API as PLUGIN_API,
         Cancellation as Cancellation,
@@ -133,6 +140,7 @@ if TYPE_CHECKING:
         Mode as Mode,
         ModelSpec as ModelSpec,
         OptionSpec as OptionSpec,
+        Outline as Outline,
         Price as Price,
         PromptLimits as PromptLimits,
         Span as Span,
@@ -162,6 +170,8 @@ _HOME = {
     "RouteArgs": "arguments",
     "AsyncClient": "async_client",
     "AsyncJob": "async_client",
+    "BatchReport": "batches",
+    "BatchRow": "batches",
     "Budget": "budget",
     "BudgetState": "budget",
     "Period": "budget",
@@ -169,6 +179,8 @@ _HOME = {
     "frame_size": "capabilities",
     "CostLine": "cost",
     "aacknowledge_budget": "default",
+    "abatch": "default",
+    "abatch_file": "default",
     "abudgets": "default",
     "acheck": "default",
     "acknowledge_budget": "default",
@@ -187,6 +199,8 @@ _HOME = {
     "aset_budget": "default",
     "asubmit": "default",
     "awebhook": "default",
+    "batch": "default",
+    "batch_file": "default",
     "budgets": "default",
     "check": "default",
     "configure": "default",
@@ -215,6 +229,7 @@ _HOME = {
     "InsufficientCreditsError": "errors",
     "IntegrityError": "errors",
     "InvalidMediaError": "errors",
+    "InvalidRowsError": "errors",
     "JobCancelledError": "errors",
     "JobTimeoutError": "errors",
     "LedgerError": "errors",
@@ -255,6 +270,8 @@ _HOME = {
     "Snapshot": "provider",
     "Submission": "provider",
     "SubmitCall": "provider",
+    "Provenance": "provenance",
+    "read_provenance": "provenance",
     "Media": "request",
     "Task": "request",
     "VideoRequest": "request",
@@ -274,6 +291,7 @@ _HOME = {
     "Mode": "spec",
     "ModelSpec": "spec",
     "OptionSpec": "spec",
+    "Outline": "spec",
     "Price": "spec",
     "PromptLimits": "spec",
     "resolution_height": "spec",

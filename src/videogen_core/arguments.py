@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
 from .capabilities import Fit
 from .delivery import Delivery
@@ -18,7 +18,7 @@ from .request import VideoRequest
 from .routing import Policy, Prefer
 from .secret import masked
 from .settings import Settings
-from .states import Unknown
+from .states import ProvenanceUse, Unknown
 
 __all__ = [
     "FILTERS",
@@ -75,15 +75,20 @@ class DeliveryArgs(TypedDict, total=False):
     """Where the clip goes, and what happens when an offer fails.
 
     ``cache``: True = a clip that was made of the same request, with the same seed, is given again, and this one is kept
-    for the next time; ``"any"`` = requests without a seed as well. ``on_unknown``: ``"resubmit"`` = a create without an
-    answer is sent again when its provider cannot be asked, although both may be charged.
+    for the next time; ``"any"`` = requests without a seed as well. ``provenance``: ``"sidecar"`` = how a clip was made
+    is written into a JSON file beside it, ``"embed"`` = into the clip itself, where its format takes it; None = as the
+    settings say. ``on_unknown``: ``"resubmit"`` = a create without an answer is sent again when its provider cannot be
+    asked, although both may be charged. ``rewrites``: how many times an installed extension may say a prompt in other
+    words that a provider has blocked; each is a new attempt with its own price, within the same ``max_cost``.
     """
 
     output: str | os.PathLike[str] | None
     overwrite: bool
     fallback: bool
     fallback_on_policy: bool
+    rewrites: int
     cache: bool | Literal["any"]
+    provenance: ProvenanceUse | None
     idempotency_key: str | None
     on_unknown: Unknown
     tags: Mapping[str, str] | None
@@ -118,6 +123,7 @@ class GenerateArgs(ClipArgs, ChoiceArgs, DeliveryArgs, total=False):
 _CLIP = frozenset(ClipArgs.__annotations__)
 _CHOICE = frozenset(ChoiceArgs.__annotations__)
 FILTERS = frozenset(FilterArgs.__annotations__)
+_MOST_REWRITES = 5  # each may cost as much as the first try
 _DELIVERY = frozenset(DeliveryArgs.__annotations__)
 
 
@@ -130,7 +136,8 @@ def sort_arguments(
         RequestError: One is unknown, or has a wrong type or value.
         InvalidMediaError: A media argument is none.
     """
-    known_names(arguments, _CLIP | _CHOICE | (_DELIVERY if call in ("generate", "submit") else frozenset()), call=call)
+    making = call in ("generate", "submit", "batch")
+    known_names(arguments, _CLIP | _CHOICE | (_DELIVERY if making else frozenset()), call=call)
     _without_keys(arguments)
     picked = {group: {k: v for k, v in arguments.items() if k in group} for group in (_CLIP, _CHOICE, _DELIVERY)}
     request = VideoRequest.make(prompt, **picked[_CLIP])
@@ -174,7 +181,9 @@ def _delivery(
     overwrite: Any = False,
     fallback: Any = True,
     fallback_on_policy: Any = False,
+    rewrites: Any = 0,
     cache: Any = False,
+    provenance: Any = None,
     idempotency_key: Any = None,
     on_unknown: Any = "keep",
     tags: Any = None,
@@ -182,10 +191,15 @@ def _delivery(
     for name, flag in (("overwrite", overwrite), ("fallback", fallback), ("fallback_on_policy", fallback_on_policy)):
         if not isinstance(flag, bool):
             raise RequestError(f"{name}: expected True or False, got {flag!r}.")
+    if isinstance(rewrites, bool) or not isinstance(rewrites, int) or not 0 <= rewrites <= _MOST_REWRITES:
+        raise RequestError(f"rewrites: expected a number from 0 to {_MOST_REWRITES}, got {rewrites!r}.")
     if idempotency_key is not None and not (isinstance(idempotency_key, str) and 0 < len(idempotency_key) <= 255):
         raise RequestError("idempotency_key: expected 1 to 255 characters.")
     if not isinstance(cache, bool) and cache != "any":
         raise RequestError(f"cache: expected True, False or 'any', got {cache!r}.")
+    kept = settings.provenance if provenance is None else provenance
+    if kept not in get_args(ProvenanceUse):
+        raise RequestError(f"provenance: {kept!r} is not possible.", hint="Allowed: no, sidecar, embed.")
     if on_unknown not in ("keep", "resubmit"):
         raise RequestError(f"on_unknown: {on_unknown!r} is not possible.", hint="Allowed: keep, resubmit.")
     labels = {} if tags is None else tags
@@ -196,9 +210,11 @@ def _delivery(
         overwrite=overwrite,
         fallback=fallback,
         fallback_on_policy=fallback_on_policy,
+        rewrites=rewrites,
         idempotency_key=idempotency_key,
         tags=dict(labels),
         cache="any" if cache == "any" else "seeded" if cache else "no",
+        provenance=kept,
         on_unknown=on_unknown,
     )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Iterable, Mapping
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
@@ -12,8 +13,9 @@ from typing import Any, Literal, Self, Unpack
 import anyio
 from anyio import to_thread
 
-from . import accounting, questions
+from . import accounting, notebook, questions
 from .arguments import ClipArgs, FilterArgs, GenerateArgs, RouteArgs, absolute_output, callback, seconds, sort_arguments
+from .batches import BatchReport
 from .budget import BudgetState
 from .cost import CostLine
 from .engine import Clock, Engine
@@ -24,10 +26,11 @@ from .handle import Handle
 from .ledger import Ledger
 from .limits import Violation
 from .pricing import Quote, money
-from .provider import Provider
 from .redaction import cause_of, said
+from .request import VideoRequest
 from .routing import Route
 from .settings import Settings
+from .sinks import Sinks
 from .spec import ModelSpec
 from .states import Event, JobRecord, JobStatus, Result
 from .workspace import Workspace
@@ -62,7 +65,8 @@ class AsyncJob(Handle):
             JobTimeoutError: The time is over; the job goes on.
             VideogenError: It failed; the error says why and whether it was charged.
         """
-        return await self._client._wait(self, timeout, on_event, output, overwrite)
+        listener = callback(on_event) or notebook.listener(self._client.workspace.planner.usual)
+        return await self._client._wait(self, timeout, listener, output, overwrite)
 
     async def refresh(self) -> AsyncJob:
         """Ask the provider once; returns the handle itself, up to date."""
@@ -133,14 +137,14 @@ class AsyncClient:
 
     Args:
         settings: The configuration; None = read it from its usual places.
-        plugins: Providers passed in, which need no packaging.
+        plugins: Providers, and modules or objects with hooks, passed in; they need no packaging.
         **overrides: Settings that win over every other source, such as ``home`` or ``ledger``.
 
     Raises:
         ConfigurationError: The configuration is wrong.
     """
 
-    def __init__(self, settings: Settings | None = None, *, plugins: Iterable[Provider] = (), **overrides: Any) -> None:
+    def __init__(self, settings: Settings | None = None, *, plugins: Iterable[object] = (), **overrides: Any) -> None:
         self.workspace = Workspace(settings, plugins=plugins, **overrides)
         self._engine: Engine | None = None
         self._clock = Clock()
@@ -176,7 +180,8 @@ class AsyncClient:
         if self._engine is None:
             ledger = await to_thread.run_sync(self.workspace.ledger)
             planner = self.workspace.planner
-            self._engine = self._engine or Engine(self.settings, planner, Recorder(ledger, self._clock))
+            recorder = Recorder(ledger, self._clock, Sinks(self.workspace.registry.extensions))
+            self._engine = self._engine or Engine(self.settings, planner, recorder)
         return self._engine
 
     # --- make
@@ -206,7 +211,7 @@ class AsyncClient:
             DownloadError: It was made but could not be stored; the job can be resumed.
         """
         limit = self.settings.timeout if timeout is None else seconds(timeout)
-        listener = callback(on_event)
+        listener = callback(on_event) or notebook.listener(self.workspace.planner.usual)
         engine = await self._ready()
         job = await self._create(engine, prompt, arguments, "generate")
         return engine.result(await engine.drive(job, timeout=limit, listener=listener))
@@ -234,6 +239,81 @@ class AsyncClient:
     async def _create(self, engine: Engine, prompt: str | None, arguments: Mapping[str, Any], call: str) -> JobRecord:
         request, policy, delivery = sort_arguments(self.settings, prompt, arguments, call=call)
         return await engine.create(request, policy, delivery)
+
+    async def batch(
+        self,
+        requests: Iterable[str | Mapping[str, Any] | VideoRequest],
+        *,
+        max_concurrency: int | None = None,
+        budget: Any = None,
+        name: str | None = None,
+        retry_failed: bool = False,
+        on_event: Listener | None = None,
+        **arguments: Unpack[GenerateArgs],
+    ) -> list[Result | VideogenError]:
+        """Make many clips: all requests are checked first, then made, so many at a time; answers in their order.
+
+        Args:
+            requests: Prompts, mappings of the arguments of `generate`, or `VideoRequest` objects.
+            max_concurrency: Clips that are made at a time; None = as many as the providers take.
+            budget: USD for all of them; when it is used up, the others are left, each with that error.
+            name: What tells the batch from others. Under the same name the same request is the same job, in every
+                run and process, and is not paid for again; None = every call makes new jobs.
+            retry_failed: Under a name: whether requests that failed in an earlier run are made again.
+            on_event: Called with every `Event` of every job, on the event loop.
+            **arguments: As for `generate`, for every request that does not say otherwise.
+
+        Raises:
+            InvalidRowsError: Some requests cannot be made; nothing was sent.
+        """
+        from .batches.calls import Options, make_list
+
+        options = Options(name, max_concurrency, budget, retry_failed, callback(on_event))
+        return await make_list(await self._ready(), requests, arguments, options)
+
+    async def batch_file(
+        self,
+        path: str | os.PathLike[str],
+        folder: str | os.PathLike[str],
+        *,
+        results: str | os.PathLike[str] | None = None,
+        max_concurrency: int | None = None,
+        budget: Any = None,
+        name: str | None = None,
+        retry_failed: bool = False,
+        dry_run: bool = False,
+        timeout: float | None = None,
+        on_event: Listener | None = None,
+        on_progress: Callable[[BatchReport], object] | None = None,
+        **arguments: Unpack[GenerateArgs],
+    ) -> BatchReport:
+        """Make the clips of a file of requests, after a check of all; called again, it goes on where it was.
+
+        Args:
+            path: A ``.jsonl`` file, each line an object of the arguments of `generate`, or a ``.csv`` file, whose first
+                line names them. An ``id`` may name a row.
+            folder: Where the clips go; a row's own ``output`` begins there.
+            results: A `BatchRow` as JSON is appended to it for each row that ends; None = ``results.jsonl`` in
+                ``folder``.
+            max_concurrency: Clips that are made at a time; None = as many as the providers take.
+            budget: USD for the whole batch, in all its runs.
+            name: What tells the batch from others; None = the path of ``folder``.
+            retry_failed: Whether rows that failed in an earlier run are made again.
+            dry_run: Only check and add up.
+            timeout: Seconds, after which the rest is left for the next run.
+            on_event: Called with every `Event` of every job, on the event loop.
+            on_progress: Called with a `BatchReport` after the check and after each row, on the event loop.
+            **arguments: As for `generate`, for every row that does not say otherwise.
+
+        Raises:
+            InvalidRowsError: Some rows cannot be made; nothing was sent.
+        """
+        from .batches.calls import Options, make_file
+
+        options = Options(name, max_concurrency, budget, retry_failed, callback(on_event), callback(on_progress))
+        limit = None if timeout is None else seconds(timeout)
+        engine = await self._ready()
+        return await make_file(engine, path, folder, arguments, options, results=results, dry_run=dry_run, limit=limit)
 
     # --- know before you pay
 
@@ -470,6 +550,7 @@ class AsyncClient:
     ) -> list[Result | VideogenError]:
         """Pick up every job that something is left to do for; a result or an error for each, oldest first."""
         records = list(reversed(await self._list(None, None, True, None)))
+        on_event = callback(on_event) or notebook.listener(self.workspace.planner.usual)
         answers: list[Result | VideogenError] = [VideogenError("not driven")] * len(records)
 
         async def one(place: int, record: JobRecord) -> None:

@@ -25,7 +25,7 @@ from typing import Any, BinaryIO, Literal, cast
 import msgspec
 
 from .errors import IntegrityError
-from .partials import Expected, Partial, copy_file, remove, sweep, sync_folder, temporary
+from .partials import Expected, Partial, Stamp, copy_file, remove, sweep, sync_folder, temporary
 from .states import Video
 
 __all__ = ["Cache", "Entry", "Usage"]
@@ -160,7 +160,9 @@ class Cache:
             return f"The clip was not kept in the cache: {error}"
         return None
 
-    def deliver(self, entry: Entry, index: int, target: Path, *, overwrite: bool = False) -> Video | None:
+    def deliver(
+        self, entry: Entry, index: int, target: Path, *, overwrite: bool = False, stamp: Stamp | None = None
+    ) -> Video | None:
         """Copy clip number ``index`` (from 0) of an entry to where the user wants it.
 
         Returns:
@@ -170,7 +172,7 @@ class Cache:
             DownloadError: The target cannot be written, or is taken.
         """
         video = entry.videos[index]
-        partial = Partial(target, overwrite, max_bytes=video.size)
+        partial = Partial(target, overwrite, max_bytes=video.size, stamp=stamp)
         try:
             with _opened(cast("Path", video.path), video.size) as source:
                 partial.open(video.size)

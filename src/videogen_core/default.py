@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
+from .batches import BatchReport
 from .budget import BudgetState
 from .cost import CostLine
 from .errors import VideogenError
 from .pricing import Quote
+from .request import VideoRequest
 from .routing import Route
 from .spec import ModelSpec
 from .states import Event, Result
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "aacknowledge_budget",
+    "abatch",
+    "abatch_file",
     "abudgets",
     "acheck",
     "acknowledge_budget",
@@ -44,6 +49,8 @@ __all__ = [
     "aset_budget",
     "asubmit",
     "awebhook",
+    "batch",
+    "batch_file",
     "budgets",
     "check",
     "configure",
@@ -110,6 +117,60 @@ def generate(
 def submit(prompt: str | None = None, **arguments: Unpack[GenerateArgs]) -> Job:
     """`Client.submit` of the default client."""
     return default_client().submit(prompt, **arguments)
+
+
+def batch(
+    requests: Iterable[str | Mapping[str, Any] | VideoRequest],
+    *,
+    max_concurrency: int | None = None,
+    budget: Any = None,
+    name: str | None = None,
+    retry_failed: bool = False,
+    on_event: Listener | None = None,
+    **arguments: Unpack[GenerateArgs],
+) -> list[Result | VideogenError]:
+    """`Client.batch` of the default client."""
+    return default_client().batch(
+        requests,
+        max_concurrency=max_concurrency,
+        budget=budget,
+        name=name,
+        retry_failed=retry_failed,
+        on_event=on_event,
+        **arguments,
+    )
+
+
+def batch_file(
+    path: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    *,
+    results: str | os.PathLike[str] | None = None,
+    max_concurrency: int | None = None,
+    budget: Any = None,
+    name: str | None = None,
+    retry_failed: bool = False,
+    dry_run: bool = False,
+    timeout: float | None = None,
+    on_event: Listener | None = None,
+    on_progress: Callable[[BatchReport], object] | None = None,
+    **arguments: Unpack[GenerateArgs],
+) -> BatchReport:
+    """`Client.batch_file` of the default client."""
+    return default_client().batch_file(
+        path,
+        folder,
+        results=results,
+        max_concurrency=max_concurrency,
+        budget=budget,
+        name=name,
+        retry_failed=retry_failed,
+        dry_run=dry_run,
+        timeout=timeout,
+        on_event=on_event,
+        on_progress=on_progress,
+        **arguments,
+    )
 
 
 def estimate(prompt: str | None = None, **arguments: Unpack[RouteArgs]) -> Quote:
@@ -242,6 +303,60 @@ async def agenerate(
 async def asubmit(prompt: str | None = None, **arguments: Unpack[GenerateArgs]) -> AsyncJob:
     """`AsyncClient.submit` of the default client."""
     return await _async().submit(prompt, **arguments)
+
+
+async def abatch(
+    requests: Iterable[str | Mapping[str, Any] | VideoRequest],
+    *,
+    max_concurrency: int | None = None,
+    budget: Any = None,
+    name: str | None = None,
+    retry_failed: bool = False,
+    on_event: Listener | None = None,
+    **arguments: Unpack[GenerateArgs],
+) -> list[Result | VideogenError]:
+    """`AsyncClient.batch` of the default client."""
+    return await _async().batch(
+        requests,
+        max_concurrency=max_concurrency,
+        budget=budget,
+        name=name,
+        retry_failed=retry_failed,
+        on_event=on_event,
+        **arguments,
+    )
+
+
+async def abatch_file(
+    path: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    *,
+    results: str | os.PathLike[str] | None = None,
+    max_concurrency: int | None = None,
+    budget: Any = None,
+    name: str | None = None,
+    retry_failed: bool = False,
+    dry_run: bool = False,
+    timeout: float | None = None,
+    on_event: Listener | None = None,
+    on_progress: Callable[[BatchReport], object] | None = None,
+    **arguments: Unpack[GenerateArgs],
+) -> BatchReport:
+    """`AsyncClient.batch_file` of the default client."""
+    return await _async().batch_file(
+        path,
+        folder,
+        results=results,
+        max_concurrency=max_concurrency,
+        budget=budget,
+        name=name,
+        retry_failed=retry_failed,
+        dry_run=dry_run,
+        timeout=timeout,
+        on_event=on_event,
+        on_progress=on_progress,
+        **arguments,
+    )
 
 
 async def aestimate(prompt: str | None = None, **arguments: Unpack[RouteArgs]) -> Quote:

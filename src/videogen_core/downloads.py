@@ -23,7 +23,7 @@ import msgspec
 
 from . import transport
 from .errors import DownloadError, IntegrityError, ResultExpiredError
-from .partials import Expected, Partial
+from .partials import Expected, Partial, Stamp
 from .provider import Output
 from .redaction import cause_of, redact_url
 from .retry import MAX_RETRY_AFTER, Backoff
@@ -58,6 +58,7 @@ async def save(
     allow_private: bool = False,
     allow_http: bool = False,
     probe_in_process: bool = False,
+    stamp: Stamp | None = None,
 ) -> Video:
     """Store one output under its final name, whole and verified, or leave nothing behind.
 
@@ -79,13 +80,14 @@ async def save(
         allow_private: Without ``http``: skip the checks of scheme and address, for emulators on this machine.
         allow_http: Without ``http``: take an http address as it is. Else https is tried in its stead.
         probe_in_process: Decode the clip here instead of in a child process.
+        stamp: Gives what is added to it once it is checked.
 
     Raises:
         ResultExpiredError: The address no longer gives the file; a fresh one may.
         IntegrityError: What arrived is not the whole clip.
         DownloadError: The transfer or the disk failed.
     """
-    temporary = Partial(target, overwrite, max_bytes, probe_in_process)
+    temporary = Partial(target, overwrite, max_bytes, probe_in_process, stamp)
     try:
         if output.data is not None:
             video = await anyio.to_thread.run_sync(_store, temporary, output, expected_duration)

@@ -8,6 +8,7 @@
     │   ├── ModelNotFoundError
     │   ├── UnsupportedRequestError    .violations
     │   ├── InvalidMediaError
+    │   ├── InvalidRowsError           .faults
     │   └── NoRouteError               .rejected
     ├── BudgetExceededError
     ├── ProviderError                  .provider .model .code .status_code .request_id
@@ -52,6 +53,7 @@ __all__ = [
     "InsufficientCreditsError",
     "IntegrityError",
     "InvalidMediaError",
+    "InvalidRowsError",
     "JobCancelledError",
     "JobTimeoutError",
     "LedgerError",
@@ -164,6 +166,28 @@ class UnsupportedRequestError(RequestError):
 
 class InvalidMediaError(RequestError):
     """An input image or video is missing, unreadable, too large, or not what its name says."""
+
+
+class InvalidRowsError(RequestError):
+    """Rows of a batch are wrong; no row was sent.
+
+    Attributes:
+        faults: For each of them, the first hundred, its number as ``row`` and what `to_dict` gives of its own error.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        faults: Sequence[dict[str, Any]] = (),
+        hint: str | None = None,
+        job_id: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, job_id=job_id)
+        self.faults = tuple(faults)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "faults": list(self.faults)}
 
 
 class NoRouteError(RequestError):

@@ -12,7 +12,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +25,21 @@ from .clips import probe, probe_file
 from .errors import DownloadError, IntegrityError
 from .states import Video
 
-__all__ = ["Expected", "Partial", "claim", "copy_file", "remove", "sweep", "sync_folder", "temporary", "temporary_name"]
+__all__ = [
+    "Expected",
+    "Partial",
+    "Stamp",
+    "claim",
+    "copy_file",
+    "remove",
+    "sweep",
+    "sync_folder",
+    "temporary",
+    "temporary_name",
+]
+
+Stamp = Callable[[Path, Video], bytes]
+"""What is to be added at the end of a file that has been checked and has no name yet, from the file and what it is."""
 
 _RESUME = "Resume the job to fetch it again."
 
@@ -158,6 +172,7 @@ class Partial:
         overwrite: Whether another file may lose that name.
         max_bytes: The most that is taken.
         probe_in_process: Decode the clip here instead of in a child process.
+        stamp: Gives what is added to it once it is checked.
         path: Where it is until then.
         descriptor: Open for writing; -1 while it is not.
         mode: Permission bits at the end.
@@ -169,6 +184,7 @@ class Partial:
     overwrite: bool
     max_bytes: int
     probe_in_process: bool = False
+    stamp: Stamp | None = None
     path: Path | None = None
     descriptor: int = -1
     mode: int = 0o600
@@ -240,6 +256,7 @@ class Partial:
             except DownloadError as error:
                 message = f"{self.target.name} was not stored: {error.message}"
                 raise type(error)(message, hint=error.hint or _RESUME) from error
+            video = self._stamped(video)
             if stat.S_IMODE(os.fstat(self.descriptor).st_mode) != self.mode:
                 os.fchmod(self.descriptor, self.mode)
             os.fsync(self.descriptor)
@@ -264,6 +281,15 @@ class Partial:
         if expected.duration is not None and video.duration is not None:
             _check_duration(video.duration, expected.duration)
         return msgspec.structs.replace(video, integrity=expected.integrity)
+
+    def _stamped(self, video: Video) -> Video:
+        path = cast("Path", self.path)
+        more = b"" if self.stamp is None else self.stamp(path, video)
+        if not more:
+            return video
+        os.lseek(self.descriptor, 0, os.SEEK_END)
+        self.write(more)
+        return msgspec.structs.replace(video, size=self.written, sha256=_digest(path, "sha256"))
 
     def _name(self, video: Video) -> None:
         """Give the file its name; never over another file unless that was asked for."""

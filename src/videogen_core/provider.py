@@ -11,9 +11,10 @@ the vendor SDK's own retries off. When the answer is lost it raises anything but
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from .catalog import parse_catalog
-from .errors import ProviderError, WebhookError
+from .errors import ConfigurationError, ProviderError, WebhookError
 from .limits import advice
 from .request import Media, VideoRequest
 from .spec import ModelSpec
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     import httpx
 
 __all__ = [
+    "OLDEST_PLUGIN_API",
     "PLUGIN_API",
     "Cancellation",
     "Context",
@@ -47,8 +49,10 @@ __all__ = [
     "SubmitCall",
 ]
 
-PLUGIN_API = 1
+PLUGIN_API = 2
 """Version of this interface. A plugin states the one it was written for; the core serves this and the one before."""
+OLDEST_PLUGIN_API = 1
+"""The oldest version that is still served."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +93,7 @@ class Submission:
         provider_job_id: The vendor's id, 1 to 512 visible ASCII characters.
         handle: Plain JSON that `Session.poll` gets back, in this process or another, today or tomorrow.
         request_id: The vendor's id of the HTTP request.
-        poll_after: Seconds until the first poll is worth it, where the provider says.
+        poll_after: Seconds until the first poll, where the provider knows better than the past does.
         reply: The vendor's answer as text, for support; it is redacted and cut to 64 KiB before it is stored.
     """
 
@@ -170,6 +174,7 @@ class Output:
             ``url``.
         trusted: Whether ``url`` is at a server that the user has named in the settings. That one may have a private
             address, any port, and http; whatever it redirects to may not.
+        keep_url: What plugins of API 1 said instead of ``kept_at``: ``url`` is such a place. Deprecated.
     """
 
     url: str | None = field(default=None, repr=False)
@@ -180,6 +185,13 @@ class Output:
     size: int | None = None
     kept_at: str | None = None
     trusted: bool = False
+    keep_url: InitVar[bool] = False
+
+    def __post_init__(self, keep_url: bool) -> None:
+        if keep_url is True:
+            said = "Output(keep_url=True) is of plugin API 1: write kept_at=url. It goes when API 1 is served no more."
+            warnings.warn(said, DeprecationWarning, stacklevel=3)
+            object.__setattr__(self, "kept_at", self.url)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,7 +207,7 @@ class Snapshot:
         expired: It succeeded, and the provider no longer has the files; it is paid for all the same.
         cost: USD charged, where the provider says.
         error: Why it failed; required when ``status`` is failed. ``error.charged`` says whether it was paid for.
-        poll_after: Seconds that the provider asks to wait before the next poll.
+        poll_after: Seconds until the next poll, where the provider knows better than the past does.
         remaining: Seconds until it is done, as the provider expects.
     """
 
@@ -311,6 +323,14 @@ class Session(ABC):
         """
         return Submission(provider_job_id=provider_job_id)
 
+    async def concurrency(self, spec: ModelSpec) -> int | None:
+        """How many jobs of one model this account may have at once; None = not known, `Provider.concurrency` holds.
+
+        For a vendor that tells its limits. Asked once, when a second job of the model is to run beside a first; what it
+        raises is not passed on.
+        """
+        return None
+
     async def ping(self) -> str:
         """Check key and reachability at no cost, for ``videogen doctor --online``; returns one line to show."""
         return "no free check is known for this provider"
@@ -326,7 +346,8 @@ class Provider(ABC):
     Attributes:
         name: Adapter id: the plugin's entry-point name and the first part of its offers' ids.
         title: For people.
-        plugin_api: The `PLUGIN_API` it was written for.
+        plugin_api: The `PLUGIN_API` it was written for, as a plain number. One that does not say is served as of
+            version 1, which had no such rule.
         setup: One sentence: what a user must do to make it ready.
         idempotency: Seconds for which a create that is sent again with the same ``client_ref`` is documented to be the
             same job; 0 = the vendor knows no such key. A lost create is then sent again by itself, with that key.
@@ -338,7 +359,9 @@ class Provider(ABC):
             delivery at the address of one attempt is taken in, and a job that it names is looked up with
             `Session.adopt` before it is believed.
         console: Where a person can look for a job, for when nothing else can: an address or a sentence.
-        concurrency: Jobs at once, unless the user says otherwise.
+        concurrency: Jobs at once, unless the user says otherwise or `Session.concurrency` knows better.
+        poll_every: Least seconds between two looks at a job that the vendor asks for. When to look is otherwise chosen
+            by how long the model's clips take, where `Snapshot.poll_after` does not say.
         catalog: Catalogue file inside the plugin's package.
         emulator: ``module:name`` of the `videogen_core.testing.Emulator` of the vendor's API that the plugin ships, for
             ``videogen emulate``; empty = none.
@@ -350,7 +373,7 @@ class Provider(ABC):
 
     name: ClassVar[str]
     title: ClassVar[str] = ""
-    plugin_api: ClassVar[int] = PLUGIN_API
+    plugin_api: ClassVar[int] = 1
     setup: ClassVar[str] = ""
     idempotency: ClassVar[float] = 0.0
     reconcile: ClassVar[Literal["by_ref", "by_list", "by_time", "none"]] = "none"
@@ -359,6 +382,7 @@ class Provider(ABC):
     signed_webhooks: ClassVar[bool] = True
     console: ClassVar[str] = ""
     concurrency: ClassVar[int] = 8
+    poll_every: ClassVar[float] = 1.0
     catalog: ClassVar[str] = "catalog.toml"
     emulator: ClassVar[str] = ""
     commands: ClassVar[str] = ""
@@ -367,11 +391,16 @@ class Provider(ABC):
     def models(self) -> tuple[ModelSpec, ...]:
         """The offers, from the package's catalogue file. No network, no key.
 
+        A subclass of another provider's class that has no such file in its own package has the other's offers.
+
         Raises:
-            ConfigurationError: The file is wrong.
+            ConfigurationError: There is no such file, or it is wrong.
         """
-        package = type(self).__module__.rpartition(".")[0] or type(self).__module__
-        return _shipped(package, self.catalog)
+        modules = (
+            kind.__module__ for kind in type(self).__mro__ if kind is not Provider and issubclass(kind, Provider)
+        )
+        packages = tuple(module.rpartition(".")[0] or module for module in modules)
+        return _shipped(packages, self.catalog)
 
     def offers(
         self, environment: Mapping[str, str], settings: Mapping[str, Any], folder: Path
@@ -392,10 +421,11 @@ class Provider(ABC):
         return self.models()
 
     async def discover(self, name: str, context: Context) -> ModelSpec | None:
-        """A model of the vendor that the catalogue does not list, as the vendor itself describes it.
+        """A model of the vendor that the catalogue does not describe, as the vendor itself describes it.
 
         Only for a vendor that does describe them. It is asked for a name that pins this provider and that no catalogue
-        lists, once a day at most; the answer is kept. What is not known stays open: a price is left out.
+        lists, and for a row that is an outline, once a day at most; the answer is kept. What is not known stays open: a
+        price is left out.
 
         Args:
             name: What comes after ``provider/``, in lower case.
@@ -485,7 +515,15 @@ class Provider(ABC):
 
 
 @cache
-def _shipped(package: str, name: str) -> tuple[ModelSpec, ...]:
-    """The offers of a package's catalogue file, read once: it cannot change, and a long one takes 50 ms to read."""
-    text = resources.files(package).joinpath(name).read_text(encoding="utf-8")
-    return parse_catalog(text, origin=f"{package}/{name}").models
+def _shipped(packages: tuple[str, ...], name: str) -> tuple[ModelSpec, ...]:
+    """The offers of the first package's catalogue file, read once: it cannot change, and a long one takes 50 ms."""
+    for package in packages:
+        try:
+            text = resources.files(package).joinpath(name).read_text(encoding="utf-8")
+        except (OSError, TypeError, ImportError):  # no such file, no package, or not one that is imported by its name
+            continue
+        return parse_catalog(text, origin=f"{package}/{name}").models
+    raise ConfigurationError(
+        f"There is no catalogue file {name} in the package {packages[0]}.",
+        hint="Put it beside the provider's module, say Provider.catalog, or override models().",
+    )

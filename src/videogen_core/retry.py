@@ -20,7 +20,6 @@ __all__ = [
     "Outcome",
     "clock_skew",
     "http_date",
-    "poll_interval",
     "resting_until",
     "retry_after",
     "wait_for",
@@ -103,25 +102,6 @@ def http_date(text: str | None) -> datetime | None:
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-
-
-def poll_interval(elapsed: float, expected: float | None, *, shortest: float = 1.0, longest: float = 15.0) -> float:
-    """Seconds until the next poll, chosen so that waiting costs few requests and little delay.
-
-    Before the expected end the wait is half of what is left, so polls gather around the moment the clip should be
-    done; after it, a tenth of the time passed. Without an expectation, a fifth of the time passed.
-
-    Args:
-        elapsed: Seconds since the submit.
-        expected: Typical seconds of this model, observed or from the catalogue.
-        shortest: Lower bound, in seconds.
-        longest: Upper bound, in seconds.
-    """
-    if expected is not None and elapsed < expected:
-        wait = (expected - elapsed) / 2
-    else:
-        wait = elapsed / (10 if expected is not None else 5)
-    return min(max(wait, shortest), longest)
 
 
 class Outcome(msgspec.Struct, frozen=True):

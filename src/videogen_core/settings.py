@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -74,6 +74,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         cache_days: Days that a clip is served from the cache after it was made. ``VIDEOGEN_CACHE_DAYS``.
         cache_bytes: Most bytes that the cache may hold; the clips used least recently go first. 0 = keep none.
             ``VIDEOGEN_CACHE_BYTES``.
+        provenance: Default of ``provenance=``: ``no``, ``sidecar`` or ``embed``. ``VIDEOGEN_PROVENANCE``.
         sandbox: Whether the sandbox may be the last resort of every route. ``VIDEOGEN_SANDBOX``.
         plugins: Plugins to load, comma separated; ``-name`` blocks one. Empty = all. ``VIDEOGEN_PLUGINS``.
         territory: ISO country code that model licences must not exclude. ``VIDEOGEN_TERRITORY``.
@@ -103,6 +104,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     timezone: str | None = None
     cache_days: float = 30.0
     cache_bytes: int = 10 * 1024**3
+    provenance: Literal["no", "sidecar", "embed"] = "no"
     sandbox: bool = False
     plugins: str = ""
     territory: str | None = None

@@ -6,14 +6,16 @@ then holds that loop up until it returns). What needs no waiting needs no loop e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from queue import SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
-from . import accounting, questions
+from . import accounting, notebook, questions
 from ._portal import Portal
-from .arguments import ClipArgs, FilterArgs, GenerateArgs, RouteArgs
+from .arguments import ClipArgs, FilterArgs, GenerateArgs, RouteArgs, callback
+from .batches import BatchReport
 from .budget import BudgetState
 from .cost import CostLine
 from .errors import VideogenError
@@ -21,7 +23,7 @@ from .handle import Handle
 from .ledger import Ledger
 from .limits import Violation
 from .pricing import Quote
-from .provider import Provider
+from .request import VideoRequest
 from .routing import Route
 from .settings import Settings
 from .spec import ModelSpec
@@ -64,7 +66,8 @@ class Job(Handle):
             JobTimeoutError: The time is over; the job goes on.
             VideogenError: It failed; the error says why and whether it was charged.
         """
-        result: Result = self._client._run("_wait", self, timeout, on_event, output, overwrite)
+        listener = callback(on_event) or notebook.listener(self._client.workspace.planner.usual)
+        result: Result = self._client._run("_wait", self, timeout, listener, output, overwrite)
         return result
 
     def refresh(self) -> Job:
@@ -129,14 +132,14 @@ class Client:
 
     Args:
         settings: The configuration; None = read it from its usual places.
-        plugins: Providers passed in, which need no packaging.
+        plugins: Providers, and modules or objects with hooks, passed in; they need no packaging.
         **overrides: Settings that win over every other source, such as ``home`` or ``ledger``.
 
     Raises:
         ConfigurationError: The configuration is wrong.
     """
 
-    def __init__(self, settings: Settings | None = None, *, plugins: Iterable[Provider] = (), **overrides: Any) -> None:
+    def __init__(self, settings: Settings | None = None, *, plugins: Iterable[object] = (), **overrides: Any) -> None:
         self.workspace = Workspace(settings, plugins=plugins, **overrides)
         self._inner: dict[int, AsyncClient] = {}
 
@@ -197,7 +200,8 @@ class Client:
             JobTimeoutError: It takes longer; the job can be resumed.
             DownloadError: It was made but could not be stored; the job can be resumed.
         """
-        result: Result = self._run("generate", prompt, timeout=timeout, on_event=on_event, **arguments)
+        listener = callback(on_event) or notebook.listener(self.workspace.planner.usual)
+        result: Result = self._run("generate", prompt, timeout=timeout, on_event=listener, **arguments)
         return result
 
     def submit(self, prompt: str | None = None, **arguments: Unpack[GenerateArgs]) -> Job:
@@ -211,6 +215,98 @@ class Client:
             VideogenError: As for `generate`, up to the acceptance.
         """
         return Job(self._run("_submit", prompt, arguments), self)
+
+    def batch(
+        self,
+        requests: Iterable[str | Mapping[str, Any] | VideoRequest],
+        *,
+        max_concurrency: int | None = None,
+        budget: Any = None,
+        name: str | None = None,
+        retry_failed: bool = False,
+        on_event: Listener | None = None,
+        **arguments: Unpack[GenerateArgs],
+    ) -> list[Result | VideogenError]:
+        """Make many clips: all requests are checked first, then made, so many at a time; answers in their order.
+
+        Args:
+            requests: Prompts, mappings of the arguments of `generate`, or `VideoRequest` objects.
+            max_concurrency: Clips that are made at a time; None = as many as the providers take.
+            budget: USD for all of them; when it is used up, the others are left, each with that error.
+            name: What tells the batch from others. Under the same name the same request is the same job, in every
+                run and process, and is not paid for again; None = every call makes new jobs.
+            retry_failed: Under a name: whether requests that failed in an earlier run are made again.
+            on_event: Called with every `Event` of every job, on the event loop.
+            **arguments: As for `generate`, for every request that does not say otherwise.
+
+        Raises:
+            InvalidRowsError: Some requests cannot be made; nothing was sent.
+        """
+        answers: list[Result | VideogenError] = self._run(
+            "batch",
+            requests,
+            max_concurrency=max_concurrency,
+            budget=budget,
+            name=name,
+            retry_failed=retry_failed,
+            on_event=on_event,
+            **arguments,
+        )
+        return answers
+
+    def batch_file(
+        self,
+        path: str | os.PathLike[str],
+        folder: str | os.PathLike[str],
+        *,
+        results: str | os.PathLike[str] | None = None,
+        max_concurrency: int | None = None,
+        budget: Any = None,
+        name: str | None = None,
+        retry_failed: bool = False,
+        dry_run: bool = False,
+        timeout: float | None = None,
+        on_event: Listener | None = None,
+        on_progress: Callable[[BatchReport], object] | None = None,
+        **arguments: Unpack[GenerateArgs],
+    ) -> BatchReport:
+        """Make the clips of a file of requests, after a check of all; called again, it goes on where it was.
+
+        Args:
+            path: A ``.jsonl`` file, each line an object of the arguments of `generate`, or a ``.csv`` file, whose first
+                line names them. An ``id`` may name a row.
+            folder: Where the clips go; a row's own ``output`` begins there.
+            results: A `BatchRow` as JSON is appended to it for each row that ends; None = ``results.jsonl`` in
+                ``folder``.
+            max_concurrency: Clips that are made at a time; None = as many as the providers take.
+            budget: USD for the whole batch, in all its runs.
+            name: What tells the batch from others; None = the path of ``folder``.
+            retry_failed: Whether rows that failed in an earlier run are made again.
+            dry_run: Only check and add up.
+            timeout: Seconds, after which the rest is left for the next run.
+            on_event: Called with every `Event` of every job, on the event loop.
+            on_progress: Called with a `BatchReport` after the check and after each row, on the event loop.
+            **arguments: As for `generate`, for every row that does not say otherwise.
+
+        Raises:
+            InvalidRowsError: Some rows cannot be made; nothing was sent.
+        """
+        report: BatchReport = self._run(
+            "batch_file",
+            path,
+            folder,
+            results=results,
+            max_concurrency=max_concurrency,
+            budget=budget,
+            name=name,
+            retry_failed=retry_failed,
+            dry_run=dry_run,
+            timeout=timeout,
+            on_event=on_event,
+            on_progress=on_progress,
+            **arguments,
+        )
+        return report
 
     # --- know before you pay: no event loop is needed
 
@@ -407,5 +503,6 @@ class Client:
 
     def resume(self, *, timeout: float | None = None, on_event: Listener | None = None) -> list[Result | VideogenError]:
         """Pick up every job that something is left to do for; a result or an error for each, oldest first."""
-        answers: list[Result | VideogenError] = self._run("resume", timeout=timeout, on_event=on_event)
+        listener = callback(on_event) or notebook.listener(self.workspace.planner.usual)
+        answers: list[Result | VideogenError] = self._run("resume", timeout=timeout, on_event=listener)
         return answers

@@ -38,6 +38,7 @@ __all__ = [
 
 MAX_REDIRECTS = 5
 _CONNECT, _READ, _WRITE, _POOL = 10.0, 120.0, 120.0, 30.0  # seconds
+_AT_ONCE = 32  # requests under way at a host; more are no quicker, and a pool of many costs more for each
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -48,23 +49,26 @@ def client(**kwargs: Any) -> httpx.AsyncClient:
     """An HTTP client with our timeouts and user agent, no redirects, and no URLs in the log.
 
     Each request gets a connection of its own: on one that was kept open, a create may run into the server closing it,
-    and nobody knows whether it was heard. Pass ``limits`` to a client of reads alone, to reuse connections.
+    and nobody knows whether it was heard. Pass ``limits`` to a client of reads alone, to reuse connections. At each
+    host only some requests are under way at a time; the others wait their turn.
 
     Args:
         **kwargs: Arguments of ``httpx.AsyncClient``; they win over ours, headers one by one.
     """
     import httpx
 
+    from ._lanes import LaneClient
+
     quiet_http_logging()
     headers = httpx.Headers({"User-Agent": _user_agent()})
     headers.update(kwargs.pop("headers", None))
     defaults: dict[str, Any] = {
         "timeout": httpx.Timeout(connect=_CONNECT, read=_READ, write=_WRITE, pool=_POOL),
-        "limits": httpx.Limits(max_connections=100, max_keepalive_connections=0),
+        "limits": httpx.Limits(max_connections=None, max_keepalive_connections=0),
         "follow_redirects": False,
         "verify": _tls(),
     }
-    return httpx.AsyncClient(headers=headers, **{**defaults, **kwargs})
+    return LaneClient(lane=_AT_ONCE, patience=_POOL, headers=headers, **{**defaults, **kwargs})
 
 
 def public_client(
@@ -93,7 +97,7 @@ def public_client(
     from ._guard import PUBLIC_PORTS, PublicTransport
 
     # no idle connections: see PublicTransport
-    limits = httpx.Limits(max_connections=100, max_keepalive_connections=0)
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
     inner = kwargs.pop("transport", None) or httpx.AsyncHTTPTransport(
         verify=kwargs.pop("verify", _tls()), trust_env=False, limits=limits
     )

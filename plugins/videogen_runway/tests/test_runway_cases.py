@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 import videogen_core
@@ -34,6 +36,7 @@ from videogen_core import (
 )
 from videogen_core.outcomes import Answer
 from videogen_core.testing import Clip, Fault, Refusal, Script, ServerThread, make_clip
+from videogen_runway.account import at_once
 from videogen_runway.plugin import RunwayProvider
 from videogen_runway.tasks import checked_id, created
 
@@ -639,6 +642,33 @@ async def test_ping_tells_balance_and_limits(runway: Runway) -> None:
         "the key works, 1,000,000 credits ($10,000.00) are left, at most $100 a month, "
         "1 at once and 50 a day of each model"
     )
+
+
+@pytest.mark.anyio
+async def test_no_more_at_once_than_the_account_may_have_of_the_model(runway: Runway) -> None:
+    runway.vendor.change(concurrency=2)
+    runway.vendor.script_all(Script(running=0.2, times=None))
+    async with runway.async_client() as client, anyio.create_task_group() as group:
+        for number in range(6):
+            arguments = runway.arguments(output=str(runway.folder / f"{number}.mp4"))
+            group.start_soon(lambda n=number, said=arguments: client.generate(f"A boat, {n}", **said))
+    tasks = runway.emulator.vendor.jobs.values()
+    assert [task.script.throttled for task in tasks] == [0.0] * 6  # none had to wait at Runway
+    assert sum(entry.path == "/v1/organization" for entry in runway.vendor.journal()) == 1
+
+
+@pytest.mark.parametrize(
+    ("told", "most"),
+    [
+        ({"tier": {"models": {"gen4.5": {"maxConcurrentGenerations": 5}}}}, 5),
+        ({"tier": {"models": {"gen4.5": {"maxConcurrentGenerations": None}}}}, None),
+        ({"tier": {"models": {"veo3.1": {"maxConcurrentGenerations": 5}}}}, None),
+        ({"tier": {"models": []}}, None),
+        ({}, None),
+    ],
+)
+def test_the_accounts_limit_of_a_model(told: dict[str, object], most: int | None) -> None:
+    assert at_once(Answer(provider="runway", status=200, body=json.dumps(told).encode()), "gen4.5") == most
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ command         document
 ==============  =====================================================================================================
 any, on error   ``{"error": {"type", "message", "hint", ...}}``, what `VideogenError.to_dict` gives
 generate        `Result.to_dict`
+batch           `BatchReport.to_dict`; the results file holds a `BatchRow` on each line
 submit, cancel  `Job.to_dict`
 jobs            ``{"jobs": [Job.to_dict, ...]}``
 jobs --unknown  the same, each with ``"unknown": {"reason", "asked_at", "held", "reference", "search", "console",
@@ -23,6 +24,7 @@ check           ``{"valid": bool, "violations": [Violation.to_dict, ...]}``
 models          ``{"models": [rows as --json-schema describes them], "not_ready": {provider or offer: reason}}``
   --refresh     ``{"asked": count, "changed": {offer: [sentence, ...]}}``
 emulate         ``{"name", "api_url", "delivery_url", "environment": {variable: value}}``, and it goes on
+new-plugin      ``{"name", "kind", "folder", "files": [relative path, ...]}``
 budgets         ``{"budgets": [BudgetState.to_dict with "state": ok, warning, exhausted or blocked, ...]}``
 budgets set,    one of these
   acknowledge

@@ -7,7 +7,23 @@ from typing import Annotated
 
 import typer
 
-from . import ask, budgets, costs, doctor, emulate, jobs, ledger, look, make, models, settle
+from . import (
+    ask,
+    batch,
+    budgets,
+    catalog,
+    costs,
+    doctor,
+    emulate,
+    jobs,
+    ledger,
+    look,
+    make,
+    models,
+    new_plugin,
+    settle,
+    show,
+)
 from .program import Program
 
 __all__ = ["app"]
@@ -54,6 +70,11 @@ _PANELS: dict[str, dict[Callable[..., int | None], tuple[str, ...]]] = {
             'JOB=$(videogen submit "…" -m veo-3.1-fast -d 8)',
             'videogen resume "$JOB"',
         ),
+        batch.batch: (
+            "videogen batch prompts.jsonl -o out/ --budget 50",
+            "videogen batch prompts.csv -o out/ -m veo-3.1-fast -d 8 --dry-run",
+            "videogen batch prompts.csv -o out/ --retry-failed",
+        ),
     },
     "Know before you pay": {
         models.models: (
@@ -73,6 +94,7 @@ _PANELS: dict[str, dict[Callable[..., int | None], tuple[str, ...]]] = {
             "videogen jobs vg-20261120-153000-7f3ac01b2d",
         ),
         jobs.resume: ("videogen resume", "videogen resume vg-20261120-153000-7f3ac01b2d -o boat.mp4"),
+        show.show: ("videogen show boat.mp4", "videogen show boat.mp4 --again --max-cost 1 -o another.mp4"),
         jobs.cancel: ("videogen cancel vg-20261120-153000-7f3ac01b2d",),
         settle.settle: (
             "videogen jobs settle vg-20261120-153000-7f3ac01b2d --attach 3f2b77c0",
@@ -111,6 +133,22 @@ _PANELS: dict[str, dict[Callable[..., int | None], tuple[str, ...]]] = {
     "For tests": {
         emulate.emulate: ("videogen emulate veo --port 8080",),
     },
+    "For those who write plugins": {
+        new_plugin.new_plugin: (
+            "videogen new-plugin acme",
+            "videogen new-plugin acme --kind webhook --folder code/acme",
+        ),
+        catalog.catalog: ("videogen catalog lint",),
+        catalog.lint_catalog: (
+            "videogen catalog lint",
+            "videogen catalog lint src/videogen_acme/catalog.toml --strict",
+        ),
+        catalog.stale_catalog: ("videogen catalog stale", "videogen catalog stale veo --days 90"),
+        catalog.diff_catalogs: (
+            "videogen catalog diff src/acme/catalog.toml",
+            "videogen catalog diff v1.2:src/acme/catalog.toml acme --exit-code",
+        ),
+    },
 }
 
 
@@ -119,6 +157,9 @@ _NAMES = {
     budgets.set_budget: "budgets set",
     budgets.remove_budget: "budgets remove",
     budgets.acknowledge_budget: "budgets acknowledge",
+    catalog.lint_catalog: "catalog lint",
+    catalog.stale_catalog: "catalog stale",
+    catalog.diff_catalogs: "catalog diff",
     ledger.check_ledger: "ledger check",
     ledger.migrate_ledger: "ledger migrate",
     ledger.export_ledger: "ledger export",

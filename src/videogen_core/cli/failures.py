@@ -16,12 +16,13 @@ from videogen_core import (
     LedgerError,
     RequestError,
     VideogenError,
+    errors,
 )
 
 from .interrupts import StoppedError, resume_command, under_way
 from .screen import Screen
 
-__all__ = ["exit_code", "internal", "report"]
+__all__ = ["exit_code", "exit_code_of", "internal", "report"]
 
 _CODES: tuple[tuple[type[VideogenError], int], ...] = (
     (RequestError, 2),
@@ -37,7 +38,13 @@ def exit_code(error: VideogenError) -> int:
     """The exit code of an error."""
     if isinstance(error, StoppedError):
         return error.exit_code
-    return next((code for kind, code in _CODES if isinstance(error, kind)), _PROVIDER)
+    return exit_code_of(type(error).__name__)
+
+
+def exit_code_of(name: str) -> int:
+    """The exit code of an error of ours that only its type is known of."""
+    found = getattr(errors, name, VideogenError)
+    return next((code for kind, code in _CODES if issubclass(found, kind)), _PROVIDER)
 
 
 def report(screen: Screen, error: VideogenError) -> int:

@@ -11,10 +11,29 @@ from types import FrameType
 
 from videogen_core import VideogenError
 
-__all__ = ["PipeClosedError", "StoppedError", "TerminatedError", "interruptible", "under_way"]
+__all__ = [
+    "PipeClosedError",
+    "StoppedError",
+    "TerminatedError",
+    "goes_on_by_itself",
+    "interruptible",
+    "resume_command",
+    "under_way",
+]
 
 under_way: dict[str, None] = {}
 """Ids of jobs that this process waits for, in order: what to resume if it is stopped."""
+
+_advice: list[str] = []
+"""What to do instead of resuming jobs by their ids."""
+
+
+@contextmanager
+def goes_on_by_itself(advice: str) -> Iterator[None]:
+    """A command that needs no ids to go on with: what to tell whoever stops it within the block."""
+    _advice.append(advice)
+    yield
+    _advice.clear()
 
 
 class TerminatedError(KeyboardInterrupt):
@@ -32,6 +51,7 @@ class StoppedError(VideogenError):
         jobs = list(under_way)
         super().__init__(
             f"{'Terminated' if isinstance(cause, TerminatedError) else 'Interrupted'}."
+            + (" What providers have accepted goes on there." if _advice else "")
             + (f" {'The job goes on' if len(jobs) == 1 else 'The jobs go on'} at the provider." if jobs else ""),
             hint=resume_command(jobs),
             job_id=jobs[0] if len(jobs) == 1 else None,
@@ -41,6 +61,8 @@ class StoppedError(VideogenError):
 
 def resume_command(jobs: list[str]) -> str | None:
     """What to type to go on with these jobs."""
+    if _advice:
+        return _advice[-1]
     if not jobs:
         return None
     return f"`videogen resume {' '.join(jobs) if len(jobs) <= 5 else ''}".rstrip() + "` picks it up."
@@ -50,6 +72,7 @@ def resume_command(jobs: list[str]) -> str | None:
 def interruptible() -> Iterator[None]:
     """Handle both signals within the block; outside the main thread it does nothing."""
     under_way.clear()
+    _advice.clear()
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -61,7 +84,7 @@ def interruptible() -> Iterator[None]:
             _write(f"\n{resume_command(list(under_way)) or ''}\n")
             os._exit(code)  # no clean-up: that is what the second one asks for
         seen.append(number)
-        if under_way:
+        if under_way or _advice:
             _write("\nStopping; once more leaves at once.\n")
         raise TerminatedError if number == signal.SIGTERM else KeyboardInterrupt
 

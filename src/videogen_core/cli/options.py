@@ -153,8 +153,21 @@ DELIVERY = (
     _delivery("overwrite", bool, default=False, help="Replace an existing file."),
     _delivery("no_fallback", bool, default=False, help="Do not try another offer when one fails."),
     _delivery("fallback_on_policy", bool, default=False, help="Try another offer after a content block too."),
+    _delivery(
+        "rewrites",
+        _Whole,
+        metavar="NUMBER",
+        help="After a content block, let an extension rewrite the prompt so often; each is a new paid attempt.",
+    ),
     _delivery("cache", bool, default=False, help="Take the clip from the cache and keep it there; needs --seed."),
     _delivery("cache_any", bool, default=False, help="The same without a seed, though that would be another clip."),
+    _delivery(
+        "provenance",
+        _Text,
+        metavar="WHERE",
+        help="Keep how the clip was made: sidecar (a JSON file beside it), embed (inside it), or no.",
+        autocompletion=completion.words("no", "sidecar", "embed"),
+    ),
     _delivery("idempotency_key", _Text, metavar="TEXT", help="Your name for this request; the same key, the same job."),
     _delivery(
         "on_unknown",

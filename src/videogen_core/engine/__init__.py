@@ -20,11 +20,10 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from .. import states, transitions
+from .. import transitions
 from ..delivery import Delivery
 from ..errors import (
     BudgetExceededError,
-    JobCancelledError,
     JobTimeoutError,
     PluginError,
     ProviderError,
@@ -32,6 +31,7 @@ from ..errors import (
     ResultExpiredError,
     VideogenError,
 )
+from ..extensions import Extensions, Prepared, notes
 from ..ledger import FlightTakenError
 from ..planning import Planner
 from ..provider import Provider, Session, Snapshot, Submission, SubmitCall
@@ -46,20 +46,24 @@ from .caching import Caching, open_cache
 from .cancelling import cancel
 from .chain import following, lost_creates, lost_too_often
 from .clock import Clock
+from .drafting import draft
+from .failing import failure
 from .fetching import Fetcher
 from .inputs import keep_inputs
 from .places import check_target
 from .receiving import Receiver
 from .reconciling import Reconciler
 from .record import LeaseLostError, Listener, Log, Recorder
+from .rewording import in_other_words, reword
 from .sessions import Sessions
+from .slots import Slots
+from .stamping import Stamping, versions_of
 from .submission import Submitter, clean_up, unknown
 from .units import Units
-from .watching import Watcher, asks_too_much
+from .watching import Watcher, asks_too_much, expectation
 
 __all__ = ["Clock", "Engine"]
 
-_LONGEST_CHAIN = 5
 _MOST_LOST = 3  # creates of one job that an offer may lose before the next one is tried
 _WATCH_EVERY = 0.5  # seconds between looks at a job that another process drives
 
@@ -81,10 +85,11 @@ class Engine:
         self.planner = planner
         self.recorder = recorder
         self.sessions = Sessions(settings, planner.registry)
+        self._slots = Slots(settings, planner.registry, self.sessions.get)
         self._dice = dice or Random()
         self._units = Units()
         self._submitter = Submitter(settings, recorder, self._units)
-        self._caching = Caching(open_cache(settings), settings)
+        self._caching = Caching(open_cache(settings), settings, partial(versions_of, planner.registry))
         self._swept: set[Path] = set()
         self._specs: dict[str, ModelSpec] = {}
 
@@ -93,7 +98,7 @@ class Engine:
         self.sessions.refuse()
         await self._units.close()
         await self.sessions.close()
-        await to_thread.run_sync(self.recorder.worker.close)
+        await to_thread.run_sync(self.recorder.close)
 
     # --- before anything is spent
 
@@ -110,34 +115,45 @@ class Engine:
 
     def _plan(self, request: VideoRequest, policy: Policy, delivery: Delivery) -> JobRecord:
         """The blocking part: look at the inputs, route, look at the output path, keep what is only in memory."""
-        request = self.planner.inspect(request)
+        if delivery.rewrites and not self._extensions.having("videogen_rewrite_prompt"):
+            raise RequestError(
+                "rewrites: no extension that rewrites prompts is installed.",
+                hint="`videogen plugins` lists what is; leave rewrites out, or install one.",
+            )
+        prepared = self.planner.prepare(request)
+        request = self.planner.inspect(prepared.request)
         if delivery.idempotency_key is not None:
             known = self.recorder.ledger.find(delivery.idempotency_key, request)
             if known is not None:  # before anything is asked that may have changed since, such as a free file name
                 return known
         route = self.planner.route(request, msgspec.structs.replace(policy, tags=dict(delivery.tags)))
-        chosen = route.chosen
-        now = self.recorder.clock.now()
-        job = JobRecord(
-            id=states.new_job_id(now),
-            created_at=now,
-            updated_at=now,
-            request=request,
-            chain=_chain(route) if delivery.fallback else (chosen.offer,),
-            max_cost=policy.max_cost,
-            fit=policy.fit,
-            allow_unknown_price=policy.allow_unknown_price,
-            fallback_on_policy=delivery.fallback_on_policy,
-            output=delivery.output,
-            overwrite=delivery.overwrite,
-            tags=dict(delivery.tags),
-            idempotency_key=delivery.idempotency_key,
-            cache=delivery.cache,
-            on_unknown=delivery.on_unknown,
-            changes=tuple(msgspec.to_builtins(chosen.changes)),
-        )
-        self._check_target(job)
+        job = self._drafted(prepared._replace(request=request), route, policy, delivery)
         return msgspec.structs.replace(job, request=keep_inputs(request, self.settings.home / "inputs"))
+
+    def rehearse(self, request: VideoRequest, policy: Policy, delivery: Delivery) -> Decimal | None:
+        """Check what `create` checks and what does not pass by itself, and put nothing on record; blocks.
+
+        Args:
+            request: Inspected already.
+            policy, delivery: As for `create`.
+
+        Returns:
+            USD that it costs at most; None = not known.
+        """
+        prepared = self.planner.prepare(request)
+        route = self.planner.route(prepared.request, policy, now=False)
+        self._drafted(prepared, route, policy, delivery)
+        return route.chosen.high
+
+    def _drafted(self, prepared: Prepared, route: Route, policy: Policy, delivery: Delivery) -> JobRecord:
+        """The job of a route, once its output path is known to be good."""
+        job = draft(prepared, route, policy, delivery, at=self.recorder.clock.now())
+        self._check_target(job)
+        return job
+
+    @property
+    def _extensions(self) -> Extensions:
+        return self.planner.registry.extensions
 
     def _check_target(self, job: JobRecord) -> None:
         for index in range(len(job.videos), job.request.count):
@@ -170,6 +186,8 @@ class Engine:
             try:
                 if job.version == 0:
                     log.note(job, "created", f"for {job.offer}")
+                    for said in notes(job.changes):
+                        log.note(job, "prepared", said)
                     await log.tell()
                 job = await self._drive(job, log, until_accepted=until_accepted)
             finally:
@@ -196,7 +214,7 @@ class Engine:
     async def _step(self, job: JobRecord, log: Log, *, until_accepted: bool) -> JobRecord:
         match job.status:
             case JobStatus.CREATED | JobStatus.QUEUED | JobStatus.RUNNING:
-                async with self.sessions.slot(job.provider):
+                async with self._slots.take(await self.known_spec(job.offer)):
                     return await self._one_offer(job, log, until_accepted=until_accepted)
             case JobStatus.SUBMITTING:
                 return await self._orphaned(job, log)
@@ -224,7 +242,7 @@ class Engine:
         return taken
 
     def _spec(self, offer: str) -> ModelSpec:
-        catalog = self.planner.catalog((offer,))
+        catalog = self.planner.catalog((offer,), latest=False)
         found = catalog.find(offer)
         if not found:
             plugin = offer.partition("/")[0]
@@ -246,10 +264,11 @@ class Engine:
         seen = self.planner.recent()
         if seen is None:
             seen = await to_thread.run_sync(self.planner.observations)
-        observed = seen.latency.get(spec.id)
-        typical = None if spec.latency is None else spec.latency.typical
-        session, closed = self._session(spec), self.sessions.closed
-        return Watcher(session, spec, log, observed or typical, self._dice, self.settings.poll_interval, closed)
+        session, expected = self._session(spec), expectation(spec, seen)
+        least = answers.pause(self._provider(spec).poll_every) or 1.0
+        at_most, closed = self.settings.poll_interval, self.sessions.closed
+        reworded = partial(reword, self._extensions)
+        return Watcher(session, spec, log, expected, least, self._dice, at_most, closed, reworded)
 
     async def _one_offer(self, job: JobRecord, log: Log, *, until_accepted: bool) -> JobRecord:
         """Take a job through one offer: ask if need be, poll, download."""
@@ -269,7 +288,9 @@ class Engine:
     async def _fetch(self, job: JobRecord, snapshot: Snapshot | None, watcher: Watcher, log: Log) -> JobRecord:
         """Store the clips. What is left at the provider may be wanted until that is done, or cannot be any more."""
         try:
-            job = await Fetcher(self.settings, log, watcher, self._swept, self._caching).fetch(job, snapshot)
+            stamping = Stamping(watcher.spec, self._caching.versions)
+            fetcher = Fetcher(self.settings, log, watcher, self._swept, self._caching, stamping)
+            job = await fetcher.fetch(job, snapshot)
         except ResultExpiredError:
             await clean_up(watcher.session, job.attempt.handle)
             raise
@@ -324,6 +345,11 @@ class Engine:
         await log.tell()
 
     async def _next_or_give_up(self, job: JobRecord, error: VideogenError, log: Log) -> JobRecord:
+        other = await reword(self._extensions, job, error)
+        if other is not None:
+            said = in_other_words(job, error, other.by, Decimal(0))
+            change = partial(transitions.reword, prompt=other.prompt, error=error)
+            return await log.write(job, change, "rewritten", said, by=other.by, error=error.to_dict())
         offer = following(job, error)
         if offer is None:
             return await self._give_up(job, error, log)
@@ -540,13 +566,6 @@ def _left_behind(job: JobRecord) -> Iterator[None]:
         raise
 
 
-def _chain(route: Route) -> tuple[str, ...]:
-    """The offers to try: the best few, and behind them the placeholder where it is wanted as a last resort."""
-    best, rest = route.candidates[:_LONGEST_CHAIN], route.candidates[_LONGEST_CHAIN:]
-    last = [candidate for candidate in rest if candidate.spec.placeholder][:1] if route.policy.placeholder else []
-    return tuple(candidate.offer for candidate in (*best, *last))
-
-
 def _arrived(job: JobRecord, until_accepted: bool) -> bool:
     """Whether a driver is done with a job."""
     accepted = job.status in (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.SUCCEEDED)
@@ -561,17 +580,3 @@ def _pause(error: VideogenError, backoff: float | None) -> float | None:
         return None
     asked = answers.pause(error.retry_after)
     return backoff if asked is None else max(asked, 0.05)
-
-
-def failure(job: JobRecord) -> VideogenError:
-    """The error of a job that ended without a video, as it was when it happened."""
-    from .. import errors
-
-    if job.status is JobStatus.CANCELLED:
-        return JobCancelledError(f"Job {job.id} was cancelled.", job_id=job.id)
-    data = dict(job.error or {})
-    kind = getattr(errors, str(data.pop("type", "")), VideogenError)
-    message, hint = data.pop("message", f"Job {job.id} {job.status}."), data.pop("hint", None)
-    if issubclass(kind, ProviderError):
-        return kind(message, hint=hint, **{**data, "job_id": job.id})
-    return kind(message, hint=hint, job_id=job.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
@@ -24,7 +25,7 @@ _MAX_REPLY = 64 * 1024
 def advice(provider: Provider, call: SubmitCall) -> tuple[str, ...]:
     """What a plugin has to say about a request; nothing, if it breaks, since advice is no reason to stop."""
     try:
-        return tuple(redact(str(text)) for text in provider.advice(call.spec, call.request))
+        return tuple(redact(str(text)) for text in provider.advice(*copy.deepcopy((call.spec, call.request))))
     except Exception:
         return ()
 

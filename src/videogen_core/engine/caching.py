@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import msgspec
 from anyio import to_thread
 
 from .. import targets, transitions
@@ -18,6 +19,7 @@ from ..spec import ModelSpec
 from ..states import JobRecord, Video
 from .places import place
 from .record import Log
+from .stamping import Stamping
 
 __all__ = ["Caching", "open_cache"]
 
@@ -36,10 +38,12 @@ class Caching:
     Attributes:
         cache: The store.
         settings: The configuration.
+        versions: Gives the distributions at work, by provider.
     """
 
     cache: Cache
     settings: Settings
+    versions: Callable[[str], Mapping[str, str]]
 
     def key(self, job: JobRecord, spec: ModelSpec, request: VideoRequest, account: str) -> str | None:
         """What a clip is kept under; None when it is neither to be taken from the cache nor put there."""
@@ -56,18 +60,23 @@ class Caching:
         entry = await to_thread.run_sync(self.cache.get, key)
         if entry is None:
             return None
-        videos = await self._delivered(job, entry)
+        served = msgspec.structs.replace(job, cached=spec.name, placeholder=spec.placeholder)
+        stamping = Stamping(spec, self.versions)
+        videos = await self._delivered(served, entry, stamping)
         if videos is None:
             return None
+        for index, video in enumerate(videos):
+            await stamping.beside(served, video, index, log)
         reuse = partial(transitions.reuse, videos=videos, model=spec.name, placeholder=spec.placeholder)
         return await log.write(job, reuse, "cached", f"made before, on {entry.created_at:%Y-%m-%d %H:%M} UTC")
 
-    async def _delivered(self, job: JobRecord, entry: Entry) -> tuple[Video, ...] | None:
+    async def _delivered(self, job: JobRecord, entry: Entry, stamping: Stamping) -> tuple[Video, ...] | None:
         videos: list[Video] = []
         for index in range(len(entry.videos)):
             target = targets.target_path(**place(job, self.settings, index))
             target = targets.with_ending(target, ENDINGS.get(entry.videos[index].mime_type))
-            deliver = partial(self.cache.deliver, entry, index, target, overwrite=job.overwrite)
+            stamp = stamping.stamp(job, index)
+            deliver = partial(self.cache.deliver, entry, index, target, overwrite=job.overwrite, stamp=stamp)
             video = await to_thread.run_sync(deliver)
             if video is None:
                 await to_thread.run_sync(_withdraw, videos)

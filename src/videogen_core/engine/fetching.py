@@ -21,6 +21,7 @@ from ..states import Artifact, JobRecord, JobStatus, Video
 from .caching import Caching
 from .places import place
 from .record import Log
+from .stamping import Stamping
 from .watching import Watcher
 
 __all__ = ["Fetcher"]
@@ -39,6 +40,7 @@ class Fetcher:
         watcher: Asks the provider for fresh addresses.
         swept: Folders that have been cleared of what dead processes left there.
         caching: Keeps copies of what may be wanted again.
+        stamping: Says of each clip how it was made.
     """
 
     settings: Settings
@@ -46,6 +48,7 @@ class Fetcher:
     watcher: Watcher
     swept: set[Path]
     caching: Caching
+    stamping: Stamping
 
     async def fetch(self, job: JobRecord, snapshot: Snapshot | None) -> JobRecord:
         """Download, verify and record every clip that is not stored yet.
@@ -77,6 +80,7 @@ class Fetcher:
             except DownloadError as error:
                 error.job_id = job.id
                 raise
+            await self.stamping.beside(job, video, index, self.log)
             index += 1
             last = index >= len(outputs)
             if last:  # before the job is done, since whoever waits for the same clip looks for it then
@@ -114,6 +118,7 @@ class Fetcher:
             timeout=DOWNLOAD_TIMEOUT,
             allow_private=self.settings.allow_private_addresses,
             probe_in_process=self.settings.probe_in_process,
+            stamp=self.stamping.stamp(job, index),
         )
 
     async def _record(self, job: JobRecord, video: Video, artifact: Artifact) -> JobRecord:

@@ -1,14 +1,13 @@
-"""Open connections to providers, one session each, and how many jobs may use one at a time."""
+"""Open connections to providers, one session each."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 
 import anyio
 
 from .. import transport
-from ..errors import ConfigurationError, PluginError, VideogenError
+from ..errors import PluginError, VideogenError
 from ..provider import Context, Session
 from ..redaction import cause_of, said
 from ..registry import Registry
@@ -31,7 +30,6 @@ class Sessions:
         self._settings = settings
         self._registry = registry
         self._open: dict[str, Session] = {}
-        self._slots: dict[str, anyio.Semaphore] = {}
         self._closed = False
 
     def get(self, provider: str) -> Session:
@@ -63,19 +61,6 @@ class Sessions:
                 raise PluginError(f"The plugin {provider!r} connected to {type(session).__name__}, not to a Session.")
             self._open[provider] = session
         return self._open[provider]
-
-    @asynccontextmanager
-    async def slot(self, provider: str) -> AsyncIterator[None]:
-        """Wait until the provider may take one more job of ours."""
-        if provider not in self._slots:
-            plugin = self._registry.plugins.provider(provider)
-            table = self._settings.provider(provider)
-            size = table.get("concurrency") or self._settings.concurrency or plugin.concurrency
-            if not isinstance(size, int) or size < 1:
-                raise ConfigurationError(f"providers.{provider}.concurrency: {size!r} is no number of jobs, from 1.")
-            self._slots[provider] = anyio.Semaphore(size)
-        async with self._slots[provider]:
-            yield
 
     def closed(self) -> bool:
         """Whether no session is given out any more."""

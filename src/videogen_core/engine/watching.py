@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import cached_property
 from random import Random
 from typing import Any, assert_never
 
@@ -12,23 +14,27 @@ import anyio
 
 from .. import transitions
 from ..errors import GenerationFailedError, ProviderError, ProviderProtocolError, VideogenError
+from ..ledger import Observations
+from ..polling import Expectation, poll_interval, shape_of
 from ..provider import Cancellation, ProviderJob, Session, Snapshot
 from ..redaction import cause_of, redact, said
-from ..retry import MAX_RETRY_AFTER, poll_interval
+from ..retry import MAX_RETRY_AFTER
 from ..spec import ModelSpec
 from ..states import Artifact, JobRecord, JobStatus
 from . import answers
 from .chain import cost_of_failure, cost_of_success, following
 from .record import Log
+from .rewording import Reword, in_other_words, never
 from .sessions import closed_meanwhile
 
-__all__ = ["Watcher", "asks_too_much", "forgotten", "provider_job"]
+__all__ = ["Watcher", "asks_too_much", "expectation", "forgotten", "provider_job"]
 
 _STEP = 0.05  # of progress, worth a write to the ledger
 _PUZZLED = 10  # unreadable replies in a row, after which asking on is no use
 _STOP_TIMEOUT = 60.0  # seconds for a cancel
 _LONGEST_PAUSE = 30.0  # seconds between tries while the provider cannot be asked
 _FORGOTTEN = (404, 410)
+_SLOW = 0.95  # of clips take no longer than the catalogue's figure for a bad hour
 
 
 def forgotten(error: ProviderError) -> bool:
@@ -37,16 +43,29 @@ def forgotten(error: ProviderError) -> bool:
 
 
 def provider_job(job: JobRecord, spec: ModelSpec) -> ProviderJob:
-    """The job as its plugin knows it."""
+    """The job as its plugin knows it: copies, so that whatever is done to them is done to nothing of ours."""
     attempt = job.attempt
     return ProviderJob(
         spec=spec,
-        request=attempt.request,
+        request=copy.deepcopy(attempt.request),
         client_ref=attempt.client_ref,
         provider_job_id=attempt.provider_job_id or "",
-        handle=dict(attempt.handle),
+        handle=copy.deepcopy(attempt.handle),
         submitted_at=attempt.accepted_at or attempt.started_at,
     )
+
+
+def expectation(spec: ModelSpec, seen: Observations) -> Expectation | None:
+    """How long a clip of an offer takes: as the last ones here took, else as the catalogue says; None = unknown."""
+    if spec.id in seen.latency:
+        median, quartiles = seen.latency[spec.id], seen.quartiles.get(spec.id)
+        return Expectation(median) if quartiles is None else Expectation(median, shape_of(*quartiles))
+    latency = spec.latency
+    if latency is None:
+        return None
+    if latency.slow is None:
+        return Expectation(latency.typical)
+    return Expectation(latency.typical, shape_of(latency.typical, latency.slow, share=_SLOW))
 
 
 @dataclass(frozen=True)
@@ -57,19 +76,27 @@ class Watcher:
         session: The provider's session.
         spec: The offer.
         log: Where it is recorded.
-        expected: Typical seconds of this model.
+        expected: How long clips of this model take.
+        least: Seconds between two polls that the vendor asks for.
         dice: For the jitter of pauses.
         interval: Most seconds between two polls; None = as suits the model and the vendor.
         closed: Whether the session was closed meanwhile, so that it will never answer again.
+        reword: Says a blocked prompt in other words; None where that is not wanted, or nobody can.
     """
 
     session: Session
     spec: ModelSpec
     log: Log
-    expected: float | None = None
+    expected: Expectation | None = None
+    least: float = 1.0
     dice: Random = field(default_factory=Random)
     interval: float | None = None
     closed: Callable[[], bool] = lambda: False
+    reword: Reword = never
+
+    @cached_property
+    def _theirs(self) -> ModelSpec:
+        return copy.deepcopy(self.spec)
 
     async def ask(self, job: JobRecord) -> Snapshot:
         """Poll once, recording nothing.
@@ -78,7 +105,7 @@ class Watcher:
             ProviderError: The provider could not be asked.
         """
         try:
-            return answers.snapshot(await self.session.poll(provider_job(job, self.spec)))
+            return answers.snapshot(await self.session.poll(provider_job(job, self._theirs)))
         except ProviderError as error:
             error.provider, error.model = error.provider or self.spec.provider, error.model or self.spec.id
             error.job_id = job.id
@@ -98,7 +125,7 @@ class Watcher:
         """
         try:
             with anyio.fail_after(_STOP_TIMEOUT):
-                answer = await self.session.cancel(provider_job(job, self.spec))
+                answer = await self.session.cancel(provider_job(job, self._theirs))
             if not isinstance(answer, Cancellation):
                 raise TypeError(f"cancel returned {type(answer).__name__}, not a Cancellation")
         except ProviderError as error:
@@ -140,7 +167,7 @@ class Watcher:
         start = clock.monotonic()
         failures = 0
         # A fresh job is asked for when the answer may have changed; one picked up again, at once.
-        wait = first if first is not None else poll_interval(0.0, self.expected) if already < 1 else 0.0
+        wait = first if first is not None else self._next(0.0) if already < 1 else 0.0
         while True:
             await clock.sleep(wait if self.interval is None else min(wait, self.interval))
             try:
@@ -163,7 +190,10 @@ class Watcher:
             if job.status not in (JobStatus.QUEUED, JobStatus.RUNNING):
                 return job, snapshot
             elapsed = already + clock.monotonic() - start
-            wait = snapshot.poll_after if snapshot.poll_after is not None else poll_interval(elapsed, self.expected)
+            wait = snapshot.poll_after if snapshot.poll_after is not None else self._next(elapsed)
+
+    def _next(self, elapsed: float) -> float:
+        return poll_interval(elapsed, self.expected, shortest=self.least)
 
     def _pause(self, error: ProviderError, failures: int) -> float:
         asked = answers.pause(error.retry_after)
@@ -243,6 +273,16 @@ class Watcher:
     async def _fail(self, job: JobRecord, snapshot: Snapshot, error: ProviderError) -> JobRecord:
         error.provider, error.model, error.job_id = error.provider or job.provider, error.model or job.offer, job.id
         cost, origin = cost_of_failure(job, snapshot.cost, error.charged)
+        other = await self.reword(job, error)
+        if other is not None:
+            return await self.log.write(
+                job,
+                lambda j, now: transitions.reword(j, now, other.prompt, error, cost=cost, origin=origin),
+                "rewritten",
+                in_other_words(job, error, other.by, cost),
+                by=other.by,
+                error=error.to_dict(),
+            )
         over = following(job, error) is None
         change = transitions.fail if over else transitions.fail_attempt
         return await self.log.write(

@@ -62,11 +62,14 @@ class Observations:
 
     Attributes:
         latency: Offer id -> median seconds from submit to done.
+        quartiles: Offer id -> the seconds that a quarter of its clips, and three quarters of them, took at most; only
+            where enough were made.
         failure_rate: Offer id -> share of attempts that the provider failed, 0 to 1.
         outcomes: Adapter id -> recent attempts in order of time, for the circuit breaker.
     """
 
     latency: Mapping[str, float] = field(default_factory=dict)
+    quartiles: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     failure_rate: Mapping[str, float] = field(default_factory=dict)
     outcomes: Mapping[str, Sequence[Outcome]] = field(default_factory=dict)
 

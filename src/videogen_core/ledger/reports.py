@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -22,6 +22,8 @@ __all__ = ["costs", "faults", "observations"]
 _OBSERVED_SECONDS = 7 * 86_400
 _OBSERVED_ROWS = 2_000
 _OUTCOMES = 20
+_CLIPS = 50  # the latest of an offer, which tell how long it takes
+_ENOUGH = 8  # of them, to tell how much that varies
 _QUARTER_HOUR = 900  # no time zone is off by less
 
 _SUMS = (
@@ -108,10 +110,16 @@ def observations(tx: Transaction, now: datetime) -> Observations:
             failures.setdefault(offer, []).append(bool(provider_failed))
             outcomes.setdefault(provider, []).append(Outcome(finished, bool(provider_failed)))
     return Observations(
-        latency={offer: median(values[-50:]) for offer, values in seconds.items()},
+        latency={offer: median(values[-_CLIPS:]) for offer, values in seconds.items()},
+        quartiles={offer: _quartiles(values[-_CLIPS:]) for offer, values in seconds.items() if len(values) >= _ENOUGH},
         failure_rate={offer: sum(flags[-50:]) / len(flags[-50:]) for offer, flags in failures.items()},
         outcomes={provider: tuple(found[-_OUTCOMES:]) for provider, found in outcomes.items()},
     )
+
+
+def _quartiles(values: list[float]) -> tuple[float, float]:
+    low, _, high = quantiles(values, n=4, method="inclusive")
+    return low, high
 
 
 def faults(tx: Transaction) -> list[str]:

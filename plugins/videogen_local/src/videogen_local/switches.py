@@ -7,6 +7,7 @@ is drawn.
 from __future__ import annotations
 
 import msgspec
+
 from videogen_core import ModelSpec
 from videogen_core.spec import OptionSpec
 

@@ -20,6 +20,7 @@ class MinimaxProvider(Provider):
     """
 
     name: ClassVar[str] = "minimax"
+    plugin_api: ClassVar[int] = 2
     title: ClassVar[str] = "MiniMax (Hailuo)"
     setup: ClassVar[str] = (
         "Set MINIMAX_API_KEY to a key from platform.minimax.io; for one from platform.minimaxi.com set "
@@ -30,6 +31,7 @@ class MinimaxProvider(Provider):
     reconcile_window: ClassVar[float | None] = 7 * 86_400.0
     signed_webhooks: ClassVar[bool] = False
     console: ClassVar[str] = "https://platform.minimax.io (in China: https://platform.minimaxi.com)"
+    poll_every: ClassVar[float] = 10.0  # as the documentation asks
     emulator: ClassVar[str] = "videogen_minimax.emulator:MinimaxEmulator"
 
     def check_ready(self, environment: Mapping[str, str], settings: Mapping[str, Any]) -> None:

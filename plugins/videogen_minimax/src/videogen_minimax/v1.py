@@ -25,7 +25,6 @@ from .failures import code_of, failed, forgotten
 
 __all__ = ["V1", "body"]
 
-_EVERY = 10.0  # seconds between polls, as the documentation asks
 _STATUS = {
     "preparing": JobStatus.QUEUED,
     "queueing": JobStatus.QUEUED,
@@ -83,7 +82,6 @@ class V1:
         return Submission(
             provider_job_id=answer.id(str(found.task_id)),
             request_id=answer.request_id,
-            poll_after=_EVERY,
             reply=answer.text,
         )
 
@@ -98,7 +96,7 @@ class V1:
         if status is JobStatus.SUCCEEDED:
             return await self._done(found)
         said = "" if status else f"MiniMax says {found.status[:80]!r}, which is new to this plugin"
-        return Snapshot(status=status or JobStatus.RUNNING, message=said, poll_after=_EVERY)
+        return Snapshot(status=status or JobStatus.RUNNING, message=said)
 
     async def check(self, task: str, call: SubmitCall) -> None:
         """Return when there is a task of that id; V1 does not say of which model it is.

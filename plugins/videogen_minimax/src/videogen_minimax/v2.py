@@ -31,7 +31,6 @@ from .failures import code_of, failed, forgotten
 
 __all__ = ["V2", "body"]
 
-_EVERY = 10.0  # seconds between polls
 _PAGE, _PAGES = 50, 5
 _BEFORE, _AFTER = timedelta(seconds=120), timedelta(seconds=120)  # by which two clocks may differ
 _STATUS = {
@@ -103,7 +102,6 @@ class V2:
         return Submission(
             provider_job_id=answer.id(str(found.task_id)),
             request_id=answer.request_id,
-            poll_after=_EVERY,
             reply=answer.text,
         )
 
@@ -120,7 +118,7 @@ class V2:
         if status is JobStatus.SUCCEEDED:
             return _done(found, cost)
         said = "" if status else f"MiniMax says {found.status[:80]!r}, which is new to this plugin"
-        return Snapshot(status=status or JobStatus.RUNNING, message=said, poll_after=_EVERY)
+        return Snapshot(status=status or JobStatus.RUNNING, message=said)
 
     async def check(self, task: str, call: SubmitCall) -> None:
         """Return when there is a task of that id that may be what a call has made.

@@ -30,7 +30,6 @@ from .uploads import Uploads
 
 __all__ = ["ReplicateSession"]
 
-_FIRST_POLL = 2.0  # seconds until it is worth it
 _VERSION = re.compile(r"[0-9a-f]{64}")
 
 
@@ -81,7 +80,6 @@ class ReplicateSession(Session):
             provider_job_id=answer.id(told.get("id")),
             handle={"uploads": call.prepared["uploads"]},
             request_id=answer.request_id,
-            poll_after=_FIRST_POLL,
             reply=answer.text,
         )
 

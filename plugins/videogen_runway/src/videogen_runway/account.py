@@ -1,4 +1,4 @@
-"""What ``videogen doctor --online`` tells of an account: what is left, and how much may run at once."""
+"""What Runway tells of an account: what is left, and how much may run at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,22 @@ from videogen_core.outcomes import Answer
 
 from .tasks import usd
 
-__all__ = ["summary"]
+__all__ = ["at_once", "summary"]
+
+
+def at_once(answer: Answer, model: str) -> int | None:
+    """How many tasks of a model the account may have at once; None = no limit, or Runway says nothing of it.
+
+    Args:
+        answer: What ``GET /v1/organization`` said.
+        model: Runway's id of the model.
+
+    Raises:
+        ProviderProtocolError: The answer is no JSON object.
+    """
+    limits = _table(_table(_table(answer.json(dict[str, Any]).get("tier")).get("models")).get(model))
+    most = limits.get("maxConcurrentGenerations")
+    return most if isinstance(most, int) else None
 
 
 def summary(answer: Answer) -> str:
@@ -21,9 +36,9 @@ def summary(answer: Answer) -> str:
     tier = _table(told.get("tier"))
     said = ["the key works", _balance(told.get("creditBalance")), _spend(tier.get("maxMonthlyCreditSpend"))]
     models = [_table(limits) for limits in _table(tier.get("models")).values()]
-    at_once = _range("at once", [limits.get("maxConcurrentGenerations") for limits in models])
+    running = _range("at once", [limits.get("maxConcurrentGenerations") for limits in models])
     a_day = _range("a day", [limits.get("maxDailyGenerations") for limits in models])
-    limits = " and ".join(filter(None, (at_once, a_day)))
+    limits = " and ".join(filter(None, (running, a_day)))
     return ", ".join(filter(None, (*said, limits and f"{limits} of each model")))
 
 

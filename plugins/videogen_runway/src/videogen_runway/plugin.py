@@ -19,10 +19,12 @@ class RunwayProvider(Provider):
     """
 
     name: ClassVar[str] = "runway"
+    plugin_api: ClassVar[int] = 2
     title: ClassVar[str] = "Runway"
     setup: ClassVar[str] = "Set RUNWAYML_API_SECRET to a key from https://dev.runwayml.com, and buy credits there."
     console: ClassVar[str] = "https://dev.runwayml.com shows what was charged; the API lists no tasks."
     concurrency: ClassVar[int] = 8
+    poll_every: ClassVar[float] = 5.0  # as its SDK says
     emulator: ClassVar[str] = "videogen_runway.emulator:RunwayEmulator"
 
     def check_ready(self, environment: Mapping[str, str], settings: Mapping[str, Any]) -> None:

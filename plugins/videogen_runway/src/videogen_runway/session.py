@@ -8,23 +8,24 @@ from videogen_core import (
     Cancellation,
     Context,
     JobStatus,
+    ModelSpec,
     ProviderJob,
     Session,
     Snapshot,
     Submission,
     SubmitCall,
 )
+from videogen_core.outcomes import Answer
 from videogen_core.pricing import quote
 
 from . import tasks
-from .account import summary
+from .account import at_once, summary
 from .api import Api
 from .bodies import body, endpoint
 from .inputs import Inputs, check
 
 __all__ = ["RunwaySession"]
 
-_POLL_SECONDS = 5.0  # that Runway asks for between two looks at one task
 _ASK_SECONDS = 60.0
 
 
@@ -58,13 +59,12 @@ class RunwaySession(Session):
             provider_job_id=tasks.created(answer),
             handle=handle,
             request_id=answer.request_id,
-            poll_after=_POLL_SECONDS,
             reply=answer.text,
         )
 
     async def poll(self, job: ProviderJob) -> Snapshot:
         path = f"/v1/tasks/{tasks.checked_id(job.provider_job_id)}"
-        return tasks.snapshot(await self._api.ask("GET", path, "poll", _ASK_SECONDS, spec=job.spec), job, _POLL_SECONDS)
+        return tasks.snapshot(await self._api.ask("GET", path, "poll", _ASK_SECONDS, spec=job.spec), job)
 
     async def cancel(self, job: ProviderJob) -> Cancellation:
         """Stop a task. One that is over is left alone: the same request would delete it, and its clip."""
@@ -82,8 +82,15 @@ class RunwaySession(Session):
         await self._api.ask("GET", f"/v1/tasks/{tasks.checked_id(provider_job_id)}", "adopt", _ASK_SECONDS)
         return Submission(provider_job_id=provider_job_id, handle=_quoted(call))
 
+    async def concurrency(self, spec: ModelSpec) -> int | None:
+        """What the account's tier allows of the model. More would be created too, and wait at Runway."""
+        return at_once(await self._organization(), spec.vendor["id"])
+
     async def ping(self) -> str:
-        return summary(await self._api.ask("GET", "/v1/organization", "ping", _ASK_SECONDS))
+        return summary(await self._organization())
+
+    async def _organization(self) -> Answer:
+        return await self._api.ask("GET", "/v1/organization", "ping", _ASK_SECONDS)
 
 
 def _quoted(call: SubmitCall) -> dict[str, Any]:

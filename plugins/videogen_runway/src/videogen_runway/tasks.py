@@ -80,7 +80,7 @@ def _amount(told: dict[str, Any], field: str, spec: ModelSpec) -> Decimal | None
 # --- a poll
 
 
-def snapshot(answer: Answer, job: ProviderJob, poll_after: float) -> Snapshot:
+def snapshot(answer: Answer, job: ProviderJob) -> Snapshot:
     """What a task's JSON says.
 
     Raises:
@@ -99,7 +99,6 @@ def snapshot(answer: Answer, job: ProviderJob, poll_after: float) -> Snapshot:
         outputs=_outputs(told.get("output"), answer) if status is JobStatus.SUCCEEDED else (),
         cost=cost if status in _OVER else None,
         error=_error(told, job.spec.id, cost) if status is JobStatus.FAILED else None,
-        poll_after=None if status in _OVER else poll_after,
     )
 
 

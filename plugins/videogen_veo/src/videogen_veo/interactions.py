@@ -32,7 +32,6 @@ __all__ = ["Interactions", "arguments", "snapshot"]
 
 _POLL_SECONDS = 60.0  # that a poll or a cancel may take without a byte of an answer
 _ANSWER_SECONDS = 600.0  # that it may take in all: clips that come inside the answer make it long
-_FIRST_POLL = 8.0  # seconds until it is worth it
 _TASKS = {
     Task.TEXT_TO_VIDEO: "text_to_video",
     Task.IMAGE_TO_VIDEO: "image_to_video",
@@ -75,7 +74,6 @@ class Interactions:
         return Submission(
             provider_job_id=found.id,
             request_id=wire.request_id,
-            poll_after=_FIRST_POLL,
             reply=f"{found.id} {found.status}",
         )
 

@@ -33,7 +33,6 @@ __all__ = ["Operations", "arguments", "snapshot"]
 
 _POLL_SECONDS = 60.0  # that a poll may take without a byte of an answer
 _ANSWER_SECONDS = 600.0  # that it may take in all: clips that come inside the answer make it long
-_FIRST_POLL = 5.0  # seconds until it is worth it
 _OPTIONS = (
     "person_generation",
     "enhance_prompt",
@@ -69,7 +68,7 @@ class Operations:
         if not operation.name:
             raise ProviderProtocolError("Google's operation has no name.", provider="veo", model=call.spec.id)
         name = operation.name
-        return Submission(provider_job_id=name, request_id=wire.request_id, poll_after=_FIRST_POLL, reply=name)
+        return Submission(provider_job_id=name, request_id=wire.request_id, reply=name)
 
     async def look(self, job: ProviderJob) -> Snapshot:
         """Ask for an operation, with a client of the place where it was started."""

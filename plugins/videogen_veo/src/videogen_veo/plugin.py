@@ -20,6 +20,7 @@ class VeoProvider(Provider):
     """
 
     name: ClassVar[str] = "veo"
+    plugin_api: ClassVar[int] = 2
     title: ClassVar[str] = "Google (Veo, Gemini Omni)"
     setup: ClassVar[str] = (
         "Set GEMINI_API_KEY for Gemini Omni; for Veo set GOOGLE_CLOUD_PROJECT and sign in with "
@@ -29,6 +30,7 @@ class VeoProvider(Provider):
         "https://console.cloud.google.com/billing shows what was charged; neither API lists its video jobs."
     )
     concurrency: ClassVar[int] = 8
+    poll_every: ClassVar[float] = 5.0
     emulator: ClassVar[str] = "videogen_veo.emulator:VeoEmulator"
 
     def check_ready(self, environment: Mapping[str, str], settings: Mapping[str, Any]) -> None:

@@ -1,11 +1,11 @@
-"""How far a job is, in the words that the command line shows."""
+"""How far a job is, in the words that the command line and notebooks show."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
 
-from .words import clock
+from .states import Event
 
 __all__ = ["REMARKS", "STAGES", "Progress"]
 
@@ -57,14 +57,19 @@ class Progress:
             return self.share
         return min(self.elapsed / self.expected, 0.95) if self.expected else None
 
+    def hear(self, event: Event) -> bool:
+        """Take in what happened; True when another offer works on it now, so that `expected` is to be found anew."""
+        offer = event.data.get("offer")
+        changed = isinstance(offer, str) and offer != self.offer
+        if changed:
+            self.offer = str(offer)
+        self.stage = STAGES.get(event.type, event.status.value)
+        self.share = event.progress
+        left = event.data.get("remaining")
+        self.left, self.told = left if isinstance(left, int | float) else None, time.monotonic()
+        return changed
+
     @property
     def remaining(self) -> float | None:
         """Seconds until it is done, as the provider expected and less what has passed since; None = it does not say."""
         return None if self.left is None else max(self.left - (time.monotonic() - self.told), 0.0)
-
-    @property
-    def clock(self) -> str:
-        """Elapsed and expected time."""
-        if self.remaining is not None:
-            return f"{clock(self.elapsed)}, about {clock(max(self.remaining, 1))} left"
-        return clock(self.elapsed) + (f", usually {clock(max(self.expected, 1))}" if self.expected else "")
