@@ -18,6 +18,7 @@ __all__ = ["Manners"]
 _LOOK = """
 import builtins, json, logging, os, signal, socket, sys, threading, warnings
 from importlib.metadata import EntryPoint
+from pathlib import Path
 import anyio, asyncio, httpx
 from videogen_core import Client, plugins, transport
 from videogen_core.provider import Context
@@ -51,7 +52,8 @@ asked = state()
 
 async def connect():
     before = state()  # a running loop has a handler of its own
-    session = provider.connect(Context(settings={}, environment=dict(os.environ), http=transport.client))
+    own = Path(os.environ["VIDEOGEN_HOME"]) / "providers" / name
+    session = provider.connect(Context(settings={}, environment=dict(os.environ), http=transport.client, folder=own))
     during = state()
     await session.close()
     return [each for each in before if before[each] != during[each] and each != "the running threads"]
