@@ -24,6 +24,9 @@ DIST = ROOT / "dist"
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PROMPT = "A paper boat drifting down a rainy street"
 
+# Where builds of torch without CUDA come from; empty = wherever pip finds torch, which may be gigabytes more.
+TORCH_FOR_CPU = os.environ.get("VIDEOGEN_TORCH_INDEX", "")
+
 # What a wheel of the core cannot work without.
 IN_THE_WHEEL = (
     "videogen/__init__.py",
@@ -74,6 +77,16 @@ def _run_tests(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The test suite, on the Python that runs nox."""
     _run_tests(session)
+
+
+@nox.session
+def tests_local(session: nox.Session) -> None:
+    """The tests that run models, with a torch for the processor; `tests` leaves them out and says so."""
+    session.install("torch>=2.6", "--index-url", TORCH_FOR_CPU) if TORCH_FOR_CPU else None
+    local = ROOT / "plugins" / "videogen_local"
+    session.install(str(ROOT), f"{local}[torch]", *_group("tests"))
+    session.env["OMP_NUM_THREADS"] = "1"  # more threads than free cores make torch many times slower
+    session.run("pytest", "-n", "2", str(local / "tests"), *session.posargs)
 
 
 @nox.session(python=nox.project.python_versions(PYPROJECT))

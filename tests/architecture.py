@@ -61,7 +61,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "discovery": "errors spec provider settings redaction transport plugins",
         "extensions": "errors request spec routing redaction plugins",
         "sinks": "states redaction plugins extensions",
-        "registry": "errors spec catalog provider settings redaction plugins discovery extensions",
+        "registry": "errors request spec catalog provider settings redaction plugins discovery extensions",
         "ledger": "errors request retry states budget cost",
         "containers": "",
         "probing": "errors containers",

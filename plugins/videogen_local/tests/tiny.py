@@ -136,8 +136,8 @@ def wan_pair() -> Any:
 def wan_image() -> Any:
     """Wan 2.1, image to video."""
     vision = CLIPVisionConfig(
-        hidden_size=4,
-        projection_dim=4,
+        hidden_size=32,
+        projection_dim=32,
         num_hidden_layers=2,
         num_attention_heads=2,
         image_size=32,
@@ -149,7 +149,7 @@ def wan_image() -> Any:
         text_encoder=umt5(),
         vae=wan_vae(),
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
-        transformer=wan_transformer(36, image_dim=4, added_kv_proj_dim=None),
+        transformer=wan_transformer(36, image_dim=32),
         image_encoder=CLIPVisionModelWithProjection(vision).eval(),
         image_processor=CLIPImageProcessor(crop_size=32, size=32),
     )
