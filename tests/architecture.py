@@ -88,6 +88,8 @@ LAYERS: dict[str, dict[str, str]] = {
         "arguments": "errors secret request capabilities routing delivery settings states planning",
         "progress": "states",
         "notebook": "states progress",
+        # an extension, as a stranger could write it
+        "telemetry": "hookspecs retry states",
         "handle": "states",
         "questions": "request spec limits pricing routing workspace arguments",
         "accounting": "errors budget cost settings workspace",
@@ -155,6 +157,7 @@ ONLY_IMPORTERS = {
     "typer": {"cli"},
     "click": {"cli"},
     "rich": {"cli"},
+    "opentelemetry": {"telemetry"},
     "pytest": {"testing"},
     "starlette": {"testing"},
     "uvicorn": {"testing"},

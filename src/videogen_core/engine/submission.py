@@ -262,7 +262,8 @@ class Submitter:
         return Answer(await self._accepted(job, spec, answer, log), poll_after=answer.poll_after)
 
     async def _refused(self, job: JobRecord, error: VideogenError, log: Log) -> JobRecord:
-        return await log.write(job, lambda j, now: transitions.reject(j, now, error), "rejected", error.message)
+        change = partial(transitions.reject, error=error)
+        return await log.write(job, change, "rejected", error.message, error=error.to_dict())
 
     async def _lost(self, job: JobRecord, spec: ModelSpec, cause: Exception, log: Log) -> Answer:
         error = unknown(job, spec, cause)
@@ -323,7 +324,6 @@ class Submitter:
                 "accepted",
                 f"{job.provider} took it as {answer.provider_job_id}",
                 late=True,
-                offer=job.offer,
             )
         except transitions.IllegalTransition:
             await self.keep_late(job, answer, log)
