@@ -121,6 +121,14 @@ def chaos(session: nox.Session) -> None:
 
 
 @nox.session
+def tests_ray(session: nox.Session) -> None:
+    """The documented recipe for Ray Serve: two workers of videogen-local on processors. Installs gigabytes."""
+    _install(session, *_group("tests"))
+    session.install(f"{ROOT / 'plugins' / 'videogen_local'}[torch]", "ray[serve]>=2.60,<3")
+    session.run("pytest", "plugins/videogen_local/tests/test_local_ray.py", "-n", "0", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Style and formatting."""
     session.install(*_group("lint"))

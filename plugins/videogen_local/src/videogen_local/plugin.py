@@ -24,6 +24,7 @@ class LocalProvider(Provider):
     """
 
     name: ClassVar[str] = "local"
+    plugin_api: ClassVar[int] = 2
     title: ClassVar[str] = "This machine"
     setup: ClassVar[str] = (
         "Run: pip install 'videogen-local[torch]'. Servers of your own are named in [providers.local]."
