@@ -1,4 +1,4 @@
-"""A thousand and ten thousand jobs at once in one process: memory, CPU of each create and of each poll, and how late the
+"""A thousand and ten thousand jobs at once in one process: memory, CPU of each create and poll, and how late the
 event loop gets to its other work.
 
 The vendor is in the same process and answers at once, so that what is measured is the library: the ledger's

@@ -1,7 +1,8 @@
 """A large file over loopback: our download client beside curl, in MB/s and in memory.
 
-Ours is all that a download is: the guarded client, a checksum over every byte, the container walked through, the first
-and the last frame decoded, fsync and rename. curl writes and checks nothing, so ``with a checksum and synced`` is nearer.
+Ours is all that a download is: the guarded client, a checksum over every byte, the container walked through, the
+first and the last frame decoded, fsync and rename. curl writes and checks nothing, so it is timed with a checksum and
+synced as well.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable
+from itertools import pairwise
 from random import Random
 
 from videogen_core.polling import Expectation, poll_interval, shape_of
@@ -40,7 +41,7 @@ def _quantile(u: float) -> float:
     mirrored = {1 - p: middle * middle / seconds for p, seconds in SERVICE.items()}
     known = sorted({**mirrored, **SERVICE}.items())
     u = min(max(u, known[0][0]), known[-1][0])
-    for (p, low), (q, high) in zip(known, known[1:], strict=False):
+    for (p, low), (q, high) in pairwise(known):
         if u <= q:
             return low * math.exp(math.log(high / low) * (u - p) / (q - p))
     return known[-1][1]

@@ -47,9 +47,7 @@ def measure() -> list[Figure]:
     figures = []
     for who, name in WHO.items():
         if who not in median:
-            figures.append(
-                Figure(name=f"{name}: not installed, not measured", value=0, unit="", note="pip install " + who)
-            )
+            figures.append(Figure(name=f"{name}: not installed", value=0, unit="ms", note=f"pip install {who}"))
             continue
         run = median[who]
         figures.append(
@@ -92,7 +90,7 @@ async def _work(who: str, url: str, folder: Path) -> None:
         for number in range(JOBS):
             group.create_task(one(number))
     cpu, wall = _cpu() - cpu, time.perf_counter() - wall
-    if sum(name.endswith(".mp4") for name in os.listdir(folder)) != JOBS + 1:
+    if len(list(folder.glob("*.mp4"))) != JOBS + 1:  # noqa: ASYNC240
         raise SystemExit(f"{who}: not every clip is there")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     told = {"cpu_ms": 1000 * cpu / JOBS, "wall_ms": 1000 * wall / JOBS, "first_ms": 1000 * first, "peak_mb": peak}
