@@ -10,12 +10,14 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--live", action="store_true", help="run the tests that talk to vendors and cost money")
+    parser.addoption("--kit", action="store_true", help="run the tests that install wheels into empty environments")
     parser.addoption("--chaos", action="store_true", help="run the long tests: thousands of kills, faults and mutants")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     reasons = {
         "live": "talks to a vendor and costs money; run with --live and a key",
+        "kit": "installs wheels; run with --kit, as nox -s kit does",
         "chaos": "takes many minutes; run with --chaos, or nox -s chaos",
     }
     for marker, reason in reasons.items():

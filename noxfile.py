@@ -31,6 +31,8 @@ IN_THE_WHEEL = (
     "videogen_core/known_plugins.toml",
     "videogen_core/py.typed",
     "videogen_core/sandbox/catalog.toml",
+    "videogen_core/scaffold/templates/plugin/pyproject.toml.tmpl",
+    "videogen_core/scaffold/templates/plugin/.github/workflows/ci.yml.tmpl",
 )
 
 # Opens the clip as a player would: container, streams, and every frame decoded.
@@ -110,7 +112,7 @@ def docs(session: nox.Session) -> None:
     _install(session, *_group("tests"))
     if (ROOT / "mkdocs.yml").exists():
         session.install(*_group("docs"))
-        session.run("mkdocs", "build", "--strict")
+        session.run("mkdocs", "build", "--strict", env={"VIDEOGEN_HOME": session.create_tmp()})  # a page is a notebook
     else:
         session.warn("there is no mkdocs.yml")
     if (ROOT / "tests/test_docs.py").exists():
@@ -189,6 +191,14 @@ def demo(session: nox.Session) -> None:
     session.install(f"{core}[testing]")
     for plugin in _distributions()[1:]:
         _emulated_clip(session, plugin.name.removeprefix("videogen_"))
+
+
+@nox.session(requires=["build"])
+def kit(session: nox.Session) -> None:
+    """What a stranger does who writes a plugin: follows the tutorial, and starts from each template; wheels only."""
+    (core,) = DIST.glob("videogen_core-*.whl")
+    session.install(str(core), *_group("tests"), "virtualenv")
+    session.run("pytest", "--kit", "tests/test_kit.py", "-n", "0", "-o", "faulthandler_timeout=1200", *session.posargs)
 
 
 def _emulated_clip(session: nox.Session, provider: str) -> None:

@@ -27,6 +27,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "request": "errors",
         "spec": "errors request",
         "limits": "request spec",
+        "licensing": "spec",
         "capabilities": "errors request spec limits",
         "matching": "capabilities limits request spec",
         "pricing": "errors request spec capabilities",
@@ -35,15 +36,17 @@ LAYERS: dict[str, dict[str, str]] = {
         "polling": "",
         "budget": "errors",
         "cost": "",
+        "upkeep": "pricing request spec",
         "states": "request pricing",
         "transitions": "errors request pricing states",
-        "routing": "errors request spec capabilities pricing catalog budget",
+        "explaining": "errors capabilities pricing",
+        "routing": "errors request spec licensing capabilities pricing catalog budget explaining",
         "delivery": "states",
         "cachekey": "request spec states",
     },
     "what plugins implement": {
         "provider": "errors request spec limits catalog states",
-        "hookspecs": "provider",
+        "hookspecs": "",
     },
     "one kind of I/O each": {
         "settings": "errors secret",
@@ -56,7 +59,9 @@ LAYERS: dict[str, dict[str, str]] = {
         "webhooks": "errors secret",
         "plugins": "errors spec provider hookspecs redaction",
         "discovery": "errors spec provider settings redaction transport plugins",
-        "registry": "errors spec catalog provider settings redaction plugins discovery",
+        "extensions": "errors request spec routing redaction plugins",
+        "sinks": "states redaction plugins extensions",
+        "registry": "errors spec catalog provider settings redaction plugins discovery extensions",
         "ledger": "errors request retry states budget cost",
         "containers": "",
         "probing": "errors containers",
@@ -73,22 +78,24 @@ LAYERS: dict[str, dict[str, str]] = {
         "downloads": "errors retry states provider redaction transport partials",
     },
     "orchestration": {
-        "planning": "errors request spec limits capabilities pricing catalog retry budget routing settings registry "
-        "ledger media",
+        "planning": "errors request spec licensing limits capabilities pricing catalog retry budget routing settings "
+        "extensions registry ledger media",
         "engine": "errors request spec capabilities pricing retry polling states transitions cachekey routing delivery "
-        "provider settings redaction transport outcomes registry ledger cache media clips partials targets downloads "
-        "planning xmp provenance",
-        "workspace": "budget provider settings registry ledger planning",
+        "provider settings redaction transport outcomes extensions sinks registry ledger cache media clips partials "
+        "targets downloads planning xmp provenance",
+        "workspace": "budget settings registry ledger planning",
         "_portal": "",
         "arguments": "errors secret request capabilities routing delivery settings states planning",
+        "progress": "states",
+        "notebook": "states progress",
         "handle": "states",
         "questions": "request spec limits pricing routing workspace arguments",
         "accounting": "errors budget cost settings workspace",
         "batches": "errors strict_json request pricing states budget routing delivery engine arguments",
-        "async_client": "errors redaction request spec limits pricing states budget cost ledger routing provider "
-        "settings engine workspace arguments handle questions accounting batches",
-        "sync_client": "errors request spec limits pricing states budget cost ledger routing provider settings "
-        "workspace _portal arguments handle questions accounting async_client batches",
+        "async_client": "errors redaction request spec limits pricing states budget cost ledger routing "
+        "settings sinks engine workspace arguments handle questions accounting batches notebook",
+        "sync_client": "errors request spec limits pricing states budget cost ledger routing settings "
+        "workspace _portal arguments handle questions accounting async_client batches notebook",
         "default": "errors request spec pricing states budget cost routing async_client sync_client batches",
     },
     # Written as an outsider would write them: against `videogen_core` itself and the modules of PUBLIC_MODULES.
@@ -96,6 +103,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "sandbox": "PUBLIC",
         "cli": "PUBLIC",
         "testing": "PUBLIC",
+        "scaffold": "PUBLIC",
     },
 }
 
@@ -108,19 +116,24 @@ EDGES_MAY_ALSO = {
         "retry": "likewise",
         "plugins": "the conformance suite puts one plugin in the place of those that are installed",
     },
-    "cli": {"testing": "`videogen emulate` serves an emulator"},
+    "cli": {
+        "testing": "`videogen emulate` serves an emulator",
+        "scaffold": "`videogen new-plugin` writes a plugin",
+    },
 }
 
 # Documented as modules, besides the names that `videogen_core` exports.
 PUBLIC_MODULES = {
     *("capabilities", "catalog", "errors", "hookspecs", "provider", "request", "spec", "states"),
-    *("calls", "containers", "outcomes", "pricing", "secret", "webhooks"),
+    *("calls", "containers", "outcomes", "pricing", "progress", "secret", "upkeep", "webhooks"),
 }
 
 # What only annotations refer to, so that it need not be importable at run time.
 ONLY_FOR_TYPES = {
     "default": {"arguments", "limits", "engine"},
     "sync_client": {"engine"},
+    "explaining": {"routing", "spec"},
+    "hookspecs": {"errors", "provider", "request", "routing", "spec", "states"},
 }
 
 ALLOWED = {module: set(names.split()) for layer in LAYERS.values() for module, names in layer.items()}

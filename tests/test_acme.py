@@ -170,7 +170,7 @@ async def test_a_job_is_cancelled(acme: ServerThread, tmp_path: Path) -> None:
 @asynccontextmanager
 async def session(acme: EmulatorClient, kind: Kind = "N", **options: Any) -> AsyncIterator[Session]:
     plugin = provider(acme, kind, **options)
-    opened = plugin.connect(Context(settings={}, environment={}, http=transport.client))
+    opened = plugin.connect(Context(settings={}, environment={}, http=transport.client, folder=Path("never-made")))
     try:
         yield opened
     finally:

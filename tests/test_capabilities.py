@@ -295,6 +295,8 @@ OPTIONS = {
     "turbo": OptionSpec(type="boolean"),
     "steps": OptionSpec(type="integer", min=1.5, max=2_147_483_647),
     "scale": OptionSpec(type="number", min=0.5),
+    "num_frames": OptionSpec(type="integer", min=5, max=81, step=4),
+    "width": OptionSpec(type="integer", step=16),
     "style": OptionSpec(type="string", choices=("calm", "wild")),
     "tags": OptionSpec(type="array", max=2),
     "extra": OptionSpec(type="object"),
@@ -314,7 +316,11 @@ OPTIONS = {
         ("style", "odd", "'calm', 'wild'", None),
         ("tags", [1, 2, 3], "at most 2 long", None),
         ("extra", [], "a value of type object", None),
-        ("bogus", 1, ["extra", "scale", "steps", "style", "tags", "turbo"], None),
+        ("num_frames", 8, "5 and steps of 4 from there", 9),
+        ("num_frames", 80, "5 and steps of 4 from there", 81),
+        ("num_frames", 90, "at least 5 and at most 81", 81),
+        ("width", 100, "0 and steps of 16 from there", 96),
+        ("bogus", 1, ["extra", "num_frames", "scale", "steps", "style", "tags", "turbo", "width"], None),
     ],
 )
 def test_options_are_typed(name: str, value: Any, allowed: Any, nearest: Any) -> None:
@@ -322,6 +328,15 @@ def test_options_are_typed(name: str, value: Any, allowed: Any, nearest: Any) ->
     violation = broken(spec, options={"acme": {name: value}})[f"options.acme.{name}"]
     assert (violation.value, violation.allowed, violation.nearest) == (value, allowed, nearest)
     assert violation.nearest_request == {"options": {"acme": {} if nearest is None else {name: nearest}}}
+
+
+def test_a_value_on_a_step_is_fine_and_only_numbers_have_steps() -> None:
+    spec = model(Mode(tasks=TEXT), options=OPTIONS)
+    for count in (5, 9, 81):
+        assert broken(spec, options={"acme": {"num_frames": count, "width": 160}}) == {}
+    for wrong in ({"type": "string", "step": 2}, {"type": "integer", "step": 0}):
+        with pytest.raises(ValueError, match="step"):
+            OptionSpec(**wrong)
 
 
 def test_options_of_others_are_not_ours_and_required_ones_are_missed() -> None:

@@ -450,7 +450,7 @@ def test_route(run: Run) -> None:
     assert re.search(r"^chosen +sandbox/sandbox", answer.out, re.M)
     document = run("route", "-m", "sandbox", "--json").json
     assert document["chosen"] == "sandbox/sandbox"
-    assert set(document) == {"chosen", "candidates", "rejected"}
+    assert set(document) == {"chosen", "candidates", "rejected", "prepared", "ranked_by"}
 
 
 def test_route_shows_what_generate_would_do(run: Run) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from vendor import Acme, offer
-from videogen_core import AuthenticationError, Context, ModelNotFoundError, ModelSpec, Provider, plugins
+from vendor import Acme, install, offer
+from videogen_core import AuthenticationError, Context, ModelNotFoundError, ModelSpec, Provider
 from videogen_core.cli import main
 from videogen_core.cli.refresh import GONE, changes
-from videogen_core.spec import Defaults, OptionSpec, Span
+from videogen_core.spec import Defaults, OptionSpec, Outline, Price, Span, Task
 
 PAPER = offer("acme")
 
@@ -67,9 +69,7 @@ class Describing(Acme):
 @pytest.fixture
 def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Describing:
     provider = Describing(tmp_path, offers=(PAPER, offer("acme", "stone"), offer("acme", "wax")))
-    monkeypatch.setattr(plugins, "_import", lambda plugin: provider)
-    point = plugins.importlib.metadata.EntryPoint("acme", "vendor", plugins.GROUP)
-    monkeypatch.setattr(plugins, "_entry_points", lambda: (point,))
+    install(monkeypatch, provider)
     return provider
 
 
@@ -83,9 +83,51 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
             "acme/stone": [GONE],
             "acme/wax": ["acme/wax makes no videos."],
         },
+        "completed": {},
     }
     assert main(["models", "paper", "--refresh"]) == 0
     assert capsys.readouterr().out == "acme/paper\n  durations: gone: 4\n"
+
+
+def test_of_an_outline_all_is_new_and_its_row_can_be_taken_over(
+    acme: Describing, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prices = (
+        Price(amount=Decimal("0.10"), resolutions=("720p",)),
+        Price(amount=Decimal("0.20"), resolutions=("1080p",)),
+    )
+    acme._offers = (
+        ModelSpec(
+            id="acme/paper",
+            model="sheet",
+            outline=Outline(tasks=(Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO)),
+            prices=prices,
+            source="a survey",
+            as_of=date(2026, 9, 1),
+        ),
+    )
+    for _ in range(2):  # the second time it is kept, and still shown beside what was shipped
+        assert main(["models", "--provider", "acme", "--refresh", "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told["changed"] == {
+            "acme/paper": [
+                "tasks: gone: image_to_video",
+                "durations: new: 1, 2",
+                "resolutions: new: 240p, 720p",
+                "aspect_ratios: new: 16:9",
+                "options: new: script",
+                "prices: 0.20 USD per second fits nothing: it has none of the resolutions 1080p",
+            ]
+        }
+        row = msgspec.convert(told["completed"]["acme/paper"], ModelSpec, strict=False)
+        assert (row.name, row.outline, row.prices[0].source, row.prices[0].as_of) == (
+            "sheet",
+            None,
+            "a survey",
+            date(2026, 9, 1),
+        )
+    assert main(["models", "--provider", "acme", "--refresh"]) == 0
+    assert "1 were known in outline only" in capsys.readouterr().err
 
 
 def test_a_refused_key_ends_it(acme: Describing, capsys: pytest.CaptureFixture[str]) -> None:

@@ -210,3 +210,19 @@ def test_the_user_may_give_a_price_before_and_after_it_is_known(tmp_path: Path) 
         assert videogen.estimate("a boat", model=NAME, duration=2).amount == Decimal("0.50")
         assert videogen.estimate("a boat", model="mine", duration=1, max_cost="0.25").amount == Decimal("0.25")
     assert Describing.names == ["owner/new-1"]
+
+
+class Here(Describing):
+    discovery_seconds: ClassVar[float] = 0.0
+
+
+def test_one_that_answers_from_this_machine_is_always_asked_and_nothing_is_kept(tmp_path: Path) -> None:
+    long = "acme/" + "folder/" * 60 + "x"
+    with client(tmp_path, Here) as videogen:
+        assert not videogen.estimate("a boat", model=NAME).known
+        Here.says = offer("acme", "owner/new-1", "0.50")
+        assert videogen.estimate("a boat", model=NAME, duration=2).low == Decimal("1.00"), "what it says now counts"
+        Here.says = None
+        assert not videogen.estimate("a boat", model=long).known
+    assert len(Here.names) >= 3
+    assert not (tmp_path / "home" / "discovered").exists()

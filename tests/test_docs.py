@@ -5,10 +5,13 @@ How a fenced block is treated, by its language:
 - ``python``: run; the blocks of one page share one namespace. ``bash``: run by bash, with ``videogen`` on the path and
   with what the blocks before it exported.
 - ``toml``, ``json``: must parse. ``text`` and the rest: only shown.
-- With ``title="name"`` a block is a file: it is written under that name instead of being run.
+- With ``title="name"`` a block is a file: it is written under that name instead of being run. With
+  ``title="name, continued"`` it goes on with that file, after an empty line.
 
 A comment on the line above a block changes that: ``<!-- not run: reason -->``, ``<!-- exits 2 -->``, and for a ``text``
 or ``json`` block ``<!-- output -->`` or ``<!-- output with stderr -->``: what the block above it must have printed.
+
+The pages of FOLLOWED install things: ``nox -s kit`` follows them in an empty environment, see ``test_kit``.
 
 All blocks of a page run in order, in one process, in a folder and with a VIDEOGEN_HOME of their own. After a change in
 what is printed, ``python tests/test_docs.py --update [PAGE...]`` writes the new output into the pages; read the diff.
@@ -41,6 +44,7 @@ from videogen_core.catalog import parse_catalog
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LUMEN = ROOT / "docs" / "plugins" / "videogen-lumen"  # what the tutorial for authors builds; their other pages use it
 NOT_RUN = {
     "README.md": ["pip install . && videogen generate", "pip install nox && nox -s tests"],
     "docs/index.md": ["pip install ."],
@@ -52,7 +56,11 @@ NOT_RUN = {
     "docs/how-to/runway.md": ["pip install videogen-runway", "export RUNWAYML_API_SECRET"],
     "docs/how-to/veo.md": ["pip install videogen-core videogen-veo", "pip install 'videogen-veo[testing]'"],
     "docs/how-to/emulate.md": ["videogen emulate tempo"],
+    "docs/how-to/shapes.md": ["pip install 'videogen-local[torch]'", "from importlib.resources import files"],
+    "docs/plugins/new-plugin.md": ["cd videogen-acme"],
+    "docs/plugins/publishing.md": ["python -m build"],
 }
+FOLLOWED = ["docs/plugins/tutorial.md"]
 SHOWN_HOME = "/home/you"  # stands for the folder that a page runs in
 # What one block exports holds in the next, as in a reader's terminal.
 _KEEP_EXPORTS = "[ ! -f .exports ] || . ./.exports; trap 'export -p > .exports' EXIT"
@@ -163,9 +171,7 @@ def run_page(path: Path, folder: Path) -> list[Block]:
     names: dict[str, object] = {"__name__": "__main__"}
     for block, after in zip_longest(page, page[1:]):
         if block.title and not block.is_output:
-            target = folder / block.title
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(block.body, encoding="utf-8")
+            write(block, folder)
         elif block.runs:
             both = after is not None and after.mark == "output with stderr"
             try:
@@ -176,6 +182,15 @@ def run_page(path: Path, folder: Path) -> list[Block]:
                 raise ExampleError(f"{path.name}, line {block.line}:\n{block.body}\n{said}") from error
             block.printed = printed.replace(str(folder), SHOWN_HOME)
     return page
+
+
+def write(block: Block, folder: Path) -> None:
+    """Write the file that a block is, or the rest of one."""
+    name, _, more = block.title.partition(", ")
+    target = folder / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    before = f"{target.read_text(encoding='utf-8')}\n" if more == "continued" else ""
+    target.write_text(before + block.body, encoding="utf-8")
 
 
 def _run_python(block: Block, names: dict[str, object], both: bool) -> str:
@@ -201,7 +216,7 @@ def _run_bash(block: Block, names: dict[str, object], both: bool) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT if both else subprocess.PIPE,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     if done.returncode != expected:
         raise ExampleError(f"exit code {done.returncode}, not {expected}\n{done.stdout}\n{done.stderr or ''}")
@@ -235,6 +250,7 @@ def environment(folder: Path, page: Path) -> dict[str, str]:
     scripts = str(Path(sys.executable).parent)
     return {
         **kept,
+        **({"PYTHONPATH": str(LUMEN / "src")} if page.parent == LUMEN.parent else {}),
         "PATH": f"{scripts}{os.pathsep}{kept.get('PATH', '')}",
         "VIDEOGEN_HOME": str(folder / ".home"),
         "VIDEOGEN_CONFIG_DIR": str(folder / ".config"),
@@ -293,7 +309,11 @@ def _name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-_WITH_EXAMPLES = [page for page in PAGES if any(block.runs for block in blocks(page.read_text(encoding="utf-8")))]
+_WITH_EXAMPLES = [
+    page
+    for page in PAGES
+    if any(block.runs for block in blocks(page.read_text(encoding="utf-8"))) and _name(page) not in FOLLOWED
+]
 
 
 @pytest.mark.parametrize("path", _WITH_EXAMPLES, ids=_name)
@@ -314,6 +334,20 @@ def test_only_what_installs_is_not_run() -> None:
     for name, lines in skipped.items():
         assert len(lines) == len(NOT_RUN[name])
         assert all(line.startswith(known) for line, known in zip(lines, NOT_RUN[name], strict=True)), name
+
+
+def test_the_tutorial_for_authors_builds_what_lies_beside_it(tmp_path: Path) -> None:
+    """Its blocks, written one after another, are the finished files: no more, no fewer, and the same to the letter."""
+    page = ROOT / "docs" / "plugins" / "tutorial.md"
+    for block in blocks(page.read_text(encoding="utf-8")):
+        if block.title:
+            write(block, tmp_path)
+    built = {
+        path.relative_to(tmp_path).as_posix(): path.read_text() for path in tmp_path.rglob("*.*") if path.is_file()
+    }
+    ours = (".py", ".toml")
+    done = {path.relative_to(LUMEN).as_posix(): path.read_text() for path in LUMEN.rglob("*") if path.suffix in ours}
+    assert built == done
 
 
 @pytest.mark.parametrize("path", PAGES, ids=_name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -585,3 +586,27 @@ def test_an_extended_video_whose_source_nobody_measured_is_no_shorter_than_its_n
     assert fetching._expected_duration(request) == (4, math.inf)
     assert fetching._expected_duration(VideoRequest.make("a boat", duration=4)) == 4
     assert fetching._expected_duration(VideoRequest.make("and on", video="a.mp4", task="extend_video")) is None
+
+
+class Foreseeing(Acme):
+    """Says how long it will take."""
+
+    def connect(self, context: Context) -> Session:
+        inner = super().connect(context)
+        ask = inner.poll
+
+        async def poll(job: ProviderJob) -> Snapshot:
+            snapshot = await ask(job)
+            return replace(snapshot, progress=0.02, remaining=12.34) if snapshot.progress is not None else snapshot
+
+        inner.poll = poll  # type: ignore[method-assign]
+        return inner
+
+
+async def test_the_time_left_and_every_bit_of_progress_is_told(tmp_path: Path) -> None:
+    events: list[Event] = []
+    async with AsyncClient(home=tmp_path / "home", plugins=[Foreseeing(tmp_path)]) as videogen:
+        await videogen.generate("a boat", model="acme/paper", options=script(polls=3), on_event=events.append)
+    told = [event for event in events if event.type == "progress"]
+    assert {event.data.get("remaining") for event in told} == {12.3}
+    assert {event.progress for event in told} == {0.02}

@@ -20,6 +20,7 @@ from videogen_core import (
     ContentPolicyError,
     ProviderError,
     RateLimitError,
+    Recovery,
     RequestError,
     SubmissionUnknownError,
     VideogenError,
@@ -358,6 +359,20 @@ async def test_nothing_to_ask_means_waiting_for_a_person(acme: ServerProcess, ho
         assert "settle" in str(answer)
         assert (await job.refresh()).status == "unknown"
     assert (acme.count("create"), acme.count("list")) == (1, 0)
+
+
+@pytest.mark.promise("S5", "S1")
+async def test_one_offer_may_allow_less_than_its_provider(
+    acme: ServerProcess, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a provider's machines differ, what its others could do is not done for the one that cannot."""
+    monkeypatch.setattr(rig.CountedAcme, "recovery", lambda self, spec: Recovery(console="the machine's own list"))
+    async with client(home, acme, "A") as videogen:
+        await lose(videogen, acme)
+        (answer,) = await videogen.resume()
+        assert isinstance(answer, SubmissionUnknownError)
+        assert "the machine's own list" in str(answer)
+    assert acme.count("create") == 1
 
 
 # --- the word of a person

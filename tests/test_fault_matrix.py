@@ -175,6 +175,7 @@ def cells(operation: str) -> list[What]:
     if operation == "webhook":
         return sorted(OF_WEBHOOKS)
     others = OF_WEBHOOKS if operation == "download" else OF_WEBHOOKS | OF_DOWNLOADS
+    others |= {"mutated"}  # may be any of the others, or none: that is for the fuzzing of readers
     return [what for what in get_args(What) if what not in others]
 
 

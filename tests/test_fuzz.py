@@ -14,12 +14,12 @@ import httpx
 import msgspec
 import pytest
 
-from mutations import mutated
 from videogen_core import transport
 from videogen_core.calls import MAX_ANSWER, call
 from videogen_core.errors import ProviderError, ProviderProtocolError
 from videogen_core.outcomes import Answer, usable_id
 from videogen_core.strict_json import MAX_BRACKETS, MAX_COMMAS, NotJSONError, decode
+from videogen_core.testing.mutations import mutated
 
 CORPUS = [
     json.dumps(answer).encode()

@@ -6,13 +6,24 @@ import importlib.metadata
 import subprocess
 import sys
 import textwrap
+from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from vendor import Acme, offer
-from videogen_core import Client, ModelNotFoundError, PluginError, Provider, UnsupportedRequestError
+from videogen_core import (
+    Client,
+    ConfigurationError,
+    ModelNotFoundError,
+    ModelSpec,
+    PluginError,
+    Provider,
+    UnsupportedRequestError,
+)
+from videogen_core.cli import main
 from videogen_core.plugins import GROUP, Plugins
 from videogen_core.registry import Registry
 from videogen_core.sandbox.plugin import SandboxProvider
@@ -60,7 +71,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (GOOD.replace('name = "{name}"', 'name = "other"'), "calls itself 'other'"),
         (GOOD.replace('name = "{name}"', 'name = "{name}"; plugin_api = 99'), "plugin API 99"),
         (GOOD.replace("return ()", "raise OSError('no catalogue')"), "no catalogue"),
-        (GOOD.replace("return ()", "return ['x']"), "not bad/"),
+        (GOOD.replace("return ()", "return ['x']"), "no ModelSpec"),
         (GOOD.replace("def videogen_provider()", "def videogen_provider(extra)"), "extra"),
         ("def f(:", "SyntaxError"),
     ],
@@ -111,6 +122,69 @@ def test_a_provider_can_be_passed_in_without_packaging(tmp_path: Path) -> None:
         assert {spec.provider for spec in videogen.models()} == {"acme", "sandbox"}
     with pytest.raises(PluginError, match="Two providers named 'acme' were passed in"):
         Client(home=tmp_path / "home", plugins=[Acme(tmp_path), Acme(tmp_path)])
+
+
+class Priced(Acme):
+    """Offers what its settings and its own folder say."""
+
+    def offers(
+        self, environment: Mapping[str, str], settings: Mapping[str, Any], folder: Path
+    ) -> tuple[ModelSpec, ...]:
+        if settings.get("price") == "much":
+            raise ConfigurationError("providers.acme.price: 'much' is no number.")
+        here = [path.name for path in sorted(folder.glob("*"))]
+        return tuple(offer("acme", name, settings.get("price")) for name in ("paper", *here))
+
+
+def test_offers_may_depend_on_the_user_s_settings_and_on_what_the_provider_keeps(tmp_path: Path) -> None:
+    folder = tmp_path / "home" / "providers" / "acme"
+    (folder / "pulled").mkdir(parents=True)
+    settings = {"home": tmp_path / "home", "providers": {"acme": {"price": "0.25"}}}
+    with Client(**settings, plugins=[Priced(tmp_path)]) as videogen:
+        assert [spec.id for spec in videogen.models(provider="acme")] == ["acme/paper", "acme/pulled"]
+        assert videogen.estimate("a boat", model="acme/paper", duration=2).low == Decimal("0.50")
+
+
+def test_offers_that_the_settings_forbid_leave_the_provider_out_and_say_why(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="is no number"):
+        Client(home=tmp_path, providers={"acme": {"price": "much"}}, plugins=[Priced(tmp_path)])
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (
+            """
+import typer
+app = typer.Typer()
+@app.command()
+def pull(name: str): print('pulled', name)
+@app.command()
+def rm(name: str): raise SystemExit(3)
+""",
+            "pulled wan",
+        ),
+        ("raise RuntimeError('no such library')", "The commands of 'acme', commanding:app, cannot be used"),
+    ],
+)
+def test_a_plugin_brings_commands(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], body: str, said: str
+) -> None:
+    (folder / "commanding.py").write_text(body)
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "commanding", raising=False)
+    point = entry_point(folder, "acme", GOOD.replace('name = "{name}"', 'name = "{name}"; commands = "commanding:app"'))
+    monkeypatch.setattr("videogen_core.plugins._entry_points", lambda: (point,))
+    code = main(["acme", "pull", "wan"])
+    told = capsys.readouterr()
+    assert said in told.out + told.err
+    assert code == (0 if "pulled" in said else 2)
+    if code == 0:
+        main(["--help"])
+        assert "videogen acme …" in capsys.readouterr().out
+        assert main(["acme", "--help"]) == 0
+        assert "pull" in capsys.readouterr().out
+    assert main(["acne"]) == 2, "a word that is no plugin is a mistake"
 
 
 def registry(tmp_path: Path, *providers: Provider, **settings: Any) -> Registry:

@@ -218,6 +218,29 @@ async def test_a_redirect_that_rebinds(canary: Canary) -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.promise("D7")
+async def test_what_the_user_has_named_may_be_private_and_nothing_that_it_leads_to(canary: Canary) -> None:
+    """A server of the user's own: its address is free, the next hop is not, and neither is another port of it."""
+    own = "http://gpu.example:8091/clip"
+    for place in (f"http://127.0.0.1:{canary.port}/", f"http://gpu.example:{canary.port}/", "https://gpu.example/"):
+        heard: list[str] = []
+
+        def answer(request: httpx.Request, place: str = place, heard: list[str] = heard) -> httpx.Response:
+            heard.append(str(request.url))
+            return redirect(place)
+
+        private = httpx.MockTransport(answer)
+        http = public_client(transport=private, trusted=own, resolver=resolving(["127.0.0.1"]))
+        with pytest.raises(transport.network_errors()):
+            async with http, transport.following(http, own):
+                pass
+        assert len(heard) == 1, "the next hop was asked"
+    told = httpx.MockTransport(lambda request: body(b"a clip"))
+    async with public_client(transport=told, trusted=own, resolver=resolving(["127.0.0.1"])) as http:
+        assert (await http.get(own)).content == b"a clip"
+
+
+@pytest.mark.anyio
 async def test_one_private_answer_spoils_all(canary: Canary) -> None:
     for answers in (["127.0.0.1", PUBLIC], [PUBLIC, "127.0.0.1"], ["2606:4700::1111", "::1"], ["::ffff:127.0.0.1"]):
         internet = Internet()

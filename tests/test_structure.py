@@ -97,7 +97,7 @@ def test_only_the_edges_import_the_package_itself() -> None:
             assert "PUBLIC" not in targets, f"{module} imports from videogen_core instead of the module that has it"
 
 
-@pytest.mark.parametrize("module", sorted(ALLOWED.keys() & {"cli", "sandbox", "testing"} & set(units())))
+@pytest.mark.parametrize("module", sorted(ALLOWED.keys() & {"cli", "sandbox", "scaffold", "testing"} & set(units())))
 def test_the_edges_use_public_names_only(module: str) -> None:
     for path in units()[module]:
         for item in imports(path):
@@ -281,7 +281,7 @@ def test_a_wheel_holds_our_packages_and_nothing_that_runs_by_itself() -> None:
     assert project["build-system"] == {"requires": ["hatchling>=1.27"], "build-backend": "hatchling.build"}
     for name in tracked():
         assert any(name.startswith(f"{package}/") for package in packages), name
-        assert Path(name).suffix in (".py", ".toml", ".typed", ".sql"), f"{name}: code or data of another kind"
+        assert Path(name).suffix in (".py", ".toml", ".typed", ".sql", ".tmpl"), f"{name}: code or data of another kind"
     scripts, entry_points = project["project"]["scripts"], project["project"]["entry-points"]
     assert scripts == {"videogen": "videogen_core.cli:main"}
     assert entry_points == {"videogen.plugins": {"sandbox": "videogen_core.sandbox.plugin"}}

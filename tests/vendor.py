@@ -5,16 +5,20 @@ What it does is scripted per request through ``options["acme"]``, and every crea
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
+import sys
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from videogen_core import errors
+from videogen_core import errors, plugins
+from videogen_core.hookspecs import hookimpl
 from videogen_core.provider import (
     Cancellation,
     Context,
@@ -31,6 +35,9 @@ from videogen_core.request import Task
 from videogen_core.sandbox.render import RenderSpec, render
 from videogen_core.spec import Defaults, Latency, Mode, ModelSpec, OptionSpec, Price
 from videogen_core.states import JobStatus
+
+if TYPE_CHECKING:
+    import pytest
 
 _ANYTHING = OptionSpec(type="object")
 
@@ -75,6 +82,7 @@ class Acme(Provider):
     """
 
     name: ClassVar[str] = "acme"
+    plugin_api: ClassVar[int] = 2
     setup: ClassVar[str] = "nothing to set up"
 
     def __init__(
@@ -227,3 +235,12 @@ def _error(name: str, **known: Any) -> errors.ProviderError:
     kind = getattr(errors, name)
     assert issubclass(kind, errors.ProviderError)
     return kind(f"the vendor said {name}", code=name, **known)
+
+
+def install(monkeypatch: pytest.MonkeyPatch, provider: Provider) -> None:
+    """Make a provider the only one that is installed, as if a distribution had brought it."""
+    module = ModuleType(f"installed_{provider.name}")
+    vars(module)["videogen_provider"] = hookimpl(lambda: provider, specname="videogen_provider")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    point = importlib.metadata.EntryPoint(provider.name, module.__name__, plugins.GROUP)
+    monkeypatch.setattr(plugins, "_entry_points", lambda: (point,))

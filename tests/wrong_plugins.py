@@ -22,6 +22,7 @@ from videogen_core import (
     JobStatus,
     ModelSpec,
     Notice,
+    Outline,
     ProviderError,
     ProviderJob,
     ProviderUnavailableError,
@@ -346,6 +347,18 @@ class WrongGift(WrongBase, Catalogue):
     )
     fails = "test_a_price_is_real_or_unknown[paper]"
     says = "a base price of zero"
+
+
+class WrongOutline(WrongBase, Catalogue):
+    """Rows that nobody could ever complete."""
+
+    provider = with_rows(
+        lambda spec: ModelSpec(
+            id=spec.id, title=spec.title, maker=spec.maker, outline=Outline(), source=spec.source, as_of=spec.as_of
+        )
+    )
+    fails = "test_an_outline_can_be_completed[paper]"
+    says = "completes nothing"
 
 
 class WrongWeight(WrongBase, Light):

@@ -12,7 +12,16 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 import anyio
 import httpx
 
-__all__ = ["PUBLIC_PORTS", "PublicTransport", "RefusedAddress", "RefusedAnswer", "Resolver", "is_public", "resolve"]
+__all__ = [
+    "PUBLIC_PORTS",
+    "PublicTransport",
+    "RefusedAddress",
+    "RefusedAnswer",
+    "Resolver",
+    "is_public",
+    "origin",
+    "resolve",
+]
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 """Turns a host and a port into the addresses to try, in order."""
@@ -34,6 +43,11 @@ class RefusedAddress(httpx.UnsupportedProtocol):
 
 class RefusedAnswer(httpx.RequestError):
     """The server sent compressed data, or sent us on to somewhere we do not go."""
+
+
+def origin(url: httpx.URL) -> tuple[str, str, int]:
+    """Scheme, host and port."""
+    return url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80)
 
 
 def is_public(address: str) -> bool:
@@ -67,6 +81,7 @@ class PublicTransport(httpx.AsyncBaseTransport):
         allow_http: Take http addresses, too: what is fetched can be read and changed on the way.
         ports: Ports that may be connected to.
         resolver: Resolves names; None = the system.
+        trusted: An address whose scheme, host and port the user has named: those are not checked.
     """
 
     def __init__(
@@ -77,16 +92,19 @@ class PublicTransport(httpx.AsyncBaseTransport):
         allow_http: bool = False,
         ports: Collection[int] = PUBLIC_PORTS,
         resolver: Resolver | None = None,
+        trusted: str | None = None,
     ) -> None:
         self._inner = inner
         self._allow_private = allow_private
         self._allow_http = allow_http or allow_private
         self._ports = ports
         self._resolver = resolver or resolve
+        self._trusted = None if trusted is None else origin(httpx.URL(trusted))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        host, port = self._endpoint(request.url)
-        addresses = await self._addresses(host, port)
+        free = self._allow_private or origin(request.url) == self._trusted
+        host, port = self._endpoint(request.url, free)
+        addresses = await self._addresses(host, port, free)
         for address in addresses[:-1]:
             try:
                 return await self._inner.handle_async_request(_aimed_at(request, host, address))
@@ -97,23 +115,23 @@ class PublicTransport(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         await self._inner.aclose()
 
-    def _endpoint(self, url: httpx.URL) -> tuple[str, int]:
-        """Host and port of a URL, or the refusal of it."""
+    def _endpoint(self, url: httpx.URL, free: bool) -> tuple[str, int]:
+        """Host and port of a URL, or the refusal of it; ``free`` = it may be anywhere."""
         if url.scheme not in ("http", "https"):
             raise RefusedAddress(f"only http and https addresses are fetched, not {url.scheme or 'a relative one'}")
         if url.userinfo:
             raise RefusedAddress("the address holds a user name or password")
-        if url.scheme == "http" and not self._allow_http:
+        if url.scheme == "http" and not (free or self._allow_http):
             raise RefusedAddress("only https addresses are fetched, not http ones, which anybody on the way can change")
         host = url.raw_host.decode("ascii", "replace")
-        port = url.port or (443 if url.scheme == "https" else 80)
+        port = origin(url)[2]
         if not host:
             raise RefusedAddress("the address names no host")
-        if not self._allow_private and port not in self._ports:
+        if not free and port not in self._ports:
             raise RefusedAddress(f"port {port} of {host} is not one that media is fetched from")
         return host, port
 
-    async def _addresses(self, host: str, port: int) -> list[str]:
+    async def _addresses(self, host: str, port: int, free: bool) -> list[str]:
         """Every address of the host, once all of them are known to be allowed."""
         try:
             with anyio.fail_after(_RESOLVE_SECONDS):
@@ -124,7 +142,7 @@ class PublicTransport(httpx.AsyncBaseTransport):
             raise httpx.ConnectError(f"{host} cannot be resolved") from error
         if not found:
             raise httpx.ConnectError(f"{host} has no address")
-        if not self._allow_private and not all(map(is_public, found)):
+        if not free and not all(map(is_public, found)):
             raise RefusedAddress(f"{host} is not a public address")
         return found
 

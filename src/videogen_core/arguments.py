@@ -67,6 +67,7 @@ class ChoiceArgs(TypedDict, total=False):
     quality: Literal["economy", "standard", "premium"] | None
     max_cost: str | float | Decimal | None
     allow_unknown_price: bool
+    accept_licenses: str | Iterable[str] | None
     fit: Fit
 
 
@@ -77,13 +78,15 @@ class DeliveryArgs(TypedDict, total=False):
     for the next time; ``"any"`` = requests without a seed as well. ``provenance``: ``"sidecar"`` = how a clip was made
     is written into a JSON file beside it, ``"embed"`` = into the clip itself, where its format takes it; None = as the
     settings say. ``on_unknown``: ``"resubmit"`` = a create without an answer is sent again when its provider cannot be
-    asked, although both may be charged.
+    asked, although both may be charged. ``rewrites``: how many times an installed extension may say a prompt in other
+    words that a provider has blocked; each is a new attempt with its own price, within the same ``max_cost``.
     """
 
     output: str | os.PathLike[str] | None
     overwrite: bool
     fallback: bool
     fallback_on_policy: bool
+    rewrites: int
     cache: bool | Literal["any"]
     provenance: ProvenanceUse | None
     idempotency_key: str | None
@@ -120,6 +123,7 @@ class GenerateArgs(ClipArgs, ChoiceArgs, DeliveryArgs, total=False):
 _CLIP = frozenset(ClipArgs.__annotations__)
 _CHOICE = frozenset(ChoiceArgs.__annotations__)
 FILTERS = frozenset(FilterArgs.__annotations__)
+_MOST_REWRITES = 5  # each may cost as much as the first try
 _DELIVERY = frozenset(DeliveryArgs.__annotations__)
 
 
@@ -177,6 +181,7 @@ def _delivery(
     overwrite: Any = False,
     fallback: Any = True,
     fallback_on_policy: Any = False,
+    rewrites: Any = 0,
     cache: Any = False,
     provenance: Any = None,
     idempotency_key: Any = None,
@@ -186,6 +191,8 @@ def _delivery(
     for name, flag in (("overwrite", overwrite), ("fallback", fallback), ("fallback_on_policy", fallback_on_policy)):
         if not isinstance(flag, bool):
             raise RequestError(f"{name}: expected True or False, got {flag!r}.")
+    if isinstance(rewrites, bool) or not isinstance(rewrites, int) or not 0 <= rewrites <= _MOST_REWRITES:
+        raise RequestError(f"rewrites: expected a number from 0 to {_MOST_REWRITES}, got {rewrites!r}.")
     if idempotency_key is not None and not (isinstance(idempotency_key, str) and 0 < len(idempotency_key) <= 255):
         raise RequestError("idempotency_key: expected 1 to 255 characters.")
     if not isinstance(cache, bool) and cache != "any":
@@ -203,6 +210,7 @@ def _delivery(
         overwrite=overwrite,
         fallback=fallback,
         fallback_on_policy=fallback_on_policy,
+        rewrites=rewrites,
         idempotency_key=idempotency_key,
         tags=dict(labels),
         cache="any" if cache == "any" else "seeded" if cache else "no",

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, Unpack
 import anyio
 from anyio import to_thread
 
-from . import accounting, questions
+from . import accounting, notebook, questions
 from .arguments import ClipArgs, FilterArgs, GenerateArgs, RouteArgs, absolute_output, callback, seconds, sort_arguments
 from .batches import BatchReport
 from .budget import BudgetState
@@ -26,11 +26,11 @@ from .handle import Handle
 from .ledger import Ledger
 from .limits import Violation
 from .pricing import Quote, money
-from .provider import Provider
 from .redaction import cause_of, said
 from .request import VideoRequest
 from .routing import Route
 from .settings import Settings
+from .sinks import Sinks
 from .spec import ModelSpec
 from .states import Event, JobRecord, JobStatus, Result
 from .workspace import Workspace
@@ -65,7 +65,8 @@ class AsyncJob(Handle):
             JobTimeoutError: The time is over; the job goes on.
             VideogenError: It failed; the error says why and whether it was charged.
         """
-        return await self._client._wait(self, timeout, on_event, output, overwrite)
+        listener = callback(on_event) or notebook.listener(self._client.workspace.planner.usual)
+        return await self._client._wait(self, timeout, listener, output, overwrite)
 
     async def refresh(self) -> AsyncJob:
         """Ask the provider once; returns the handle itself, up to date."""
@@ -136,14 +137,14 @@ class AsyncClient:
 
     Args:
         settings: The configuration; None = read it from its usual places.
-        plugins: Providers passed in, which need no packaging.
+        plugins: Providers, and modules or objects with hooks, passed in; they need no packaging.
         **overrides: Settings that win over every other source, such as ``home`` or ``ledger``.
 
     Raises:
         ConfigurationError: The configuration is wrong.
     """
 
-    def __init__(self, settings: Settings | None = None, *, plugins: Iterable[Provider] = (), **overrides: Any) -> None:
+    def __init__(self, settings: Settings | None = None, *, plugins: Iterable[object] = (), **overrides: Any) -> None:
         self.workspace = Workspace(settings, plugins=plugins, **overrides)
         self._engine: Engine | None = None
         self._clock = Clock()
@@ -179,7 +180,8 @@ class AsyncClient:
         if self._engine is None:
             ledger = await to_thread.run_sync(self.workspace.ledger)
             planner = self.workspace.planner
-            self._engine = self._engine or Engine(self.settings, planner, Recorder(ledger, self._clock))
+            recorder = Recorder(ledger, self._clock, Sinks(self.workspace.registry.extensions))
+            self._engine = self._engine or Engine(self.settings, planner, recorder)
         return self._engine
 
     # --- make
@@ -209,7 +211,7 @@ class AsyncClient:
             DownloadError: It was made but could not be stored; the job can be resumed.
         """
         limit = self.settings.timeout if timeout is None else seconds(timeout)
-        listener = callback(on_event)
+        listener = callback(on_event) or notebook.listener(self.workspace.planner.usual)
         engine = await self._ready()
         job = await self._create(engine, prompt, arguments, "generate")
         return engine.result(await engine.drive(job, timeout=limit, listener=listener))
@@ -548,6 +550,7 @@ class AsyncClient:
     ) -> list[Result | VideogenError]:
         """Pick up every job that something is left to do for; a result or an error for each, oldest first."""
         records = list(reversed(await self._list(None, None, True, None)))
+        on_event = callback(on_event) or notebook.listener(self.workspace.planner.usual)
         answers: list[Result | VideogenError] = [VideogenError("not driven")] * len(records)
 
         async def one(place: int, record: JobRecord) -> None:

@@ -22,14 +22,22 @@ if TYPE_CHECKING:
 __all__ = ["MAX_ANSWER", "call", "get_with_retry"]
 
 MAX_ANSWER = 2 * 1024**2
-"""Bytes. A longer answer of an API is not read."""
+"""Bytes. A longer answer of an API is not read, unless `call` is told otherwise."""
 _KEY_PARAMETERS = frozenset(
     {"key", "api_key", "apikey", "api-key", "access_token", "secret", "client_secret", "password"}
 )
 
 
 async def call(
-    http: httpx.AsyncClient, method: str, url: str, *, provider: str, action: str, timeout: float = 60.0, **parts: Any
+    http: httpx.AsyncClient,
+    method: str,
+    url: str,
+    *,
+    provider: str,
+    action: str,
+    timeout: float = 60.0,
+    max_bytes: int = MAX_ANSWER,
+    **parts: Any,
 ) -> Answer:
     """Send one request, without retries and redirects, and read the answer within bounds.
 
@@ -42,6 +50,7 @@ async def call(
         provider: Adapter id.
         action: What is being done, for messages: ``submit``, ``poll``.
         timeout: Seconds for everything. For a create, pass the call's own.
+        max_bytes: The longest answer that is read; more where a vendor's answer holds the clip itself.
         **parts: Of the request, as ``httpx.AsyncClient.build_request`` takes them: ``json``, ``params``, ``headers``,
             ``content``, ``data``, ``files``.
 
@@ -50,7 +59,7 @@ async def call(
             nothing was sent.
         ProviderProtocolError: The answer is too long or cannot be decompressed.
     """
-    answer = await _answer(http, method, url, parts, provider, action, timeout)
+    answer = await _answer(http, method, url, parts, provider, action, timeout, max_bytes)
     del url, parts  # whoever prints this frame's variables is not to see what was sent
     if isinstance(answer, Answer):
         return answer
@@ -65,6 +74,7 @@ async def _answer(
     provider: str,
     action: str,
     timeout: float,
+    max_bytes: int = MAX_ANSWER,
 ) -> Answer | ProviderError:
     """`call`, with its failures returned, so that no frame that knows the request hangs on the exception."""
     fault = ""
@@ -81,7 +91,7 @@ async def _answer(
         return ProviderUnavailableError(
             f"{provider}: {action} was not sent: {fault}.", provider=provider, retryable=False, accepted=False
         )
-    return await _exchange(http, request, provider, action, timeout)
+    return await _exchange(http, request, provider, action, timeout, max_bytes)
 
 
 def _holds_key(url: httpx.URL) -> bool:
@@ -90,7 +100,7 @@ def _holds_key(url: httpx.URL) -> bool:
 
 
 async def _exchange(
-    http: httpx.AsyncClient, request: httpx.Request, provider: str, action: str, timeout: float
+    http: httpx.AsyncClient, request: httpx.Request, provider: str, action: str, timeout: float, max_bytes: int
 ) -> Answer | ProviderError:
     """Send a request and read its answer; failures are returned, and keep no frame of the HTTP library."""
     import anyio
@@ -100,7 +110,7 @@ async def _exchange(
         with anyio.fail_after(timeout):
             response = await http.send(request, stream=True, follow_redirects=False)
             try:
-                return await _read(response, provider)
+                return await _read(response, provider, max_bytes)
             finally:
                 with anyio.CancelScope(shield=True):
                     await response.aclose()
@@ -115,7 +125,7 @@ async def _exchange(
     return answer
 
 
-async def _read(response: httpx.Response, provider: str) -> Answer:
+async def _read(response: httpx.Response, provider: str, max_bytes: int) -> Answer:
     """The answer with its body. A refusal counts even when its body does not arrive."""
     answer = Answer(
         provider=provider,
@@ -124,7 +134,7 @@ async def _read(response: httpx.Response, provider: str) -> Answer:
     )
     fault = ""
     try:
-        body = await _body(response)
+        body = await _body(response, max_bytes)
     except _UnreadableError as error:
         body, fault = b"", str(error)
     except transport.network_errors():
@@ -140,14 +150,14 @@ class _UnreadableError(Exception):
     """The body is too long, or not what its encoding says."""
 
 
-async def _body(response: httpx.Response) -> bytes:
+async def _body(response: httpx.Response, max_bytes: int) -> bytes:
     inflate = _inflater(response.headers.get("content-encoding", "").strip().lower())
     body, end = bytearray(), False
     async for chunk in response.aiter_raw():
-        body += inflate(chunk, MAX_ANSWER + 1 - len(body))
+        body += inflate(chunk, max_bytes + 1 - len(body))
         end = True
-        if len(body) > MAX_ANSWER:
-            raise _UnreadableError(f"it is longer than {MAX_ANSWER:,} bytes")
+        if len(body) > max_bytes:
+            raise _UnreadableError(f"it is longer than {max_bytes:,} bytes")
     if end:
         inflate(b"", 0)
     return bytes(body)

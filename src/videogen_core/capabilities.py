@@ -257,6 +257,8 @@ def nearest_request(spec: ModelSpec, request: VideoRequest) -> VideoRequest | No
 
 def check(spec: ModelSpec, request: VideoRequest) -> list[Violation]:
     """Every rule of ``spec`` that ``request`` breaks; empty when it is valid."""
+    if spec.outline is not None:
+        return [Violation(field="model", value=spec.id, allowed=None, message=f"model: {spec.unknown}.")]
     violations = list(_violations(spec, request))
     if not violations:
         return []

@@ -23,7 +23,7 @@ from .matching import ModeIndex
 from .pricing import PriceIndex
 from .spec import ModelSpec, Stage
 
-__all__ = ["Catalog", "CatalogFile", "parse_catalog", "read_catalog"]
+__all__ = ["Catalog", "CatalogFile", "completed", "parse_catalog", "read_catalog"]
 
 
 class CatalogFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,7 +195,10 @@ class Catalog:
         What a router holds for or against them is the same, so it needs to be worked out only once.
         """
         first: dict[Any, int] = {}
-        keys = ((s.provider, s.tier, s.lifecycle, s.license, s.placeholder, s.first_party) for s in self.offers)
+        keys = (
+            (s.provider, s.tier, s.lifecycle, s.license, s.placeholder, s.first_party, s.outline is None)
+            for s in self.offers
+        )
         return [first.setdefault(key, position) for position, key in enumerate(keys)]
 
     @cached_property
@@ -272,8 +275,42 @@ class Catalog:
                     f"{origin}: [override.{id_!r}] names no offer.", hint=f"Did you mean {near[0]}?" if near else None
                 )
             row = msgspec.to_builtins(rows[id_], builtin_types=(date, Decimal))
+            if "modes" in changes:
+                row.pop("outline", None)  # completed by hand
             rows[id_] = _row({**row, **changes, "id": id_}, f"{origin}: [override]")
         return Catalog(rows.values(), aliases={**self._aliases, **file.aliases})
+
+
+def completed(row: ModelSpec, live: ModelSpec) -> ModelSpec:
+    """An outline with what its provider says it takes.
+
+    Names, stage, speed and prices stay those of the row, each price with where and when it was read. A price that does
+    not fit what was learned applies to no request, so that the cost of one is unknown rather than wrong.
+
+    Args:
+        row: The outline.
+        live: The offer of the same id as its provider describes it.
+    """
+    prices = tuple(
+        msgspec.structs.replace(price, source=price.source or row.source, as_of=price.as_of or row.as_of)
+        for price in row.prices
+    )
+    said = {
+        field.name: value
+        for field in msgspec.structs.fields(row)
+        if field.name not in _LEARNED and (value := getattr(row, field.name)) not in (field.default, {})
+    }
+    return msgspec.structs.replace(
+        live,
+        **said,
+        aliases=tuple(dict.fromkeys((*row.aliases, *live.aliases))),
+        prices=prices or live.prices,
+        vendor={**live.vendor, **row.vendor},
+    )
+
+
+_LEARNED = ("outline", "source", "as_of", "aliases", "prices", "vendor")
+"""What a completed outline has of its provider, or of both; of the rest the row has the last word."""
 
 
 def retired(spec: ModelSpec, asked: str) -> ModelNotFoundError:

@@ -19,6 +19,7 @@ class Delivery:
         overwrite: Whether an existing file may be replaced.
         fallback: Whether other offers may be tried when the first fails.
         fallback_on_policy: Whether a content block counts as such a failure.
+        rewrites: How often an extension may rewrite the prompt after one, and ask again as a new paid attempt.
         idempotency_key: The caller's name for this request.
         tags: The caller's labels.
         cache: Whether clips may come from the cache and go into it.
@@ -30,6 +31,7 @@ class Delivery:
     overwrite: bool = False
     fallback: bool = True
     fallback_on_policy: bool = False
+    rewrites: int = 0
     idempotency_key: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     cache: CacheUse = "no"

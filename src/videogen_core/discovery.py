@@ -1,8 +1,8 @@
-"""Models that no catalogue lists: their provider is asked for one, and what it says is kept under the user's home.
+"""Models that no catalogue describes: their provider is asked for one, and what it says is kept under the user's home.
 
-It is asked only for a name that pins it (``provider/name``) and that nothing else explains, and once a day at most;
-nothing else that answers a question before a job touches the network. When the provider cannot be asked, what it said
-before is good enough.
+It is asked only for a name that pins it (``provider/name``) and that nothing else explains, and for one that catalogues
+know in outline only; once a day at most. Nothing else that answers a question before a job touches the network. When
+the provider cannot be asked, what it said before is good enough. One that answers from this machine is asked each time.
 """
 
 from __future__ import annotations
@@ -29,17 +29,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Discovery"]
 
-_FRESH = timedelta(days=1)
 _SECONDS = 30.0
-_LONGEST_NAME = 150  # characters; it becomes the name of a file
+_LONGEST_NAME = 1000  # characters
+_LONGEST_KEPT = 150  # likewise, of one that becomes the name of a file
 
 
 class _Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """A file: what a provider said, when, and the version of the plugin that read it."""
+    """A file: what a provider said, when, and the version of the plugin that read it.
+
+    One that is gone stays there, since jobs may be under way that need to be known.
+    """
 
     asked: datetime
     plugin: str
     spec: ModelSpec
+    gone: bool = False
 
 
 class Discovery:
@@ -66,7 +70,9 @@ class Discovery:
         if not (slash and name) or len(name) > _LONGEST_NAME or provider not in self._plugins.names():
             return False
         plugin = self._plugins.load(provider).provider
-        return plugin is not None and type(plugin).discover is not Provider.discover
+        if plugin is None or type(plugin).discover is Provider.discover:
+            return False
+        return plugin.discovery_seconds <= 0 or len(name) <= _LONGEST_KEPT
 
     def find(self, offer: str) -> ModelSpec | None:
         """A model that no catalogue lists; None when its provider has none of that name, or cannot be asked for any.
@@ -82,9 +88,26 @@ class Discovery:
         if not self.knows_how(offer):
             return None
         with self._lock:
+            if not self._keeps(offer):
+                return self.ask(offer)
             if offer not in self._found:
                 self._found[offer] = self._kept_or_asked(offer)
             return self._found[offer]
+
+    def kept(self, offer: str, *, gone: bool = False) -> ModelSpec | None:
+        """What its provider said of a model before, however long ago; None when it said nothing. Asks nobody.
+
+        Args:
+            offer: ``provider/name``.
+            gone: Whether one that the provider had, and has no more, will do.
+        """
+        if (found := self._found.get(offer)) is not None:
+            return found
+        known = self._read(offer)
+        return None if known is None or (known.gone and not gone) else known.spec
+
+    def _keeps(self, offer: str) -> bool:
+        return self._plugins.provider(offer.partition("/")[0]).discovery_seconds > 0
 
     def _kept_or_asked(self, offer: str) -> ModelSpec | None:
         known = self._read(offer)
@@ -93,7 +116,7 @@ class Discovery:
         try:
             return self.ask(offer)
         except VideogenError as error:
-            if known is None or not isinstance(error, ProviderError):
+            if known is None or known.gone or not isinstance(error, ProviderError):
                 raise
             return known.spec
 
@@ -109,12 +132,13 @@ class Discovery:
         try:
             provider.check_ready(self._settings.environment, settings)
         except MissingCredentialsError as error:
-            said = f"{offer} is in no catalogue, and {name} cannot be asked for it: {error.message}"
+            said = f"What {offer} takes is in no catalogue, and {name} cannot be asked for it: {error.message}"
             raise MissingCredentialsError(said, hint=error.hint) from error
         found = _asked(provider, rest, self._context(name))
         if found is not None and found.id != offer:
             raise PluginError(f"The plugin {name!r} was asked for {offer} and found {found.id!r}.")
-        self._write(offer, found)
+        if self._keeps(offer):
+            self._write(offer, found)
         return found
 
     def _context(self, provider: str) -> Context:
@@ -124,6 +148,7 @@ class Discovery:
             settings=self._settings.provider(provider),
             environment=self._settings.environment,
             http=transport.client,
+            folder=self._settings.folder(provider),
         )
 
     # --- what is kept
@@ -137,7 +162,8 @@ class Discovery:
 
     def _is_fresh(self, offer: str, known: _Kept) -> bool:
         age = self._now() - known.asked
-        return timedelta(0) <= age < _FRESH and known.plugin == self._version(offer)
+        fresh = timedelta(seconds=self._plugins.provider(offer.partition("/")[0]).discovery_seconds)
+        return timedelta(0) <= age < fresh and known.plugin == self._version(offer) and not known.gone
 
     def _read(self, offer: str) -> _Kept | None:
         try:
@@ -148,14 +174,17 @@ class Discovery:
 
     def _write(self, offer: str, spec: ModelSpec | None) -> None:
         """Keep what was said. That it cannot be kept is no news: it is asked for again."""
+        if spec is not None:
+            kept = _Kept(asked=self._now(), plugin=self._version(offer), spec=spec)
+        elif (known := self._read(offer)) is not None:
+            kept = msgspec.structs.replace(known, gone=True)
+        else:
+            return
         path = self._path(offer)
         with suppress(OSError):
-            if spec is None:
-                path.unlink(missing_ok=True)
-                return
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-            partial.write_bytes(msgspec.json.encode(_Kept(asked=self._now(), plugin=self._version(offer), spec=spec)))
+            partial.write_bytes(msgspec.json.encode(kept))
             partial.replace(path)
 
 

@@ -92,8 +92,11 @@ async def save(
         if output.data is not None:
             video = await anyio.to_thread.run_sync(_store, temporary, output, expected_duration)
         else:
-            secure = http is None and not (allow_http or allow_private)
-            factory = http or partial(transport.public_client, allow_private=allow_private, allow_http=allow_http)
+            secure = http is None and not (allow_http or allow_private or output.trusted)
+            trusted = output.url if output.trusted else None
+            factory = http or partial(
+                transport.public_client, allow_private=allow_private, allow_http=allow_http, trusted=trusted
+            )
             transfer = _Transfer(output, secure, temporary, min_rate, rate_window, backoff, on_progress)
             video = await _fetch(transfer, factory, timeout, expected_duration)
     finally:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from .request import Media, VideoRequest
-from .spec import MediaLimits, ModelSpec, OptionSpec
+from .spec import MediaLimits, ModelSpec, OptionSpec, Span
 
 __all__ = ["Violation", "advice", "number", "offer_violations", "plain", "shown"]
 
@@ -206,7 +206,7 @@ def _option_problem(option: OptionSpec, value: Any) -> tuple[str, Any] | None:
     low, high = option.min, option.max
     measured: float = _length(value)
     if (low is None or measured >= low) and (high is None or measured <= high):
-        return None
+        return None if option.step is None else _step_problem(option, option.step, measured)
     ends = (low is not None and f"at least {number(low)}", high is not None and f"at most {number(high)}")
     bounds = " and ".join(end for end in ends if end)
     if option.type in _SIZED:
@@ -214,6 +214,18 @@ def _option_problem(option: OptionSpec, value: Any) -> tuple[str, Any] | None:
     if low is not None and measured < low:
         return bounds, math.ceil(low) if option.type == "integer" else low
     return bounds, math.floor(high or 0) if option.type == "integer" else high
+
+
+def _step_problem(option: OptionSpec, step: float, value: float) -> tuple[str, Any] | None:
+    """As `_option_problem`, for a number within its bounds that may lie between two steps."""
+    low = option.min or 0.0
+    high = option.max if option.max is not None else low + step * math.ceil((value - low) / step + 1)
+    span = Span(min=low, max=high, step=step)
+    if value in span:
+        return None
+    nearest = span.snap(value)
+    allowed = f"{number(low)} and steps of {number(step)} from there"
+    return allowed, int(nearest) if option.type == "integer" and nearest is not None else nearest
 
 
 def _media_violations(name: str, media: Media, limits: MediaLimits) -> Iterable[Violation]:

@@ -17,8 +17,10 @@ import msgspec
 from .budget import BudgetState
 from .capabilities import check, unsupported
 from .catalog import Catalog
-from .errors import ConfigurationError, RequestError
+from .errors import ConfigurationError, RequestError, VideogenError
+from .extensions import Prepared
 from .ledger import Observations
+from .licensing import EVERY_LICENSE
 from .limits import Violation, offer_violations
 from .pricing import Quote, max_duration, money, quote
 from .registry import Registry
@@ -44,6 +46,7 @@ def make_policy(
     quality: Any = None,
     max_cost: Any = None,
     allow_unknown_price: bool = False,
+    accept_licenses: str | Iterable[str] | None = None,
     fit: Any = "exact",
     need_ready: bool = True,
     tags: Mapping[str, str] | None = None,
@@ -65,6 +68,8 @@ def make_policy(
         placeholder=settings.sandbox,
         commercial=settings.commercial,
         territory=settings.territory,
+        revenue_usd=settings.revenue_usd,
+        accept_licenses=(*settings.accepted_licenses, *_names("accept_licenses", accept_licenses)),
         need_ready=need_ready,
         tags=dict(tags or {}),
     )
@@ -126,6 +131,17 @@ class Planner:
                 self._observed = (now, self._observe())
             return self._observed[1]
 
+    def usual(self, offer: str) -> float | None:
+        """Seconds that an offer usually takes: as last observed, else by its catalogue. Does not touch the ledger."""
+        seen = self._observed
+        if seen is not None and offer in seen[1].latency:
+            return seen[1].latency[offer]
+        try:
+            offers = self.catalog((offer,)).offers
+        except VideogenError:
+            return None
+        return next((spec.latency.typical for spec in offers if spec.id == offer and spec.latency), None)
+
     def facts(self, catalog: Catalog) -> Facts:
         """The state of the world that routing weighs, for the offers of a catalogue."""
         seen, now = self.observations(), time.time()
@@ -142,6 +158,14 @@ class Planner:
             failure_rate=seen.failure_rate,
             budgets=self._budgets(),
         )
+
+    def prepare(self, request: VideoRequest) -> Prepared:
+        """A request as extensions want it sent, before it is inspected.
+
+        Raises:
+            RequestError: One refuses it.
+        """
+        return self.registry.extensions.prepare(request)
 
     def inspect(self, request: VideoRequest) -> VideoRequest:
         """Open and decode every local input, so that what is wrong with it is said now.
@@ -166,9 +190,9 @@ class Planner:
             )
         return msgspec.structs.replace(request, **changes)
 
-    def catalog(self, models: Iterable[str] = ()) -> Catalog:
-        """The offers, loading no more plugins than the names need."""
-        return self.registry.catalog(models)
+    def catalog(self, models: Iterable[str] = (), *, latest: bool = True) -> Catalog:
+        """The offers, loading no more plugins than the names need; see `Registry.catalog`."""
+        return self.registry.catalog(models, latest=latest)
 
     def route(self, request: VideoRequest, policy: Policy, *, now: bool = True) -> Route:
         """Choose an offer for an inspected request.
@@ -188,7 +212,8 @@ class Planner:
         facts = self.facts(catalog)
         if not now:
             facts = msgspec.structs.replace(facts, budgets=(), resting={})
-        return route(request, policy, catalog, facts, hint=self._hint(policy.models))
+        found = route(request, policy, catalog, facts, hint=self._hint(policy.models))
+        return self.registry.extensions.rank(found)
 
     def _refuse_wrong_options(self, request: VideoRequest, policy: Policy, catalog: Catalog) -> None:
         """Options that no offer of their provider takes are a mistake, and no reason to choose another provider."""
@@ -197,7 +222,7 @@ class Planner:
         hint, today = self._hint(policy.models), self._today()
         named = [spec for name in policy.models for spec in catalog.lookup(name, today=today, hint=hint)]
         for provider in request.options:
-            offers = [spec for spec in named or catalog.offers if spec.provider == provider]
+            offers = [spec for spec in named or catalog.offers if spec.provider == provider and not spec.outline]
             wrong = [(_option_violations(spec, request), spec) for spec in offers]
             if wrong and all(violations for violations, _ in wrong):
                 violations, spec = min(wrong, key=lambda pair: len(pair[0]))
@@ -219,16 +244,19 @@ class Planner:
         offers = self.offers(model)
         # whoever gives a provider's options wants to know whether that provider takes them
         meant = [spec for spec in offers if spec.provider in request.options] or offers
+        meant = [spec for spec in meant if not spec.outline] or meant
         return min((check(spec, request) for spec in meant), key=len)
 
     def estimate(self, request: VideoRequest, policy: Policy) -> Quote:
-        """What a request costs at the offer that would be chosen; credentials are not needed.
+        """What a request costs at the offer that would be chosen; needs neither credentials nor a yes to its licence.
 
         Raises:
             UnsupportedRequestError: The model cannot do it.
             NoRouteError: No offer takes it.
         """
-        policy = msgspec.structs.replace(policy, need_ready=False, max_cost=None, allow_unknown_price=True)
+        policy = msgspec.structs.replace(
+            policy, need_ready=False, max_cost=None, allow_unknown_price=True, accept_licenses=(EVERY_LICENSE,)
+        )
         if policy.models and not policy.placeholder:
             catalog, facts = self.catalog(policy.models), Facts(today=self._today())
             chosen = route(request, policy, catalog, facts, hint=self._hint(policy.models)).chosen
@@ -273,12 +301,15 @@ class Planner:
         not_ready = self.registry.not_ready(catalog) if ready is not None else {}
         tier = None if quality is None else Tier(_one_of("quality", quality, tuple(Tier)))
 
+        def is_ready(spec: ModelSpec) -> bool:
+            return not {spec.provider, spec.id} & not_ready.keys() and spec.outline is None
+
         def matches(spec: ModelSpec) -> bool:
             return (
                 (retired or spec.lifecycle.stage_on(self._today()) is not Stage.RETIRED)
                 and (provider is None or spec.provider == provider)
                 and (tier is None or spec.tier is tier)
-                and (ready is None or ready == (spec.provider not in not_ready and spec.id not in not_ready))
+                and (ready is None or ready == is_ready(spec))
                 and _has_mode(spec, wanted if task is not None else None, wanted)
                 and (ceiling is None or _affordable(spec, ceiling, wanted))
             )
@@ -294,7 +325,8 @@ def _option_violations(spec: ModelSpec, request: VideoRequest) -> list[Violation
 def _has_mode(spec: ModelSpec, task: VideoRequest | None, wanted: VideoRequest) -> bool:
     """Whether some mode has the task, and the duration, resolution and audio asked for."""
     if not spec.modes:
-        return task is None and wanted.duration is None and wanted.resolution is None and wanted.audio is None
+        known = task is None or Task(task.task) in spec.tasks
+        return known and wanted.duration is None and wanted.resolution is None and wanted.audio is None
     return any(
         (task is None or Task(task.task) in mode.tasks)
         and (wanted.duration is None or wanted.duration in mode.durations)

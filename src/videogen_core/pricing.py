@@ -15,7 +15,7 @@ import msgspec
 from .capabilities import Fit, frame_size, resolve
 from .errors import RequestError, UnsupportedRequestError
 from .request import VideoRequest, shown_value
-from .spec import ModelSpec, Price, Span
+from .spec import Mode, ModelSpec, Price, Span
 
 __all__ = [
     "STALE_AFTER_DAYS",
@@ -28,6 +28,7 @@ __all__ = [
     "money",
     "quote",
     "tidy",
+    "unfit",
 ]
 
 STALE_AFTER_DAYS = 180
@@ -241,6 +242,30 @@ def bounds(spec: ModelSpec, request: VideoRequest) -> tuple[Decimal, Decimal] | 
     return tidy(low), tidy(high)
 
 
+def unfit(spec: ModelSpec) -> Iterator[tuple[Price, str]]:
+    """The prices of an offer that no request can come to, each with why; its modes may have been read elsewhere."""
+    for price in spec.prices:
+        modes = [mode for mode in spec.modes if not price.tasks or set(price.tasks) & set(mode.tasks)]
+        if not modes:
+            yield price, f"it does none of {', '.join(price.tasks)}"
+            continue
+        for field in ("resolutions", "durations"):
+            wanted = getattr(price, field)
+            if wanted and not any(value in getattr(mode, field) for mode in modes for value in wanted):
+                yield price, f"it has none of the {field} {', '.join(map(str, wanted))}"
+                break
+        else:
+            if price.audio is not None and not any(price.audio in mode.audio for mode in modes):
+                yield price, "it is never with sound" if price.audio else "it is never silent"
+            elif price.unit in ("second", "gpu_second", "megapixel") and not any(map(_is_timed, modes)):
+                yield price, "how long its clips are cannot be set, nor told before"
+
+
+def _is_timed(mode: Mode) -> bool:
+    """Whether the length of a clip is known before: it can be set, or follows a source clip."""
+    return bool(mode.durations) or any("video" in (*mode.required(task), *mode.allows) for task in mode.tasks)
+
+
 class PriceIndex:
     """The high end of `bounds` for many offers, in whole millionths of a dollar.
 
@@ -315,6 +340,8 @@ def quote(spec: ModelSpec, request: VideoRequest, *, today: date | None = None) 
     )
     if len(known) < len(charges):
         why = "its list has none for this request" if spec.prices else "none is published"
+        if any(_applies(price, spec, request) and _quantity(price, spec, request) is None for price in spec.prices):
+            why = "how much of what is paid for it will make cannot be told before"
         note = f"The price of {spec.id} is unknown: {why}. You can add one in videogen.toml."
         return Quote(offer=spec.id, amount=None, low=None, high=None, as_of=read, source=source, notes=(note,))
     notes = []

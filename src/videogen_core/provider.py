@@ -11,17 +11,19 @@ the vendor SDK's own retries off. When the answer is lost it raises anything but
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from .catalog import parse_catalog
-from .errors import ProviderError, WebhookError
+from .errors import ConfigurationError, ProviderError, WebhookError
 from .limits import advice
 from .request import Media, VideoRequest
 from .spec import ModelSpec
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     import httpx
 
 __all__ = [
+    "OLDEST_PLUGIN_API",
     "PLUGIN_API",
     "Cancellation",
     "Context",
@@ -39,14 +42,17 @@ __all__ = [
     "Output",
     "Provider",
     "ProviderJob",
+    "Recovery",
     "Session",
     "Snapshot",
     "Submission",
     "SubmitCall",
 ]
 
-PLUGIN_API = 1
+PLUGIN_API = 2
 """Version of this interface. A plugin states the one it was written for; the core serves this and the one before."""
+OLDEST_PLUGIN_API = 1
+"""The oldest version that is still served."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +121,17 @@ class Found:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Recovery:
+    """What can be done about a create whose answer was lost; see the attributes of `Provider` of the same names."""
+
+    idempotency: float = 0.0
+    reconcile: Literal["by_ref", "by_list", "by_time", "none"] = "none"
+    list_lag: float = 0.0
+    reconcile_window: float | None = None
+    console: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Notice:
     """What a webhook delivery says, once its sender is known. It is a hint: the job is asked for all the same.
 
@@ -155,6 +172,9 @@ class Output:
         size: Bytes, where the provider says.
         kept_at: Where it stays, in a place of the user's own, such as ``gs://bucket/clip.mp4``; recorded as the clip's
             ``url``.
+        trusted: Whether ``url`` is at a server that the user has named in the settings. That one may have a private
+            address, any port, and http; whatever it redirects to may not.
+        keep_url: What plugins of API 1 said instead of ``kept_at``: ``url`` is such a place. Deprecated.
     """
 
     url: str | None = field(default=None, repr=False)
@@ -164,6 +184,14 @@ class Output:
     sha256: str | None = None
     size: int | None = None
     kept_at: str | None = None
+    trusted: bool = False
+    keep_url: InitVar[bool] = False
+
+    def __post_init__(self, keep_url: bool) -> None:
+        if keep_url is True:
+            said = "Output(keep_url=True) is of plugin API 1: write kept_at=url. It goes when API 1 is served no more."
+            warnings.warn(said, DeprecationWarning, stacklevel=3)
+            object.__setattr__(self, "kept_at", self.url)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +208,7 @@ class Snapshot:
         cost: USD charged, where the provider says.
         error: Why it failed; required when ``status`` is failed. ``error.charged`` says whether it was paid for.
         poll_after: Seconds until the next poll, where the provider knows better than the past does.
+        remaining: Seconds until it is done, as the provider expects.
     """
 
     status: JobStatus
@@ -190,6 +219,7 @@ class Snapshot:
     cost: Decimal | None = None
     error: ProviderError | None = None
     poll_after: float | None = None
+    remaining: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,11 +248,14 @@ class Context:
         environment: Environment variables, with ``.env`` beneath them.
         http: Makes an HTTP client with the core's timeouts, user agent, redaction and no redirects. It accepts the
             arguments of ``httpx.AsyncClient``.
+        folder: A folder of this provider's own under the user's videogen home, for what it keeps from one process to
+            the next. It need not exist yet; whoever writes there makes it.
     """
 
     settings: Mapping[str, Any]
     environment: Mapping[str, str]
     http: Callable[..., httpx.AsyncClient]
+    folder: Path
 
 
 class Session(ABC):
@@ -313,7 +346,8 @@ class Provider(ABC):
     Attributes:
         name: Adapter id: the plugin's entry-point name and the first part of its offers' ids.
         title: For people.
-        plugin_api: The `PLUGIN_API` it was written for.
+        plugin_api: The `PLUGIN_API` it was written for, as a plain number. One that does not say is served as of
+            version 1, which had no such rule.
         setup: One sentence: what a user must do to make it ready.
         idempotency: Seconds for which a create that is sent again with the same ``client_ref`` is documented to be the
             same job; 0 = the vendor knows no such key. A lost create is then sent again by itself, with that key.
@@ -331,11 +365,15 @@ class Provider(ABC):
         catalog: Catalogue file inside the plugin's package.
         emulator: ``module:name`` of the `videogen_core.testing.Emulator` of the vendor's API that the plugin ships, for
             ``videogen emulate``; empty = none.
+        commands: ``module:name`` of a `typer.Typer` with commands of the plugin's own, which ``videogen NAME …`` runs
+            and only then imports; empty = none. Its help is the app's, and a name that the core has is the core's.
+        discovery_seconds: For how long what `discover` said is good; 0 = it is asked each time, and nothing is kept,
+            because asking costs next to nothing and the answer may change at any moment (a folder on this machine).
     """
 
     name: ClassVar[str]
     title: ClassVar[str] = ""
-    plugin_api: ClassVar[int] = PLUGIN_API
+    plugin_api: ClassVar[int] = 1
     setup: ClassVar[str] = ""
     idempotency: ClassVar[float] = 0.0
     reconcile: ClassVar[Literal["by_ref", "by_list", "by_time", "none"]] = "none"
@@ -347,21 +385,47 @@ class Provider(ABC):
     poll_every: ClassVar[float] = 1.0
     catalog: ClassVar[str] = "catalog.toml"
     emulator: ClassVar[str] = ""
+    commands: ClassVar[str] = ""
+    discovery_seconds: ClassVar[float] = 86_400.0
 
     def models(self) -> tuple[ModelSpec, ...]:
         """The offers, from the package's catalogue file. No network, no key.
 
+        A subclass of another provider's class that has no such file in its own package has the other's offers.
+
         Raises:
-            ConfigurationError: The file is wrong.
+            ConfigurationError: There is no such file, or it is wrong.
         """
-        package = type(self).__module__.rpartition(".")[0] or type(self).__module__
-        return _shipped(package, self.catalog)
+        modules = (
+            kind.__module__ for kind in type(self).__mro__ if kind is not Provider and issubclass(kind, Provider)
+        )
+        packages = tuple(module.rpartition(".")[0] or module for module in modules)
+        return _shipped(packages, self.catalog)
+
+    def offers(
+        self, environment: Mapping[str, str], settings: Mapping[str, Any], folder: Path
+    ) -> tuple[ModelSpec, ...]:
+        """The offers as this user's settings make them; the default: `models`, whatever they say.
+
+        For a provider whose models or prices are the user's own: what lies on this machine, or a price per hour. Asked
+        once per client, so it must be as quick as `models`. No network, and no vendor SDK is imported.
+
+        Args:
+            environment: Environment variables, with ``.env`` beneath them.
+            settings: This provider's table of the configuration.
+            folder: As in `Context`.
+
+        Raises:
+            ConfigurationError: The settings are wrong; the provider cannot be used then.
+        """
+        return self.models()
 
     async def discover(self, name: str, context: Context) -> ModelSpec | None:
-        """A model of the vendor that the catalogue does not list, as the vendor itself describes it.
+        """A model of the vendor that the catalogue does not describe, as the vendor itself describes it.
 
         Only for a vendor that does describe them. It is asked for a name that pins this provider and that no catalogue
-        lists, once a day at most; the answer is kept. What is not known stays open: a price is left out.
+        lists, and for a row that is an outline, once a day at most; the answer is kept. What is not known stays open: a
+        price is left out.
 
         Args:
             name: What comes after ``provider/``, in lower case.
@@ -393,6 +457,19 @@ class Provider(ABC):
             MissingCredentialsError: Naming the variable to set for this model, and what works without it.
         """
         return
+
+    def recovery(self, spec: ModelSpec) -> Recovery:
+        """What can be done about a lost create of one offer. The default: what the provider's attributes say.
+
+        For a provider whose offers are on machines that differ in this. Pure.
+        """
+        return Recovery(
+            idempotency=self.idempotency,
+            reconcile=self.reconcile,
+            list_lag=self.list_lag,
+            reconcile_window=self.reconcile_window,
+            console=self.console,
+        )
 
     def advice(self, spec: ModelSpec, request: VideoRequest) -> tuple[str, ...]:
         """What a request asks that is allowed and yet unwise, as sentences; told before it is sent.
@@ -438,7 +515,15 @@ class Provider(ABC):
 
 
 @cache
-def _shipped(package: str, name: str) -> tuple[ModelSpec, ...]:
-    """The offers of a package's catalogue file, read once: it cannot change, and a long one takes 50 ms to read."""
-    text = resources.files(package).joinpath(name).read_text(encoding="utf-8")
-    return parse_catalog(text, origin=f"{package}/{name}").models
+def _shipped(packages: tuple[str, ...], name: str) -> tuple[ModelSpec, ...]:
+    """The offers of the first package's catalogue file, read once: it cannot change, and a long one takes 50 ms."""
+    for package in packages:
+        try:
+            text = resources.files(package).joinpath(name).read_text(encoding="utf-8")
+        except (OSError, TypeError, ImportError):  # no such file, no package, or not one that is imported by its name
+            continue
+        return parse_catalog(text, origin=f"{package}/{name}").models
+    raise ConfigurationError(
+        f"There is no catalogue file {name} in the package {packages[0]}.",
+        hint="Put it beside the provider's module, say Provider.catalog, or override models().",
+    )

@@ -20,30 +20,38 @@ __all__ = ["check", "estimate", "max_duration", "models", "route"]
 
 def estimate(workspace: Workspace, prompt: str | None, arguments: Mapping[str, Any]) -> Quote:
     request, policy, _ = sort_arguments(workspace.settings, prompt, arguments, call="estimate")
-    return workspace.planner.estimate(workspace.planner.inspect(_prompted(request)), policy)
+    return workspace.planner.estimate(_inspected(workspace, request), policy)
 
 
 def route(workspace: Workspace, prompt: str | None, arguments: Mapping[str, Any]) -> Route:
     request, policy, _ = sort_arguments(workspace.settings, prompt, arguments, call="route")
-    return workspace.planner.route(workspace.planner.inspect(_prompted(request)), policy)
+    prepared = workspace.planner.prepare(_prompted(request))
+    found = workspace.planner.route(workspace.planner.inspect(prepared.request), policy)
+    found.prepared = prepared.notes
+    return found
 
 
 def check(workspace: Workspace, prompt: str | None, model: str, arguments: Mapping[str, Any]) -> list[Violation]:
     request, _, _ = sort_arguments(workspace.settings, prompt, arguments, call="check")
-    return workspace.planner.check(workspace.planner.inspect(request), model)
+    return workspace.planner.check(workspace.planner.inspect(workspace.planner.prepare(request).request), model)
 
 
 def max_duration(
     workspace: Workspace, prompt: str | None, model: str, max_cost: Any, arguments: Mapping[str, Any]
 ) -> float | None:
     request, _, _ = sort_arguments(workspace.settings, prompt, arguments, call="max_duration")
-    return workspace.planner.max_duration(workspace.planner.inspect(_prompted(request)), model, max_cost)
+    return workspace.planner.max_duration(_inspected(workspace, request), model, max_cost)
 
 
 def models(workspace: Workspace, filters: Mapping[str, Any]) -> list[ModelSpec]:
     """The offers that match every filter."""
     known_names(filters, FILTERS, call="models")
     return workspace.planner.models(**filters)
+
+
+def _inspected(workspace: Workspace, request: VideoRequest) -> VideoRequest:
+    """As it would be sent."""
+    return workspace.planner.inspect(workspace.planner.prepare(_prompted(request)).request)
 
 
 def _prompted(request: VideoRequest) -> VideoRequest:

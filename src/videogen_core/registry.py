@@ -11,13 +11,14 @@ from pathlib import Path
 
 import msgspec
 
-from .catalog import Catalog, CatalogFile, parse_catalog, read_catalog
+from .catalog import Catalog, CatalogFile, completed, parse_catalog, read_catalog
 from .discovery import Discovery
-from .errors import ConfigurationError, VideogenError
+from .errors import ConfigurationError, ModelNotFoundError, VideogenError
+from .extensions import Extensions
 from .plugins import Plugins
 from .provider import Provider
 from .settings import Settings
-from .spec import ModelSpec
+from .spec import ModelSpec, Stage
 
 __all__ = ["Registry"]
 
@@ -27,46 +28,84 @@ class Registry:
 
     Args:
         settings: Where the user's catalogue is, and which plugins to load.
-        extra: Providers passed in by the caller.
+        extra: Providers and extensions passed in by the caller.
     """
 
-    def __init__(self, settings: Settings, *, extra: Iterable[Provider] = ()) -> None:
+    def __init__(self, settings: Settings, *, extra: Iterable[object] = ()) -> None:
         self.settings = settings
-        self.plugins = Plugins(settings.plugins, extra=extra)
+        self.plugins = Plugins(settings.plugins, extra=extra, offers=self._offers)
+        self.extensions = Extensions(self.plugins)
         self.discovery = Discovery(settings, self.plugins)
-        self._catalogs: dict[tuple[str, ...], Catalog] = {}
+        self._catalogs: dict[tuple[str, ...], tuple[tuple[ModelSpec, ...], Catalog]] = {}
+        self._outlines: dict[str, ModelSpec] = {}
 
-    def catalog(self, names: Iterable[str] = ()) -> Catalog:
+    def _offers(self, provider: Provider) -> Iterable[ModelSpec]:
+        settings, name = self.settings, provider.name
+        return provider.offers(settings.environment, settings.provider(name), settings.folder(name))
+
+    def catalog(self, names: Iterable[str] = (), *, latest: bool = True) -> Catalog:
         """The merged catalogue.
 
         Args:
             names: Model names that will be looked up. When each pins a provider (``veo/veo-3.1-fast``), only those
                 plugins are loaded. One that no catalogue lists is looked for at the provider that it pins, where that
-                can be asked; see `discovery`.
+                can be asked, and so is one that catalogues know in outline only; see `discovery`.
+            latest: Whether what a provider said of a model is to be a day old at most. False for the models of jobs
+                that there are already: what was known then will do, and an outline will, too.
 
         Raises:
             ConfigurationError: The user's catalogue is wrong.
-            VideogenError: A model had to be looked for, and its provider cannot be asked.
+            VideogenError: A model had to be looked for, and its provider cannot be asked, or has it no more.
         """
         asked = tuple(names)
         wanted = self._plugins_for(asked)
         catalog = self._merged(wanted, ())
-        found = {spec.id: spec for spec in self._discovered(catalog, asked)}
-        return self._merged(wanted, tuple(found[key] for key in sorted(found))) if found else catalog
+        found = {spec.id: spec for name in asked for spec in self._found(catalog, name, latest)}
+        if not found:
+            return catalog
+        if any(spec.outline for spec in catalog.offers if spec.id in found):
+            self._catalogs.clear()  # now it is known to those who do not name it, too
+        return self._merged(wanted, tuple(found[key] for key in sorted(found)))
 
-    def _discovered(self, catalog: Catalog, names: tuple[str, ...]) -> Iterator[ModelSpec]:
-        for name in names:
-            if catalog.find(name):
-                continue
-            spec = self.discovery.find(catalog.meant(name))
+    def _found(self, catalog: Catalog, name: str, latest: bool) -> Iterator[ModelSpec]:
+        """What the providers say of the models that a name means, where catalogues do not say it."""
+        offers = [catalog.offers[position] for position in catalog.find(name)]
+        if not offers:
+            spec = self._asked(catalog.meant(name), latest)
             if spec is not None:
                 yield spec
+        rows = [self._outlines.get(spec.id, spec) for spec in offers if spec.lifecycle.stage is not Stage.RETIRED]
+        if not all(row.outline for row in rows):
+            return  # the name has offers that can be used as they are
+        for row in rows:
+            if self.discovery.knows_how(row.id) and (spec := self._completed(row, latest)) is not None:
+                yield spec
+
+    def _asked(self, offer: str, latest: bool) -> ModelSpec | None:
+        """An offer as its provider describes it."""
+        return (None if latest else self.discovery.kept(offer, gone=True)) or self.discovery.find(offer)
+
+    def _completed(self, row: ModelSpec, latest: bool) -> ModelSpec | None:
+        """An outline as its provider completes it; None when it does not, and that does no harm."""
+        try:
+            live = self._asked(row.id, latest)
+        except VideogenError:
+            if latest:
+                raise
+            return None
+        if live is None and latest:
+            said = f"{row.provider} has no model of that name that this account may use"
+            raise ModelNotFoundError(
+                f"{row.id} is in the catalogue, and {said}.", hint="`videogen models` lists what there is."
+            )
+        return None if live is None else completed(row, live)
 
     def _merged(self, wanted: tuple[str, ...], found: tuple[ModelSpec, ...]) -> Catalog:
         key = (*wanted, *(spec.id for spec in found))
-        if key not in self._catalogs:
-            self._catalogs[key] = self._merge(wanted, found)
-        return self._catalogs[key]
+        known = self._catalogs.get(key)
+        if known is None or known[0] != found:  # a provider may say something else of the same name by now
+            known = self._catalogs[key] = (found, self._merge(wanted, found))
+        return known[1]
 
     def _plugins_for(self, names: tuple[str, ...]) -> tuple[str, ...]:
         known = self.plugins.names()
@@ -80,22 +119,56 @@ class Registry:
         return bool(self.settings.catalog or self.settings.inline_catalog)
 
     def _merge(self, wanted: tuple[str, ...], found: tuple[ModelSpec, ...]) -> Catalog:
-        catalog = Catalog([*(spec for name in wanted for spec in self.plugins.load(name).models), *found])
+        given = {spec.id: spec for spec in found}
+        shipped = [spec for name in wanted for spec in self.plugins.load(name).models]
+        rows = [self._best(row, given) for row in (*shipped, *self._more(shipped, wanted))]
+        ids = {row.id for row in rows}
+        catalog = Catalog([*rows, *(spec for spec in found if spec.id not in ids)])
         path = self.settings.catalog
         if path is not None:
-            catalog = self._laid_over(catalog, parse_catalog(_read(path), origin=str(path)), str(path))
+            file = parse_catalog(_read(path), origin=str(path))
+            catalog = self._laid_over(catalog, file, given, str(path))
         if self.settings.inline_catalog:
             origin = "videogen.toml"
-            catalog = self._laid_over(catalog, read_catalog(self.settings.inline_catalog, origin=origin), origin)
+            file = read_catalog(self.settings.inline_catalog, origin=origin)
+            catalog = self._laid_over(catalog, file, given, origin)
         return catalog
 
-    def _laid_over(self, catalog: Catalog, file: CatalogFile, origin: str) -> Catalog:
-        """A catalogue with a user's file applied. What the file says of a model that is looked for only when it is
+    def _more(self, shipped: Iterable[ModelSpec], wanted: tuple[str, ...]) -> Iterator[ModelSpec]:
+        """What extensions add; an offer that its provider has itself stays the provider's."""
+        taken = {spec.id for spec in shipped}
+        known = self.plugins.names()
+        for spec in self.extensions.models:
+            if spec.id in taken:
+                self.extensions.blame_for(spec.id, "is in its provider's own catalogue")
+            elif spec.provider in wanted or spec.provider not in known:
+                yield spec
+
+    def _best(self, row: ModelSpec, given: Mapping[str, ModelSpec]) -> ModelSpec:
+        """A row of a catalogue; of an outline the completed offer, where there is one."""
+        if row.outline is None:
+            self._outlines.pop(row.id, None)
+            return row
+        self._outlines[row.id] = row
+        live = self.discovery.kept(row.id)
+        return given.get(row.id) or (row if live is None else completed(row, live))
+
+    def _laid_over(self, catalog: Catalog, file: CatalogFile, given: Mapping[str, ModelSpec], origin: str) -> Catalog:
+        """A catalogue with a user's file applied. What the file says of a model that is asked for only when it is
         named waits until it is."""
-        known = {spec.id for spec in (*catalog.offers, *file.models)}
-        waiting = {id_ for id_ in file.override if id_ not in known and self.discovery.knows_how(id_)}
-        override = {id_: changes for id_, changes in file.override.items() if id_ not in waiting}
-        return catalog.merged(msgspec.structs.replace(file, override=override), origin=origin)
+        models = tuple(self._best(row, given) for row in file.models)
+        known = {spec.id: spec for spec in (*catalog.offers, *models)}
+        override = {}
+        for id_, changes in file.override.items():
+            row = known.get(id_)
+            if row is None and self.discovery.knows_how(id_):
+                continue
+            if "modes" in changes:
+                self._outlines.pop(id_, None)
+            elif row is not None and row.outline:
+                continue
+            override[id_] = changes
+        return catalog.merged(msgspec.structs.replace(file, models=models, override=override), origin=origin)
 
     def not_ready(self, catalog: Catalog | None = None) -> dict[str, str]:
         """Why a provider, by its adapter id, or a single offer, by its own, cannot be used now.

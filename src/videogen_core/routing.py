@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
@@ -15,9 +16,11 @@ from typing import Any, Literal
 import msgspec
 
 from .budget import BudgetState
-from .capabilities import Change, Fit, describe, resolve
+from .capabilities import Change, Fit, resolve
 from .catalog import Catalog
-from .errors import BudgetExceededError, NoRouteError, RequestError, UnsupportedRequestError, VideogenError
+from .errors import RequestError, UnsupportedRequestError, VideogenError
+from .explaining import failure, readable_score, table
+from .licensing import license_refusal
 from .pricing import Quote, bounds, quote
 from .request import VideoRequest
 from .spec import Mode, ModelSpec, Stage, Tier
@@ -27,9 +30,6 @@ __all__ = ["Candidate", "Facts", "Policy", "Prefer", "Rejection", "Route", "rout
 Prefer = Literal["cheapest", "fastest", "best", "balanced"]
 
 _RANK = {tier: rank for rank, tier in enumerate(Tier)}
-_NO_NEWS = frozenset({"placeholder", "retired", "deprecated"})
-"""Reasons that are not worth a sentence while there are others."""
-_PRICED_OUT = {"cost", "unknown_price", "unsupported"}
 # What a quality preset means: the least tier, and how to rank when the user does not say.
 _PRESETS: dict[Tier, tuple[int, Prefer]] = {
     Tier.ECONOMY: (0, "cheapest"),
@@ -54,6 +54,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         placeholder: Whether the sandbox may be the last resort.
         commercial: Only models whose licence allows commercial use.
         territory: ISO country code that the licence must not exclude.
+        revenue_usd: Yearly revenue that the licence must allow.
+        accept_licenses: Names of licences with limits that the user has said yes to; ``*`` = all.
         need_ready: Whether an offer whose provider has no credentials is refused.
         tags: The job's labels, which decide what budgets cover it.
     """
@@ -68,6 +70,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     placeholder: bool = False
     commercial: bool = False
     territory: str | None = None
+    revenue_usd: Decimal | None = None
+    accept_licenses: tuple[str, ...] = ()
     need_ready: bool = True
     tags: dict[str, str] = {}
 
@@ -137,7 +141,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
             "low": None if self.low is None else str(self.low),
             "high": None if self.high is None else str(self.high),
             "latency": self.latency,
-            "score": _readable_score(self.score),
+            "score": readable_score(self.score),
             "request": self.request.given(),
             "changes": msgspec.to_builtins(self.changes),
         }
@@ -181,7 +185,10 @@ _Rank = Callable[[_Survivor], tuple[Any, ...]]
 
 
 class Route:
-    """The router's answer. Candidates after the first, and refusals, are worked out when they are looked at."""
+    """The router's answer. Candidates after the first, and refusals, are worked out when they are looked at.
+
+    ``prepared`` says what extensions have changed of the request, ``ranked_by`` which one has ordered the candidates.
+    """
 
     def __init__(
         self,
@@ -196,6 +203,8 @@ class Route:
         self.request = request
         self.policy = policy
         self.facts = facts
+        self.prepared: tuple[str, ...] = ()
+        self.ranked_by = ""
         self._survivors = survivors
         self._rank = rank
         self._scope = scope
@@ -240,57 +249,7 @@ class Route:
 
     def failure(self) -> VideogenError:
         """The error that says best why there is no candidate."""
-        rejected = self.rejected
-        if not rejected:
-            return NoRouteError("No plugin offers any model.", hint="`videogen plugins` lists what is installed.")
-        serious = [r for r in rejected if r.reason not in _NO_NEWS] or list(rejected)
-        reasons = {rejection.reason for rejection in serious}
-        if reasons == {"unsupported"} and (self.policy.models or len(serious) == 1):
-            return self._unsupported({rejection.offer for rejection in serious})
-        hint = "`videogen route` shows every refusal."
-        if "budget" in reasons and reasons <= {"budget", *_PRICED_OUT}:
-            over = next(r for r in serious if r.reason == "budget")
-            return BudgetExceededError(f"{over.offer}: {over.message}", hint="`videogen budgets` lists what is left.")
-        if self.policy.max_cost is not None and reasons & {"cost", "unknown_price"} and reasons <= _PRICED_OUT:
-            return self._over_budget(hint)
-        if reasons <= {"not_ready", "placeholder"}:
-            hint = "Set up a provider (`videogen doctor` says how)"
-            for spec in self._scope:
-                hint += f", or pass model={spec.name!r} for a placeholder clip" if spec.placeholder else ""
-            hint += "."
-        alike: dict[str, list[str]] = {}  # said once for all offers that it is true of
-        for rejection in serious:
-            alike.setdefault(rejection.message.rstrip("."), []).append(rejection.offer)
-        first = "; ".join(f"{', '.join(offers)}: {message}" for message, offers in [*alike.items()][:3])
-        left = sum(len(offers) for offers in [*alike.values()][3:])
-        more = f" (and {left} more)" if left else ""
-        return NoRouteError(f"No offer can take this request. {first}{more}.", rejected=rejected, hint=hint)
-
-    def _unsupported(self, offers: set[str]) -> VideogenError:
-        """Of the offers of the model that was named, the one that comes nearest says what is wrong."""
-        errors = []
-        for spec in self._scope:
-            if spec.id in offers:
-                try:
-                    resolve(spec, self.request, self.policy.fit)
-                except UnsupportedRequestError as error:
-                    errors.append(error)
-        return min(errors, key=lambda error: len(error.violations))
-
-    def _over_budget(self, hint: str) -> BudgetExceededError:
-        """Names the offer that comes nearest to ``max_cost``."""
-        specs = {spec.id: spec for spec in self._scope}
-        prices = []
-        for rejection in self.rejected:
-            if rejection.reason == "cost":
-                spec = specs[rejection.offer]
-                cost = bounds(spec, resolve(spec, self.request, self.policy.fit).request)
-                prices.append((cost[1] if cost else Decimal(0), rejection))
-        if prices:
-            cheapest = min(prices, key=lambda pair: pair[0])[1]
-        else:
-            cheapest = next(r for r in self.rejected if r.reason == "unknown_price")
-        return BudgetExceededError(f"No offer fits the budget. {cheapest.offer}: {cheapest.message}", hint=hint)
+        return failure(self, self._scope)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON data."""
@@ -298,36 +257,31 @@ class Route:
             "chosen": self.chosen.offer if self._survivors else None,
             "candidates": [candidate.to_dict() for candidate in self.candidates],
             "rejected": [rejection.to_dict() for rejection in self.rejected],
+            "prepared": list(self.prepared),
+            "ranked_by": self.ranked_by or None,
         }
 
     def explain(self) -> str:
         """The choice as a table that a person can read."""
-        head = ("", "offer", "price", "latency", "tier", "score", "why")
-        rows = [head]
-        for position, candidate in enumerate(self.candidates):
-            moved = ", ".join(f"{c.field} {describe([c.asked])} -> {describe([c.used])}" for c in candidate.changes)
-            notes = ["placeholder, not a real model"] if candidate.spec.placeholder else []
-            notes += [f"moved {moved}"] if moved else []
-            rows.append(
-                (
-                    "chosen" if position == 0 else str(position + 1),
-                    candidate.offer,
-                    str(candidate.quote),
-                    "unknown" if candidate.latency is None else f"{candidate.latency:.0f} s",
-                    candidate.spec.tier.value,
-                    _readable_score(candidate.score),
-                    "; ".join(notes),
-                )
-            )
-        rows += [("refused", r.offer, "", "", "", "", f"{r.reason}: {r.message}") for r in self.rejected]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(head) - 1)]
-        lines = ["  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[-1]]) for row in rows]
-        return "\n".join(line.rstrip() for line in lines)
+        return table(self)
 
+    def reordered(self, places: Mapping[str, int], *, by: str) -> Route:
+        """The same route with candidates in another order.
 
-def _readable_score(score: tuple[Any, ...]) -> str:
-    number = next((part for part in score if isinstance(part, (float, Decimal))), None)
-    return "" if number is None or number == math.inf else f"{number:.3f}".rstrip("0").rstrip(".")
+        Args:
+            places: Offer id -> its place; those without one follow as they were. Placeholders stay last.
+            by: Who wants it so.
+        """
+        rank, last = self._rank, len(places)
+
+        def placed(s: _Survivor) -> tuple[Any, ...]:
+            return s.standing.placeholder, places.get(s.spec.id, last), *rank(s)
+
+        route = copy(self)
+        for name in ("candidates", "chosen"):
+            vars(route).pop(name, None)  # worked out anew
+        route._rank, route.ranked_by = placed, by
+        return route
 
 
 # --- filters ----------------------------------------------------------------------------------------------------
@@ -348,15 +302,14 @@ def _refusal(spec: ModelSpec, policy: Policy, facts: Facts) -> tuple[str, str] |
             return "deprecated", "deprecated; name it to use it all the same"
     if spec.placeholder and not (policy.placeholder or policy.models):
         return "placeholder", "makes placeholders; ask for it by name"
-    if spec.license is not None:
-        if policy.commercial and not spec.license.commercial:
-            return "licence", f"{spec.license.name} forbids commercial use"
-        if policy.territory and policy.territory.upper() in spec.license.excluded_territories:
-            return "licence", f"{spec.license.name} excludes {policy.territory.upper()}"
+    if spec.license is not None and (forbidden := license_refusal(spec.license, policy)) is not None:
+        return "licence", forbidden
     if policy.quality is not None and not spec.placeholder and _RANK[spec.tier] < _PRESETS[policy.quality][0]:
         return "quality", f"tier {spec.tier}, {policy.quality} asked"
     if policy.need_ready and (missing := [name for name in (provider, spec.id) if name in facts.not_ready]):
         return "not_ready", facts.not_ready[missing[0]]
+    if spec.outline is not None:
+        return "outline", spec.unknown
     if provider in facts.resting:
         return "resting", facts.resting[provider]
     return None

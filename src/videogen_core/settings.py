@@ -79,6 +79,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         plugins: Plugins to load, comma separated; ``-name`` blocks one. Empty = all. ``VIDEOGEN_PLUGINS``.
         territory: ISO country code that model licences must not exclude. ``VIDEOGEN_TERRITORY``.
         commercial: Only models whose licence allows commercial use. ``VIDEOGEN_COMMERCIAL``.
+        revenue_usd: What you, or your company, earn in a year; model licences with a lower limit are refused.
+            ``VIDEOGEN_REVENUE_USD``.
+        accept_licenses: Names of the licences with limits that you have read and may use; comma separated in
+            ``VIDEOGEN_ACCEPT_LICENSES``.
         allow_private_addresses: Whether media may be fetched from private addresses (emulators on loopback).
             ``VIDEOGEN_ALLOW_PRIVATE_ADDRESSES``.
         probe_in_process: Whether clips are decoded in this process instead of in a child, whose time and memory are
@@ -105,6 +109,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     plugins: str = ""
     territory: str | None = None
     commercial: bool = False
+    revenue_usd: Decimal | None = None
+    accept_licenses: tuple[str, ...] | str = ()
     allow_private_addresses: bool = False
     probe_in_process: bool = False
     providers: Mapping[str, Mapping[str, Any]] = {}
@@ -122,8 +128,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ValueError("cache_bytes: expected a number of bytes, zero or more")
         if self.concurrency is not None and self.concurrency < 1:
             raise ValueError("concurrency: at least 1")
-        if self.max_cost is not None and not (self.max_cost.is_finite() and self.max_cost >= 0):
-            raise ValueError("max_cost: expected an amount of zero or more")
+        for name, amount in (("max_cost", self.max_cost), ("revenue_usd", self.revenue_usd)):
+            if amount is not None and not (amount.is_finite() and amount >= 0):
+                raise ValueError(f"{name}: expected an amount of zero or more")
 
         msgspec.structs.force_setattr(self, "providers", _sealed(self.providers))
 
@@ -144,9 +151,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.ledger or str(self.home / "ledger.db")
 
     @property
+    def accepted_licenses(self) -> tuple[str, ...]:
+        """The licences that the user has said yes to, one by one."""
+        names = self.accept_licenses
+        listed = names.split(",") if isinstance(names, str) else names
+        return tuple(name.strip() for name in listed if name.strip())
+
+    @property
     def cache_folder(self) -> Path:
         """Where clips are kept for requests that are made again with ``cache=``."""
         return self.home / "cache"
+
+    def folder(self, provider: str) -> Path:
+        """Where a provider keeps what is its own; it need not exist."""
+        return self.home / "providers" / provider
 
     def shown(self) -> list[tuple[str, str, str]]:
         """Name, value and source of every setting, for ``videogen config``; provider values are not shown."""

@@ -31,6 +31,7 @@ __all__ = [
     "Mode",
     "ModelSpec",
     "OptionSpec",
+    "Outline",
     "Price",
     "PromptLimits",
     "Span",
@@ -250,15 +251,30 @@ class Camera(Struct, frozen=True, kw_only=True):
 
 
 class OptionSpec(Struct, frozen=True, kw_only=True):
-    """A provider-specific option: type, allowed values and default."""
+    """A provider-specific option: type, allowed values and default.
+
+    Attributes:
+        type: JSON's name of its type.
+        choices: The only values; empty = any.
+        min, max: Bounds of a number, or of the length of anything else.
+        step: Only ``min`` (0 where there is none) and so many steps more, as in 81, 85, 89 frames.
+        default: What applies when it is left out.
+        required: Whether it must be given.
+        description: For people.
+    """
 
     type: Literal["boolean", "integer", "number", "string", "array", "object"]
     choices: tuple[Any, ...] = ()
     min: float | None = None
     max: float | None = None
+    step: float | None = None
     default: Any = None
     required: bool = False
     description: str = ""
+
+    def __post_init__(self) -> None:
+        if self.step is not None and (self.type not in ("integer", "number") or not 0 < self.step < math.inf):
+            raise ValueError(f"step: {self.step} is no step of a {self.type}")
 
 
 class Stage(StrEnum):
@@ -310,13 +326,33 @@ class Latency(Struct, frozen=True, kw_only=True):
 
 
 class License(Struct, frozen=True, kw_only=True):
-    """Terms of an open model that decide who may use it and its output."""
+    """Terms of an open model that decide who may use it and its output.
+
+    Attributes:
+        name: Short; a user who says yes to the licence writes it.
+        commercial: Whether clips may be used in business.
+        revenue_limit_usd: Yearly revenue from which it no longer holds.
+        excluded_territories: ISO country codes, and ``EU`` for all of its members.
+        note: One more thing to know, as a phrase: that the clips fall under it too, say.
+        url: Where it can be read.
+    """
 
     name: str
     commercial: bool = True
     revenue_limit_usd: int | None = None
     excluded_territories: tuple[str, ...] = ()
+    note: str = ""
     url: str | None = None
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What it limits, as phrases; empty when it lets everybody use the model for everything."""
+        limits = [] if self.commercial else ["no commercial use"]
+        if self.revenue_limit_usd is not None:
+            limits.append(f"not for who earns ${self.revenue_limit_usd:,} a year or more")
+        if self.excluded_territories:
+            limits.append(f"not in {', '.join(self.excluded_territories)}")
+        return tuple(limits)
 
 
 class Tier(StrEnum):
@@ -386,6 +422,20 @@ class Price(Struct, frozen=True, kw_only=True):
             raise ValueError("credit_usd goes with currency = 'credit', and only with it")
 
 
+class Outline(Struct, frozen=True, kw_only=True):
+    """Marks a row that knows what a model is called and costs, and not what it takes.
+
+    Its provider is asked for the rest when the model is named. Until then it can be listed and nothing else.
+
+    Attributes:
+        tasks: Kinds of work that it is known for.
+        note: What else is known, for people.
+    """
+
+    tasks: tuple[Task, ...] = ()
+    note: str | None = None
+
+
 class ModelSpec(Struct, frozen=True, kw_only=True):
     """One offer: one model at one provider.
 
@@ -397,6 +447,7 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
         first_party: Whether the provider is the maker.
         aliases: Old and vendor names.
         modes: What it accepts.
+        outline: Instead of all that it accepts, where only its provider can say that.
         default: What the provider does when a field is left out.
         prompt, image, video: Input limits.
         sizes: Pixels per resolution and aspect ratio, where they are not simply the short side and the shape.
@@ -412,7 +463,7 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
         license: For open models.
         marks: What the vendor says to put into every clip so that it can be told for a made one, such as ``SynthID``.
         prices: Price rules.
-        placeholder: True when it makes no real video; never chosen unless asked for.
+        placeholder: True when it makes no real video, such as a toy or the sandbox; never chosen unless asked for.
         vendor: Free data for the plugin (wire id, endpoint), ignored by the core.
         source: Where the facts were read.
         as_of: When.
@@ -425,6 +476,7 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
     first_party: bool = False
     aliases: tuple[str, ...] = ()
     modes: tuple[Mode, ...] = ()
+    outline: Outline | None = None
     default: Defaults = Defaults()
     prompt: PromptLimits = PromptLimits()
     image: MediaLimits = MediaLimits()
@@ -450,8 +502,10 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
         provider, slash, name = self.id.partition("/")
         if not (provider and slash and name) or self.id != self.id.strip().lower():
             raise ValueError(f"id {self.id!r}: expected provider/name in lower case")
-        if not self.modes and self.lifecycle.stage is not Stage.RETIRED:
-            raise ValueError(f"{self.id}: a model that is not retired needs at least one mode")
+        if not self.modes and self.outline is None and self.lifecycle.stage is not Stage.RETIRED:
+            raise ValueError(f"{self.id}: a model that is not retired needs at least one mode, or an outline")
+        if self.outline is not None and (said := [name for name in _TAKEN if getattr(self, name) not in _NOTHING]):
+            raise ValueError(f"{self.id}: an outline leaves {said[0]} for its provider to say")
         for mode in self.modes:
             for field in ("duration", "fps"):
                 allowed = mode.settable(field)
@@ -483,6 +537,21 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        """Every task that some mode has, in the order of `Task`."""
+        """Every task that some mode has, or that an outline is known for, in the order of `Task`."""
         have = {task for mode in self.modes for task in mode.tasks}
+        have |= set(self.outline.tasks if self.outline else ())
         return tuple(task for task in Task if task in have)
+
+    @property
+    def unknown(self) -> str:
+        """Why nothing can be asked of an outline, and what to do about that; empty for any other offer."""
+        if self.outline is None:
+            return ""
+        return f"what it takes is not in the catalogue; naming {self.id}, with a key, has {self.provider} asked for it"
+
+
+_TAKEN = (
+    *("modes", "default", "prompt", "image", "video", "sizes", "output_fps", "seed", "negative_prompt", "camera"),
+    "options",
+)
+_NOTHING: tuple[Any, ...] = ((), {}, None, False, Defaults(), PromptLimits(), MediaLimits())

@@ -221,13 +221,15 @@ class JobRecord(Record, frozen=True, kw_only=True):
         id: Our id.
         created_at: Aware UTC.
         updated_at: Aware UTC.
-        request: As the user made it.
+        request: As the user made it, and extensions have prepared it.
         chain: Offer ids to try, in order; the first is the one chosen.
         place: Position in the chain of the offer that is asked, or will be.
         max_cost: USD for all attempts together.
         fit: How far the request may be moved.
         allow_unknown_price: Whether an offer without a price may be used under ``max_cost``.
         fallback_on_policy: Whether a content block may be tried elsewhere.
+        rewrites: How often extensions may still rewrite the prompt after a content block.
+        prompt: What one has made of the request's own prompt, when that is what is asked now.
         output: Absolute path, folder ending in a separator, or template; None = the library's own folder.
         overwrite: Whether an existing file may be replaced.
         tags: The user's labels.
@@ -245,7 +247,7 @@ class JobRecord(Record, frozen=True, kw_only=True):
         cancel_requested_at: An intent, not a state.
         videos: What was stored.
         error: Why it failed, as `VideogenError.to_dict` gives it.
-        changes: What ``fit`` moved.
+        changes: What extensions (``by``) have changed of the request, and what ``fit`` moved.
     """
 
     id: str
@@ -258,6 +260,8 @@ class JobRecord(Record, frozen=True, kw_only=True):
     fit: Literal["exact", "nearest", "at_least"] = "exact"
     allow_unknown_price: bool = False
     fallback_on_policy: bool = False
+    rewrites: int = 0
+    prompt: str | None = None
     output: str | None = None
     overwrite: bool = False
     tags: dict[str, str] = {}
@@ -283,6 +287,11 @@ class JobRecord(Record, frozen=True, kw_only=True):
     def attempt(self) -> Attempt:
         """The current or last try."""
         return self.attempts[-1]
+
+    @property
+    def wanted(self) -> VideoRequest:
+        """The request as it is asked now: in other words, after a content block."""
+        return self.request if self.prompt is None else msgspec.structs.replace(self.request, prompt=self.prompt)
 
     @property
     def offer(self) -> str:
@@ -375,8 +384,8 @@ class Result(Record, frozen=True, kw_only=True):
         videos: One per clip.
         cost: USD for all attempts; None when it is not known.
         attempts: Each try and what it cost.
-        changes: What ``fit`` moved.
-        placeholder: True when the sandbox made it.
+        changes: What extensions (``by``) have changed of the request, and what ``fit`` moved.
+        placeholder: True when it is no real video: the sandbox made it, or a toy.
         cached: True when no provider was asked.
     """
 

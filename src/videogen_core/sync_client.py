@@ -12,9 +12,9 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
-from . import accounting, questions
+from . import accounting, notebook, questions
 from ._portal import Portal
-from .arguments import ClipArgs, FilterArgs, GenerateArgs, RouteArgs
+from .arguments import ClipArgs, FilterArgs, GenerateArgs, RouteArgs, callback
 from .batches import BatchReport
 from .budget import BudgetState
 from .cost import CostLine
@@ -23,7 +23,6 @@ from .handle import Handle
 from .ledger import Ledger
 from .limits import Violation
 from .pricing import Quote
-from .provider import Provider
 from .request import VideoRequest
 from .routing import Route
 from .settings import Settings
@@ -67,7 +66,8 @@ class Job(Handle):
             JobTimeoutError: The time is over; the job goes on.
             VideogenError: It failed; the error says why and whether it was charged.
         """
-        result: Result = self._client._run("_wait", self, timeout, on_event, output, overwrite)
+        listener = callback(on_event) or notebook.listener(self._client.workspace.planner.usual)
+        result: Result = self._client._run("_wait", self, timeout, listener, output, overwrite)
         return result
 
     def refresh(self) -> Job:
@@ -132,14 +132,14 @@ class Client:
 
     Args:
         settings: The configuration; None = read it from its usual places.
-        plugins: Providers passed in, which need no packaging.
+        plugins: Providers, and modules or objects with hooks, passed in; they need no packaging.
         **overrides: Settings that win over every other source, such as ``home`` or ``ledger``.
 
     Raises:
         ConfigurationError: The configuration is wrong.
     """
 
-    def __init__(self, settings: Settings | None = None, *, plugins: Iterable[Provider] = (), **overrides: Any) -> None:
+    def __init__(self, settings: Settings | None = None, *, plugins: Iterable[object] = (), **overrides: Any) -> None:
         self.workspace = Workspace(settings, plugins=plugins, **overrides)
         self._inner: dict[int, AsyncClient] = {}
 
@@ -200,7 +200,8 @@ class Client:
             JobTimeoutError: It takes longer; the job can be resumed.
             DownloadError: It was made but could not be stored; the job can be resumed.
         """
-        result: Result = self._run("generate", prompt, timeout=timeout, on_event=on_event, **arguments)
+        listener = callback(on_event) or notebook.listener(self.workspace.planner.usual)
+        result: Result = self._run("generate", prompt, timeout=timeout, on_event=listener, **arguments)
         return result
 
     def submit(self, prompt: str | None = None, **arguments: Unpack[GenerateArgs]) -> Job:
@@ -502,5 +503,6 @@ class Client:
 
     def resume(self, *, timeout: float | None = None, on_event: Listener | None = None) -> list[Result | VideogenError]:
         """Pick up every job that something is left to do for; a result or an error for each, oldest first."""
-        answers: list[Result | VideogenError] = self._run("resume", timeout=timeout, on_event=on_event)
+        listener = callback(on_event) or notebook.listener(self.workspace.planner.usual)
+        answers: list[Result | VideogenError] = self._run("resume", timeout=timeout, on_event=listener)
         return answers

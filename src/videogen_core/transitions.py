@@ -41,6 +41,7 @@ __all__ = [
     "resubmit",
     "reuse",
     "revive",
+    "reword",
     "store",
     "succeed",
 ]
@@ -288,8 +289,30 @@ def fail_attempt(
 
 
 def fall_back(job: JobRecord, now: datetime) -> JobRecord:
-    """The next offer of the chain is to be asked."""
-    return msgspec.structs.replace(job, place=min(job.place + 1, len(job.chain) - 1), updated_at=now)
+    """The next offer of the chain is to be asked, in the user's own words."""
+    return msgspec.structs.replace(job, place=min(job.place + 1, len(job.chain) - 1), prompt=None, updated_at=now)
+
+
+def reword(
+    job: JobRecord,
+    now: datetime,
+    prompt: str,
+    error: VideogenError,
+    *,
+    cost: Decimal | None = None,
+    origin: Any = None,
+) -> JobRecord:
+    """The prompt was blocked: the same offer is to be asked in other words, which is another try that is paid for.
+
+    A try that is still at the provider ends with it, at ``cost``, in the same step: a process that dies here asks
+    either not at all or in the new words.
+    """
+    if job.status is not _S.CREATED:
+        _need(job, _AT_PROVIDER, _S.CREATED)
+        job = _move(job, _S.CREATED, now, attempts=_ended(job, now, cost, origin, error))
+    if job.rewrites < 1:
+        raise IllegalTransition(f"The prompt of job {job.id} may not be rewritten any more.", job_id=job.id)
+    return msgspec.structs.replace(job, prompt=prompt, rewrites=job.rewrites - 1, updated_at=now)
 
 
 def fail(

@@ -77,6 +77,7 @@ def public_client(
     allow_http: bool = False,
     ports: Collection[int] | None = None,
     resolver: Resolver | None = None,
+    trusted: str | None = None,
     **kwargs: Any,
 ) -> httpx.AsyncClient:
     """A `client` that connects to public addresses only and ignores proxies and ``.netrc``.
@@ -88,6 +89,7 @@ def public_client(
         allow_http: Take http addresses, too.
         ports: Ports that may be connected to; None = 80 and 443.
         resolver: Resolves a host and a port to addresses; None = the system.
+        trusted: An address at a server that the user has named, which may be anywhere; what it redirects to may not.
         **kwargs: Arguments of ``httpx.AsyncClient``; ``transport`` is what connects behind the guard.
     """
     import httpx
@@ -100,7 +102,12 @@ def public_client(
         verify=kwargs.pop("verify", _tls()), trust_env=False, limits=limits
     )
     guard = PublicTransport(
-        inner, allow_private=allow_private, allow_http=allow_http, ports=ports or PUBLIC_PORTS, resolver=resolver
+        inner,
+        allow_private=allow_private,
+        allow_http=allow_http,
+        ports=ports or PUBLIC_PORTS,
+        resolver=resolver,
+        trusted=trusted,
     )
     return client(transport=guard, trust_env=False, **kwargs)
 
@@ -147,7 +154,7 @@ async def following(
     """
     import httpx
 
-    from ._guard import RefusedAnswer
+    from ._guard import RefusedAnswer, origin
 
     here, private = httpx.URL(url), dict(own_headers or {})
     for _ in range(MAX_REDIRECTS + 1):
@@ -164,14 +171,10 @@ async def following(
             await response.aclose()
         if here.scheme == "https" and there.scheme != "https":
             raise RefusedAnswer(f"{here.host} redirects from https to {there.scheme}", request=request)
-        if _origin(there) != _origin(here):
+        if origin(there) != origin(here):
             private = {}
         here = there
     raise RefusedAnswer(f"more than {MAX_REDIRECTS} redirects", request=request)
-
-
-def _origin(url: httpx.URL) -> tuple[str, str, int]:
-    return url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80)
 
 
 async def fetch_public(

@@ -12,7 +12,6 @@ from typing import Any
 from .budget import BudgetState
 from .ledger import Ledger, Observations, open_ledger
 from .planning import Planner
-from .provider import Provider
 from .registry import Registry
 from .settings import Settings, load_settings
 
@@ -24,14 +23,14 @@ class Workspace:
 
     Args:
         settings: The configuration; None = read it from its usual places.
-        plugins: Providers passed in, which need no packaging.
+        plugins: Providers, and modules or objects with hooks, passed in; they need no packaging.
         **overrides: Settings that win over every other source.
 
     Raises:
         ConfigurationError: The configuration is wrong.
     """
 
-    def __init__(self, settings: Settings | None = None, *, plugins: Iterable[Provider] = (), **overrides: Any) -> None:
+    def __init__(self, settings: Settings | None = None, *, plugins: Iterable[object] = (), **overrides: Any) -> None:
         self.settings = settings or load_settings(**overrides)
         self.registry = Registry(self.settings, extra=plugins)
         self.planner = Planner(self.settings, self.registry, self._observe, budgets=self._budgets)

@@ -69,6 +69,7 @@ class AcmeProvider(Provider):
     """
 
     name: ClassVar[str] = "acme"
+    plugin_api: ClassVar[int] = 2
     title: ClassVar[str] = "Acme"
     setup: ClassVar[str] = "Set ACME_URL and ACME_KEY."
     console: ClassVar[str] = "https://acme.invalid/console"

@@ -67,6 +67,7 @@ def one_call(image: bytes) -> None:
         quality="standard",
         providers=None,
         allow_unknown_price=False,
+        accept_licenses=["ltx-2-community"],
         fit="nearest",
         output=Path("boat.mp4"),
         overwrite=True,

@@ -185,6 +185,40 @@ async def test_nothing_is_taken_for_ours_that_may_be_another_s(
     assert vendor.count("create") == 2
 
 
+async def test_a_list_that_was_not_read_to_its_end_proves_nothing(
+    client: Clients, vendor: ServerThread, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ours is the only one of the first page; another of the same input may stand on the next one."""
+    from videogen_replicate import finding
+    from videogen_replicate.emulator import predictions
+
+    async with client() as videogen:
+        await videogen.submit("A boat", **SMALL)
+    monkeypatch.setattr(predictions, "_PAGE", 1)
+    monkeypatch.setattr(finding, "_PAGES", 1)
+    vendor.inject(Fault("reset", on="create"))
+    async with client(home=tmp_path / "other") as videogen:
+        with pytest.raises(SubmissionUnknownError, match="It may be"):
+            await videogen.submit("A boat", **SMALL)
+    assert vendor.count("create") == 2
+
+
+async def test_a_prediction_that_is_called_otherwise_is_shown_to_a_person(
+    client: Clients, vendor: ServerThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Replicate has been seen to echo another name of a model than the one that was asked for."""
+    from videogen_replicate import emulator
+
+    shown = emulator.Predictions.shown
+    monkeypatch.setattr(
+        emulator.Predictions, "shown", lambda *args, **more: {**shown(*args, **more), "model": "google/another"}
+    )
+    vendor.inject(Fault("reset", on="create"))
+    async with client() as videogen:
+        with pytest.raises(SubmissionUnknownError, match="It may be"):
+            await videogen.submit("A boat", **SMALL)
+
+
 async def test_another_input_is_not_ours(client: Clients, vendor: ServerThread, emulator: ReplicateEmulator) -> None:
     """The create never arrived, and a prediction of another prompt is there."""
     async with client() as videogen:

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from videogen_core import (
     AsyncClient,
     AuthenticationError,
+    BudgetExceededError,
     MissingCredentialsError,
     ModelNotFoundError,
     ModelSpec,
@@ -24,8 +25,9 @@ from videogen_core import (
 )
 from videogen_core.testing import Fault, ServerThread
 from videogen_replicate.emulator import ReplicateEmulator
-from videogen_replicate.emulator.models import models
+from videogen_replicate.emulator.models import Model, Parameter, Rate, models
 from videogen_replicate.emulator.schemas import shown_model
+from videogen_replicate.plugin import ReplicateProvider
 from videogen_replicate.schemas import spec_of
 
 pytestmark = pytest.mark.anyio
@@ -172,6 +174,114 @@ def test_options_keep_type_range_choices_and_default() -> None:
     assert "mode" in spec.options
 
 
+ADDRESS = {"type": "string", "format": "uri"}
+FAR = {"e": {"$ref": "#/components/schemas/f"}, "f": {"allOf": [{"$ref": "#/components/schemas/g"}]}}
+FAR |= {
+    "g": {"oneOf": [{"type": "null"}, {"$ref": "#/components/schemas/h"}]},
+    "h": {"type": "integer", "enum": [1, 2]},
+}
+
+
+@pytest.mark.parametrize(
+    ("told", "type_", "choices"),
+    [
+        ({"type": ["integer", "null"], "minimum": 1}, "integer", ()),
+        ({"enum": [1, 2]}, "integer", (1, 2)),
+        ({"enum": [0.5, 1]}, "number", (0.5, 1)),
+        ({"enum": ["ink", None]}, "string", ("ink",)),
+        ({"const": "ink"}, "string", ("ink",)),
+        ({"type": "string", "enum": "abc"}, "string", ()),
+        ({"allOf": [{"$ref": "#/components/schemas/e"}], "default": 1}, "integer", (1, 2)),
+        ({"allOf": None, "type": "boolean"}, "boolean", ()),
+        ({"type": "number", "minimum": 5, "maximum": 10**400}, "number", ()),
+    ],
+)
+def test_an_odd_way_to_say_it(told: dict[str, Any], type_: str, choices: tuple[Any, ...]) -> None:
+    option = made_up({"odd": told}, **FAR).options["odd"]
+    assert (option.type, option.choices) == (type_, choices)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        True,
+        7,
+        {"$ref": "#/components/schemas/missing"},
+        {"$ref": "#/components/schemas/circle"},
+        {"$ref": "#/components/schemas/many"},
+    ],
+)
+def test_a_parameter_that_makes_no_sense_is_left_alone_unless_it_is_needed(told: Any) -> None:
+    circle = {"allOf": [{"$ref": "#/components/schemas/circle"}]}
+    many = {"allOf": [{"$ref": "#/components/schemas/more"}] * 3000}
+    more = {"allOf": [{"$ref": "#/components/schemas/e"}] * 3000}
+    schemas = {"circle": circle, "many": many, "more": more, **FAR}
+    assert "odd" not in made_up({"prompt": {"type": "string"}, "odd": told}, **schemas).options
+    with pytest.raises(ValueError):  # noqa: PT011 - `discover` says it to the user
+        made_up({"odd": told}, required=["odd"], **schemas)
+
+
+def test_files_in_a_list_may_be_referred_to() -> None:
+    for items in ({"$ref": "#/components/schemas/file"}, {"anyOf": [ADDRESS, {"type": "null"}]}):
+        spec = made_up({"reference_images": {"type": "array", "items": items, "maxItems": 3}}, file=ADDRESS)
+        assert (spec.tasks[-1], spec.modes[0].reference_images) == (Task.REFERENCE_TO_VIDEO, 3)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"type": "integer", "minimum": 9, "maximum": 3},
+        {"type": "number", "minimum": 0, "maximum": 0.5},
+        {"type": "integer", "enum": [["5"], {"5": 5}]},
+    ],
+)
+def test_a_length_that_cannot_be_is_none(told: dict[str, Any]) -> None:
+    assert made_up({"prompt": {"type": "string"}, "duration": told}).modes[0].durations == ()
+
+
+@pytest.mark.parametrize(
+    ("type_", "default"),
+    [("boolean", "yes"), ("number", "NaN"), ("integer", 1.5), ("integer", True), ("string", 5), ("integer", 99)],
+)
+def test_a_default_that_the_parameter_does_not_take_is_not_sent(type_: str, default: Any) -> None:
+    option = made_up({"odd": {"type": type_, "default": default, "maximum": 10}}).options["odd"]
+    assert option.default is None
+
+
+def test_no_size_is_nothing_by_nothing_and_no_seed_is_below_none() -> None:
+    spec = made_up({"size": {"enum": ["00*00", "1280*720"]}, "seed": {"type": "integer", "maximum": -1}})
+    assert spec.modes[0].resolutions == ()
+    assert "size" in spec.options
+    assert spec.seed == 2**31 - 1
+
+
+def test_what_has_no_version_of_its_own_is_called_by_name() -> None:
+    told = described("emulated/lagoon", is_official=None)
+    assert "official" not in spec_of(told, "emulated/lagoon", today=TODAY).vendor
+
+
+def test_a_long_schema_is_read_at_once() -> None:
+    many = {f"p{n}": {"type": "string", "description": "x" * 100} for n in range(10_000)}
+    assert len(made_up(many).options) == 10_000
+
+
+@pytest.mark.usefixtures("vendor")
+@pytest.mark.parametrize(
+    "body",
+    [b"<html>", b"[1]", b"", b"[" * 100_000, b'{"latest_version": {"openapi_schema": []}}', b'{"latest_version": 7}'],
+)
+async def test_an_answer_that_is_no_model(client: Clients, monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
+    from starlette.responses import Response
+
+    from videogen_replicate import emulator
+
+    monkeypatch.setattr(emulator, "JSONResponse", lambda *_, **__: Response(body, media_type="application/json"))
+    monkeypatch.setattr(emulator, "shown_model", lambda *_, **__: None)
+    async with client() as videogen:
+        with pytest.raises((ProviderProtocolError, ModelNotFoundError)):
+            await videogen.route("A boat", model=LAGOON)
+
+
 def test_a_model_without_a_prompt_takes_none() -> None:
     spec = made_up({"video": {"type": "string", "format": "uri"}}, required=["video"])
     assert (spec.prompt.max, spec.tasks) == (0, (Task.EDIT_VIDEO,))
@@ -292,12 +402,94 @@ def test_refresh_lays_the_catalogue_beside_what_replicate_says(
     monkeypatch.setattr(plugins, "_entry_points", lambda: (point,))
     assert main(["models", "--provider", "replicate", "--refresh", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["asked"] == 40
+    outlines = {spec.id for spec in ReplicateProvider().models() if spec.outline}
+    assert told["asked"] == 40 + len(outlines)
     # where the catalogue is narrower on purpose, or wider than a schema can say
-    assert told["changed"] == {
+    assert {offer: said for offer, said in told["changed"].items() if offer not in outlines} == {
         "replicate/bytedance/seedance-2.0": [
             "durations: new: 1, 2, 3",
             "options: new: reference_videos, reference_audios",
         ],
         "replicate/bytedance/seedance-2.0-fast": ["durations: new: 1, 2, 3"],
     }
+    # the emulator invents no schema that nobody has seen
+    assert outlines <= told["changed"].keys()
+    assert told["completed"] == {}
+
+
+# --- models whose price is known and whose schema is not
+
+
+def invented(*inputs: str, **changes: Any) -> Model:
+    """A model as it may be; nobody has seen what it takes."""
+    named = {name: Parameter.of(words) for name, words in (each.split(": ") for each in inputs)}
+    return Model(**{"name": "minimax/h3", "input": {"prompt": Parameter.of("text*"), **named}, **changes})
+
+
+H3 = "replicate/minimax/h3"
+LIKELY = invented(
+    "first_frame_image: file",
+    "duration: 4..15 = 6",
+    "resolution: 768P|2K = 768P",
+    sound=True,
+    heights={"768P": 768, "2K": 1440},
+    prices=(Rate(usd="0.08", per="second", when={"resolution": "768P"}), Rate(usd="0.13", per="second")),
+)
+
+
+def test_the_rows_that_are_to_be_read_live() -> None:
+    outlines = {spec.id.removeprefix("replicate/"): spec for spec in ReplicateProvider().models() if spec.outline}
+    assert outlines.keys() >= {
+        *("minimax/h3", "wan-video/wan-2.7-t2v", "wan-video/wan-2.7-i2v", "lightricks/ltx-2.3-fast"),
+        *("lightricks/ltx-2.3-pro", "vidu/q3-pro", "vidu/q3-turbo", "prunaai/p-video"),
+    }
+    assert all(price.source and price.as_of for spec in outlines.values() for price in spec.prices)
+
+
+async def test_from_an_outline_to_a_clip_at_the_price_of_the_row(
+    client: Clients, emulator: ReplicateEmulator, vendor: ServerThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(cast("dict[str, Model]", models()), "minimax/h3", LIKELY)
+    async with client() as videogen:
+        result = await videogen.generate("A boat", model="minimax-h3", duration=4, resolution="768p", max_cost="0.32")
+        quote = await videogen.estimate("A boat", model="hailuo-3", duration=5, resolution="2k")
+    (create,) = emulator.journal.entries("create")
+    assert create.path == "/v1/models/minimax/h3/predictions"
+    assert json.loads(create.body)["input"] == {"prompt": "A boat", "duration": 4, "resolution": "768P"}
+    assert (result.model, result.cost) == ("hailuo-3", Decimal("0.32"))
+    assert Decimal(vendor.stats()["charged"]) == Decimal("0.32")
+    assert (quote.amount, quote.source, quote.as_of) == (
+        Decimal("0.65"),
+        "a note of September 2026",
+        date(2026, 9, 30),
+    )
+
+
+async def test_an_outline_whose_schema_is_otherwise_than_its_price(
+    client: Clients, monkeypatch: pytest.MonkeyPatch, vendor: ServerThread
+) -> None:
+    odd = invented("num_frames: 16..64 = 24", "resolution: 720p|1080p = 720p")
+    monkeypatch.setitem(cast("dict[str, Model]", models()), "minimax/h3", odd)
+    async with client() as videogen:
+        quote = await videogen.estimate("A boat", model=H3)
+        assert (quote.amount, quote.notes[0]) == (
+            None,
+            f"The price of {H3} is unknown: its list has none for this request. You can add one in videogen.toml.",
+        )
+        with pytest.raises(BudgetExceededError, match="price is unknown"):
+            await videogen.generate("A boat", model=H3, max_cost="1")
+    assert vendor.stats()["created"] == 0
+
+
+async def test_an_outline_that_replicate_does_not_have_or_that_nobody_may_ask_for(
+    client: Clients, vendor: ServerThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with client() as videogen:
+        with pytest.raises(ModelNotFoundError, match="in the catalogue, and replicate has no model of that name"):
+            await videogen.generate("A boat", model=H3)
+    monkeypatch.delenv("REPLICATE_API_TOKEN")
+    async with client() as videogen:
+        for ask in (videogen.check, videogen.estimate, videogen.generate):
+            with pytest.raises(MissingCredentialsError, match="What replicate/minimax/h3 takes is in no catalogue"):
+                await ask("A boat", model=H3)
+    assert vendor.stats()["created"] == 0

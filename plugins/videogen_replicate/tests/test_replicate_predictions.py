@@ -78,6 +78,14 @@ def test_one_address_or_a_list_of_them(output: object, count: int) -> None:
     assert all(not each.headers for each in found.outputs)
 
 
+def test_a_picture_beside_the_clip_is_no_clip() -> None:
+    made = ["https://replicate.delivery/cover.png", "https://replicate.delivery/boat.mp4?x=1", "https://a.b/sound.wav"]
+    told = {"status": "succeeded", "output": made}
+    assert [each.url for each in snapshot(told, model=MODEL).outputs] == [made[1]]
+    alone = {"status": "succeeded", "output": made[:1]}
+    assert len(snapshot(alone, model=MODEL).outputs) == 1
+
+
 def test_a_clip_may_come_inline_or_of_another_type() -> None:
     (found,) = read(status="succeeded", output="data:video/webm;base64,AAAA").outputs
     assert (found.data, found.mime_type) == (b"\0\0\0", "video/webm")

@@ -133,6 +133,22 @@ async def test_a_large_file_is_uploaded_and_removed_when_the_job_is_over(
     assert emulator.leftovers() == []
 
 
+async def test_many_small_files_do_not_make_an_answer_that_is_too_long_to_read(
+    client: Clients, vendor: ServerThread, emulator: ReplicateEmulator, tmp_path: Path
+) -> None:
+    """Replicate's answers repeat the whole input; what cannot be read is a job that is paid for and lost."""
+    paths = [picture(tmp_path, (500 + n, 500), noise=True) for n in range(9)]
+    assert all(200_000 < path.stat().st_size <= 256 * 1024 for path in paths)
+    async with client() as videogen:
+        result = await videogen.generate(
+            "A boat", model="replicate/bytedance/seedance-2.0", reference_images=paths, resolution="480p", duration=4
+        )
+    assert (vendor.created, len(result.videos)) == (1, 1)
+    given = told(emulator)["input"]["reference_images"]
+    assert [address.startswith("data:") for address in given] == [True] + [False] * 8
+    assert emulator.leftovers() == []
+
+
 async def test_an_upload_that_was_made_before_the_next_one_failed_is_removed(
     client: Clients, vendor: ServerThread, emulator: ReplicateEmulator, tmp_path: Path
 ) -> None:
@@ -343,17 +359,18 @@ async def test_without_a_token_nothing_is_sent(
     assert emulator.journal.counts()["requests"] == 0
 
 
-async def test_a_token_with_a_line_break_is_never_sent(
-    client: Clients, emulator: ReplicateEmulator, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("token", ["r8_one\nr8_two", "r8_\u00e9r8_two", "r8_one r8_two"])
+async def test_what_is_no_token_is_never_sent(
+    client: Clients, emulator: ReplicateEmulator, monkeypatch: pytest.MonkeyPatch, token: str
 ) -> None:
-    from videogen_core import ProviderUnavailableError
-
-    monkeypatch.setenv("REPLICATE_API_TOKEN", "r8_one\nr8_two")
+    """Nor does it leave a job of which nobody knows whether it was accepted."""
+    monkeypatch.setenv("REPLICATE_API_TOKEN", token)
     async with client(patience=0.1) as videogen:
-        with pytest.raises(ProviderUnavailableError) as caught:
+        with pytest.raises(NoRouteError, match="REPLICATE_API_TOKEN holds characters") as caught:
             await videogen.generate("A boat", model="replicate/google/veo-2")
-        (job,) = await videogen.jobs()
-    assert job.status == "failed"
+        with pytest.raises(MissingCredentialsError, match="REPLICATE_API_TOKEN holds characters"):
+            await videogen.route("A boat", model="replicate/emulated/lagoon")
+        assert await videogen.jobs() == []
     assert "r8_two" not in str(caught.value)
     assert emulator.journal.counts()["requests"] == 0
 

@@ -24,6 +24,7 @@ check           ``{"valid": bool, "violations": [Violation.to_dict, ...]}``
 models          ``{"models": [rows as --json-schema describes them], "not_ready": {provider or offer: reason}}``
   --refresh     ``{"asked": count, "changed": {offer: [sentence, ...]}}``
 emulate         ``{"name", "api_url", "delivery_url", "environment": {variable: value}}``, and it goes on
+new-plugin      ``{"name", "kind", "folder", "files": [relative path, ...]}``
 budgets         ``{"budgets": [BudgetState.to_dict with "state": ok, warning, exhausted or blocked, ...]}``
 budgets set,    one of these
   acknowledge

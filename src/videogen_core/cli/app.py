@@ -7,7 +7,23 @@ from typing import Annotated
 
 import typer
 
-from . import ask, batch, budgets, costs, doctor, emulate, jobs, ledger, look, make, models, settle, show
+from . import (
+    ask,
+    batch,
+    budgets,
+    catalog,
+    costs,
+    doctor,
+    emulate,
+    jobs,
+    ledger,
+    look,
+    make,
+    models,
+    new_plugin,
+    settle,
+    show,
+)
 from .program import Program
 
 __all__ = ["app"]
@@ -117,6 +133,22 @@ _PANELS: dict[str, dict[Callable[..., int | None], tuple[str, ...]]] = {
     "For tests": {
         emulate.emulate: ("videogen emulate veo --port 8080",),
     },
+    "For those who write plugins": {
+        new_plugin.new_plugin: (
+            "videogen new-plugin acme",
+            "videogen new-plugin acme --kind webhook --folder code/acme",
+        ),
+        catalog.catalog: ("videogen catalog lint",),
+        catalog.lint_catalog: (
+            "videogen catalog lint",
+            "videogen catalog lint src/videogen_acme/catalog.toml --strict",
+        ),
+        catalog.stale_catalog: ("videogen catalog stale", "videogen catalog stale veo --days 90"),
+        catalog.diff_catalogs: (
+            "videogen catalog diff src/acme/catalog.toml",
+            "videogen catalog diff v1.2:src/acme/catalog.toml acme --exit-code",
+        ),
+    },
 }
 
 
@@ -125,6 +157,9 @@ _NAMES = {
     budgets.set_budget: "budgets set",
     budgets.remove_budget: "budgets remove",
     budgets.acknowledge_budget: "budgets acknowledge",
+    catalog.lint_catalog: "catalog lint",
+    catalog.stale_catalog: "catalog stale",
+    catalog.diff_catalogs: "catalog diff",
     ledger.check_ledger: "ledger check",
     ledger.migrate_ledger: "ledger migrate",
     ledger.export_ledger: "ledger export",

@@ -11,9 +11,10 @@ from rich.table import Column
 from rich.text import Text
 
 from videogen_core import Event
+from videogen_core.progress import REMARKS, Progress
 
 from .screen import Screen
-from .stages import REMARKS, Progress
+from .words import clock
 
 __all__ = ["Bars"]
 
@@ -46,7 +47,14 @@ class _Words(ProgressColumn):
             percent = "    " if state.share is None else f"{state.share:4.0%}"
             return Text.assemble((f"{state.stage:<9}", "bold"), f" {percent}")
         name = state.job_id if len(self._rows) > 1 or not state.offer else state.offer
-        return Text.assemble((state.clock, "cyan"), f"  {name}")
+        return Text.assemble((_clock(state), "cyan"), f"  {name}")
+
+
+def _clock(state: Progress) -> str:
+    """Elapsed and expected time."""
+    if state.remaining is not None:
+        return f"{clock(state.elapsed)}, about {clock(max(state.remaining, 1))} left"
+    return clock(state.elapsed) + (f", usually {clock(max(state.expected, 1))}" if state.expected else "")
 
 
 def _state(task: Task) -> Progress:

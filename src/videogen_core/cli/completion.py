@@ -30,6 +30,13 @@ tasks = words(*Task)
 camera = words(*CAMERA_MOVES)
 
 
+def kinds(incomplete: str) -> list[str]:
+    """Kinds of vendor that a new plugin can start from."""
+    from videogen_core.scaffold import KINDS
+
+    return words(*KINDS)(incomplete)
+
+
 def models(incomplete: str) -> list[str]:
     """Names of models and offers."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shlex
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,13 +36,21 @@ def emulate(
     ] = 0,
     host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
     seconds: Annotated[float, typer.Option("--seconds", metavar="SECONDS", help="How long a job takes.", min=0)] = 2.0,
-    seed: Annotated[int, typer.Option("--seed", metavar="NUMBER", help="Decides the ids of jobs.")] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed",
+            metavar="NUMBER",
+            help="Decides the ids of jobs. Left out, they are others each time, since a ledger knows those of before.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Serve a provider's HTTP API on this machine until Ctrl-C: real clips, no key, no charge.
 
     Standard output has the variables to export; with them an application runs against the emulator unchanged.
     """
-    emulator = _emulator(name, seconds, seed)
+    emulator = _emulator(name, seconds, secrets.randbelow(2**32) if seed is None else seed)
     from videogen_core.testing import ServerThread
 
     try:

@@ -95,7 +95,7 @@ def show_result(screen: Screen, result: Result) -> None:
         last = result.attempts[-1]
         remarks.append(f"in {seconds((result.attempts[-1].finished_at - last.started_at).total_seconds())}")
     if result.placeholder:
-        remarks.append("a placeholder, made by no model")
+        remarks.append("a placeholder, no real video")
     remarks += [f"{change['field']} moved from {change['asked']} to {change['used']}" for change in result.changes]
     screen.say(", ".join(remarks))
     for attempt in [] if result.cached else result.attempts[:-1]:

@@ -42,19 +42,46 @@ def _facts(spec: ModelSpec, not_ready: str | None) -> list[tuple[str, str]]:
         ("aliases", ", ".join(spec.aliases)),
         ("tier", spec.tier.value),
         ("stage", ", ".join([stage, *history])),
+        ("known", _outline(spec)),
         ("note", life.note or ("makes placeholders, no real video" if spec.placeholder else "")),
-        ("ready", "yes" if not_ready is None else f"no: {not_ready}"),
+        ("ready", _ready(spec, not_ready)),
         ("takes", _latency(latency.typical, latency.slow) if latency else "unknown"),
         ("prompt", "" if prompt.max is None else f"at most {prompt.max:,} {prompt.unit}"),
         ("image", _media(spec.image)),
         ("video", _media(spec.video)),
+        *([] if spec.outline else _extras(spec)),
+        ("defaults", ", ".join(f"{key} {value}" for key, value in _defaults(spec))),
+        ("licence", _licence(spec)),
+        ("source", f"{spec.source}, read on {spec.as_of}"),
+    ]
+
+
+def _outline(spec: ModelSpec) -> str:
+    """What is known of a model that is known in outline only."""
+    if spec.outline is None:
+        return ""
+    known = [", ".join(task.value for task in spec.tasks), spec.outline.note or ""]
+    return "; ".join(["in outline only", *(each for each in known if each)])
+
+
+def _ready(spec: ModelSpec, not_ready: str | None) -> str:
+    reasons = [reason for reason in (spec.unknown, not_ready) if reason]
+    return f"no: {'; '.join(reasons)}" if reasons else "yes"
+
+
+def _extras(spec: ModelSpec) -> list[tuple[str, str]]:
+    return [
         ("seed", "no" if spec.seed is None else f"0 to {spec.seed:,}"),
         ("negative prompt", _negative_prompt(spec)),
         ("camera", _camera(spec)),
-        ("defaults", ", ".join(f"{key} {value}" for key, value in _defaults(spec))),
-        ("licence", spec.license.name if spec.license else ""),
-        ("source", f"{spec.source}, read on {spec.as_of}"),
     ]
+
+
+def _licence(spec: ModelSpec) -> str:
+    if spec.license is None:
+        return ""
+    terms = [spec.license.name, *spec.license.limits, spec.license.note, spec.license.url or ""]
+    return "; ".join(term for term in terms if term)
 
 
 def _camera(spec: ModelSpec) -> str:

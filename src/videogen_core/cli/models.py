@@ -8,13 +8,14 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from videogen_core import Client, ModelSpec
+from videogen_core import Client, ModelSpec, VideogenError
+from videogen_core.catalog import Catalog
 
 from . import completion
 from .model_card import show_model
 from .options import takes
 from .ready import alike, not_ready
-from .refresh import refresh as compare
+from .refresh import refresh as compare, row_of
 from .screen import Screen
 from .tables import Column, show_table
 from .words import audio_of, durations_of, price_per_second, resolutions_of, tasks_of
@@ -90,13 +91,13 @@ def models(
     with Client() as client:
         found = client.models(**filters)
         if name is not None:
-            found = _named(client, name, found)
+            found = _named(client, screen, name, found)
         if refresh:
             compare(client, screen, _one_provider(provider, found), found)
             return
         reasons = not_ready(client)
     if screen.json:
-        screen.emit({"models": [_row(spec) for spec in found], "not_ready": reasons})
+        screen.emit({"models": [row_of(spec) for spec in found], "not_ready": reasons})
     elif name is not None:
         show_model(screen, found, reasons)
     else:
@@ -111,35 +112,41 @@ def _one_provider(provider: str | None, found: list[ModelSpec]) -> str:
     return names.pop()
 
 
-def _named(client: Client, name: str, found: list[ModelSpec]) -> list[ModelSpec]:
+def _named(client: Client, screen: Screen, name: str, found: list[ModelSpec]) -> list[ModelSpec]:
     """The offers that a name means, retired ones too, and one that no catalogue lists."""
     key, planner = name.strip().lower(), client.workspace.planner
-    catalog = planner.catalog((key,))
+    catalog = _described(client, screen, key)
     meant = {catalog.offers[position].id: catalog.offers[position] for position in catalog.find(key)}
     if not meant:
         meant = {spec.id: spec for spec in planner.offers(key)}  # raises, naming the closest
     looked_up = meant.keys() - planner.catalog().positions.keys()
-    return [spec for spec in found if spec.id in meant] + [meant[offer] for offer in sorted(looked_up)]
+    return [meant[spec.id] for spec in found if spec.id in meant] + [meant[offer] for offer in sorted(looked_up)]
 
 
-def _row(spec: ModelSpec) -> Any:
-    """A catalogue row with every default written out, so that the shape is always the same."""
-    return _full(msgspec.structs.replace(spec, model=spec.name))
-
-
-def _full(value: Any) -> Any:
-    if isinstance(value, msgspec.Struct):
-        return {field: _full(getattr(value, field)) for field in value.__struct_fields__}
-    if isinstance(value, dict):
-        return {key: _full(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_full(item) for item in value]
-    return msgspec.to_builtins(value, enc_hook=str)
+def _described(client: Client, screen: Screen, key: str) -> Catalog:
+    """The catalogue with the models that a name means, as well as they can be known: an outline is shown, too."""
+    planner = client.workspace.planner
+    try:
+        return planner.catalog((key,))
+    except VideogenError as error:
+        known = planner.catalog()
+        if not known.find(key):
+            raise
+        screen.say(error.message, "dim")
+        return known
 
 
 def stage_of(spec: ModelSpec, day: date | None = None) -> str:
     """Where in its life an offer is today."""
     return spec.lifecycle.stage_on(day or datetime.now(UTC).date()).value
+
+
+def _is_ready(spec: ModelSpec, reasons: dict[str, str]) -> str:
+    return "no" if spec.outline or {spec.provider, spec.id} & reasons.keys() else "yes"
+
+
+def _or_unknown(spec: ModelSpec, shown: str) -> str:
+    return "?" if spec.outline and shown in ("", "no") else shown
 
 
 def _show_table(screen: Screen, found: list[ModelSpec], reasons: dict[str, str]) -> None:
@@ -151,14 +158,14 @@ def _show_table(screen: Screen, found: list[ModelSpec], reasons: dict[str, str])
         [
             Column("model", [spec.name for spec in found], wrap=20),
             Column("provider", [spec.provider for spec in found]),
-            Column("tasks", [tasks_of(spec) for spec in found], wrap=12),
-            Column("seconds", [durations_of(spec) for spec in found]),
-            Column("resolution", [resolutions_of(spec) for spec in found]),
-            Column("audio", [audio_of(spec) for spec in found], spare=2),
+            Column("tasks", [_or_unknown(spec, tasks_of(spec)) for spec in found], wrap=12),
+            Column("seconds", [_or_unknown(spec, durations_of(spec)) for spec in found]),
+            Column("resolution", [_or_unknown(spec, resolutions_of(spec)) for spec in found]),
+            Column("audio", [_or_unknown(spec, audio_of(spec)) for spec in found], spare=2),
             Column("per second", [price_per_second(spec) for spec in found], right=True),
             Column("tier", [spec.tier.value for spec in found], spare=3),
             Column("stage", [stage_of(spec) for spec in found], spare=4),
-            Column("ready", ["no" if {spec.provider, spec.id} & reasons.keys() else "yes" for spec in found], spare=1),
+            Column("ready", [_is_ready(spec, reasons) for spec in found], spare=1),
         ],
     )
     remarks = [] if complete else ["A wider terminal shows more columns, `videogen models NAME` shows all of one."]
@@ -167,5 +174,9 @@ def _show_table(screen: Screen, found: list[ModelSpec], reasons: dict[str, str])
     remarks += [
         f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} not ready: {why}" for names, why in alike(about)
     ]
+    if any(spec.outline for spec in found):
+        remarks.append(
+            "What is not known (?) is asked for when you name the model, given a key: `videogen models NAME`."
+        )
     for remark in remarks:
         screen.say(remark, "dim")

@@ -127,6 +127,12 @@ CHOICE = (
     _choice("max_cost", _Text, metavar="USD", help="Refuse before spending when the estimate's high end is above it."),
     _choice("allow_unknown_price", bool, default=False, help="Use offers without a known price under --max-cost too."),
     _choice(
+        "accept_license",
+        _Texts,
+        metavar="NAME",
+        help="Use models under this licence, whose limits you have read and keep; may be repeated.",
+    ),
+    _choice(
         "fit",
         _Text,
         metavar="HOW",
@@ -147,6 +153,12 @@ DELIVERY = (
     _delivery("overwrite", bool, default=False, help="Replace an existing file."),
     _delivery("no_fallback", bool, default=False, help="Do not try another offer when one fails."),
     _delivery("fallback_on_policy", bool, default=False, help="Try another offer after a content block too."),
+    _delivery(
+        "rewrites",
+        _Whole,
+        metavar="NUMBER",
+        help="After a content block, let an extension rewrite the prompt so often; each is a new paid attempt.",
+    ),
     _delivery("cache", bool, default=False, help="Take the clip from the cache and keep it there; needs --seed."),
     _delivery("cache_any", bool, default=False, help="The same without a seed, though that would be another clip."),
     _delivery(
@@ -206,7 +218,11 @@ def takes(*groups: tuple[Parameter, ...]) -> Callable[[Callable[..., int | None]
 def to_arguments(given: dict[str, Any]) -> dict[str, Any]:
     """The keyword arguments that options mean; what was not given is left to the library."""
     arguments = {name: value for name, value in given.items() if value not in (None, [], ())}
-    for option, keyword in (("provider", "providers"), ("reference_image", "reference_images")):
+    for option, keyword in (
+        ("provider", "providers"),
+        ("reference_image", "reference_images"),
+        ("accept_license", "accept_licenses"),
+    ):
         if option in arguments:
             arguments[keyword] = arguments.pop(option)
     if arguments.pop("cache_any", False):

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from videogen_core import Client, Event, Job, VideogenError
+from videogen_core.progress import Progress
 
 from .interrupts import under_way
 from .screen import Screen
-from .stages import STAGES, Progress
 from .words import seconds
 
 __all__ = ["Follower", "following"]
@@ -34,7 +34,8 @@ class Follower:
     def __init__(self, client: Client, view: View | None) -> None:
         self._client = client
         self._view = view
-        self._observed = client.workspace.planner.observations().latency if view else {}
+        if view:
+            client.workspace.planner.observations()
         self._jobs: dict[str, Progress] = {}
 
     def expect(self, job: Job) -> None:
@@ -48,24 +49,15 @@ class Follower:
     def __call__(self, event: Event) -> None:
         under_way[event.job_id] = None
         progress = self._jobs.setdefault(event.job_id, Progress(event.job_id))
-        offer = event.data.get("offer")
-        if isinstance(offer, str) and offer != progress.offer:
-            progress.offer, progress.expected = offer, self._expected(offer)
-        progress.stage = STAGES.get(event.type, event.status.value)
-        progress.share = event.progress
+        if progress.hear(event):
+            progress.expected = self._expected(progress.offer)
         if self._view is not None:
             with suppress(OSError):  # nobody is watching any more; the job goes on
                 self._view.show(progress, event)
 
     def _expected(self, offer: str) -> float | None:
         """Seconds, observed here or from the catalogue."""
-        if offer in self._observed or self._view is None:
-            return self._observed.get(offer)
-        try:
-            offers = self._client.workspace.registry.catalog((offer,)).offers
-        except VideogenError:
-            return None
-        return next((spec.latency.typical for spec in offers if spec.id == offer and spec.latency), None)
+        return None if self._view is None else self._client.workspace.planner.usual(offer)
 
 
 class Lines:
@@ -89,6 +81,8 @@ class Lines:
             return event.message or progress.stage if known else f"{progress.stage}: {event.message}"
         percent = f" {progress.share:.0%}" if progress.share and event.type == "progress" else ""
         usual = f", usually {seconds(progress.expected)}" if progress.expected and event.type != "settled" else ""
+        if progress.remaining is not None:
+            usual = f", about {seconds(max(progress.remaining, 1))} left"
         return f"{progress.stage}{percent}, {seconds(progress.elapsed)}{usual}"
 
 

@@ -8,7 +8,7 @@ from importlib import resources
 
 from videogen_core import Client
 
-__all__ = ["alike", "not_ready", "placeholder_advice", "setup_advice"]
+__all__ = ["alike", "known_distributions", "not_ready", "placeholder_advice", "setup_advice"]
 
 
 def not_ready(client: Client) -> dict[str, str]:
@@ -44,7 +44,7 @@ def setup_advice(client: Client) -> list[str]:
     sentences += [f"{', '.join(names)}: {_sentence(why)}" for names, why in alike(offers)]
     if sentences:
         return sentences
-    names = _known_distributions()
+    names = known_distributions()
     return [f"Install a provider and set its key: pip install {names[0]}", f"Others are {', '.join(names[1:])}."]
 
 
@@ -52,6 +52,7 @@ def _sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
-def _known_distributions() -> list[str]:
+def known_distributions() -> list[str]:
+    """The plugins that the core can suggest."""
     text = resources.files("videogen_core").joinpath("known_plugins.toml").read_text(encoding="utf-8")
     return [str(row["distribution"]) for row in tomllib.loads(text)["plugins"]]

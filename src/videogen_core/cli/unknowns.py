@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from videogen_core import Client, JobStatus, Provider, VideogenError
+from videogen_core import Client, JobStatus, VideogenError
+from videogen_core.provider import Recovery
 from videogen_core.states import JobRecord
 
 from .screen import Screen
@@ -22,25 +23,31 @@ _SEARCHES = {
 
 def doubt(client: Client, job: JobRecord) -> dict[str, Any]:
     """What is known of one such job, as plain JSON data."""
-    provider = _provider(client, job.provider)
     attempt = job.attempt
+    allowed = _recovery(client, job)
     return {
         "reason": (attempt.error or job.error or {}).get("message"),
         "asked_at": attempt.started_at.isoformat(),
         "held": None if attempt.hold is None else str(attempt.hold),
         "reference": attempt.client_ref,
-        "search": "none" if provider is None else provider.reconcile,
-        "console": (provider.console or None) if provider is not None else None,
+        "search": "none" if allowed is None else allowed.reconcile,
+        "console": (allowed.console or None) if allowed is not None else None,
         "on_unknown": job.on_unknown,
     }
 
 
-def _provider(client: Client, name: str) -> Provider | None:
-    """The plugin, when it can be loaded; a job of one that is gone is listed all the same."""
+def _recovery(client: Client, job: JobRecord) -> Recovery | None:
+    """What can be done, when the plugin can be loaded; a job of one that is gone is listed all the same."""
     try:
-        return client.workspace.registry.plugins.load(name).provider
+        plugin = client.workspace.registry.plugins.load(job.provider)
     except VideogenError:
         return None
+    if plugin.provider is None:
+        return None
+    for spec in plugin.models:
+        if spec.id == job.attempt.offer:
+            return plugin.provider.recovery(spec)
+    return Recovery(reconcile=plugin.provider.reconcile, console=plugin.provider.console)
 
 
 def show_unknown(screen: Screen, client: Client, jobs: list[JobRecord]) -> None:

@@ -24,7 +24,6 @@ from .. import transitions
 from ..delivery import Delivery
 from ..errors import (
     BudgetExceededError,
-    JobCancelledError,
     JobTimeoutError,
     PluginError,
     ProviderError,
@@ -32,6 +31,7 @@ from ..errors import (
     ResultExpiredError,
     VideogenError,
 )
+from ..extensions import Extensions, Prepared, notes
 from ..ledger import FlightTakenError
 from ..planning import Planner
 from ..provider import Provider, Session, Snapshot, Submission, SubmitCall
@@ -47,12 +47,14 @@ from .cancelling import cancel
 from .chain import following, lost_creates, lost_too_often
 from .clock import Clock
 from .drafting import draft
+from .failing import failure
 from .fetching import Fetcher
 from .inputs import keep_inputs
 from .places import check_target
 from .receiving import Receiver
 from .reconciling import Reconciler
 from .record import LeaseLostError, Listener, Log, Recorder
+from .rewording import in_other_words, reword
 from .sessions import Sessions
 from .slots import Slots
 from .stamping import Stamping, versions_of
@@ -96,7 +98,7 @@ class Engine:
         self.sessions.refuse()
         await self._units.close()
         await self.sessions.close()
-        await to_thread.run_sync(self.recorder.worker.close)
+        await to_thread.run_sync(self.recorder.close)
 
     # --- before anything is spent
 
@@ -113,13 +115,19 @@ class Engine:
 
     def _plan(self, request: VideoRequest, policy: Policy, delivery: Delivery) -> JobRecord:
         """The blocking part: look at the inputs, route, look at the output path, keep what is only in memory."""
-        request = self.planner.inspect(request)
+        if delivery.rewrites and not self._extensions.having("videogen_rewrite_prompt"):
+            raise RequestError(
+                "rewrites: no extension that rewrites prompts is installed.",
+                hint="`videogen plugins` lists what is; leave rewrites out, or install one.",
+            )
+        prepared = self.planner.prepare(request)
+        request = self.planner.inspect(prepared.request)
         if delivery.idempotency_key is not None:
             known = self.recorder.ledger.find(delivery.idempotency_key, request)
             if known is not None:  # before anything is asked that may have changed since, such as a free file name
                 return known
         route = self.planner.route(request, msgspec.structs.replace(policy, tags=dict(delivery.tags)))
-        job = self._drafted(request, route, policy, delivery)
+        job = self._drafted(prepared._replace(request=request), route, policy, delivery)
         return msgspec.structs.replace(job, request=keep_inputs(request, self.settings.home / "inputs"))
 
     def rehearse(self, request: VideoRequest, policy: Policy, delivery: Delivery) -> Decimal | None:
@@ -132,15 +140,20 @@ class Engine:
         Returns:
             USD that it costs at most; None = not known.
         """
-        route = self.planner.route(request, policy, now=False)
-        self._drafted(request, route, policy, delivery)
+        prepared = self.planner.prepare(request)
+        route = self.planner.route(prepared.request, policy, now=False)
+        self._drafted(prepared, route, policy, delivery)
         return route.chosen.high
 
-    def _drafted(self, request: VideoRequest, route: Route, policy: Policy, delivery: Delivery) -> JobRecord:
+    def _drafted(self, prepared: Prepared, route: Route, policy: Policy, delivery: Delivery) -> JobRecord:
         """The job of a route, once its output path is known to be good."""
-        job = draft(request, route, policy, delivery, at=self.recorder.clock.now())
+        job = draft(prepared, route, policy, delivery, at=self.recorder.clock.now())
         self._check_target(job)
         return job
+
+    @property
+    def _extensions(self) -> Extensions:
+        return self.planner.registry.extensions
 
     def _check_target(self, job: JobRecord) -> None:
         for index in range(len(job.videos), job.request.count):
@@ -173,6 +186,8 @@ class Engine:
             try:
                 if job.version == 0:
                     log.note(job, "created", f"for {job.offer}")
+                    for said in notes(job.changes):
+                        log.note(job, "prepared", said)
                     await log.tell()
                 job = await self._drive(job, log, until_accepted=until_accepted)
             finally:
@@ -227,7 +242,7 @@ class Engine:
         return taken
 
     def _spec(self, offer: str) -> ModelSpec:
-        catalog = self.planner.catalog((offer,))
+        catalog = self.planner.catalog((offer,), latest=False)
         found = catalog.find(offer)
         if not found:
             plugin = offer.partition("/")[0]
@@ -252,7 +267,8 @@ class Engine:
         session, expected = self._session(spec), expectation(spec, seen)
         least = answers.pause(self._provider(spec).poll_every) or 1.0
         at_most, closed = self.settings.poll_interval, self.sessions.closed
-        return Watcher(session, spec, log, expected, least, self._dice, at_most, closed)
+        reworded = partial(reword, self._extensions)
+        return Watcher(session, spec, log, expected, least, self._dice, at_most, closed, reworded)
 
     async def _one_offer(self, job: JobRecord, log: Log, *, until_accepted: bool) -> JobRecord:
         """Take a job through one offer: ask if need be, poll, download."""
@@ -329,6 +345,11 @@ class Engine:
         await log.tell()
 
     async def _next_or_give_up(self, job: JobRecord, error: VideogenError, log: Log) -> JobRecord:
+        other = await reword(self._extensions, job, error)
+        if other is not None:
+            said = in_other_words(job, error, other.by, Decimal(0))
+            change = partial(transitions.reword, prompt=other.prompt, error=error)
+            return await log.write(job, change, "rewritten", said, by=other.by, error=error.to_dict())
         offer = following(job, error)
         if offer is None:
             return await self._give_up(job, error, log)
@@ -559,17 +580,3 @@ def _pause(error: VideogenError, backoff: float | None) -> float | None:
         return None
     asked = answers.pause(error.retry_after)
     return backoff if asked is None else max(asked, 0.05)
-
-
-def failure(job: JobRecord) -> VideogenError:
-    """The error of a job that ended without a video, as it was when it happened."""
-    from .. import errors
-
-    if job.status is JobStatus.CANCELLED:
-        return JobCancelledError(f"Job {job.id} was cancelled.", job_id=job.id)
-    data = dict(job.error or {})
-    kind = getattr(errors, str(data.pop("type", "")), VideogenError)
-    message, hint = data.pop("message", f"Job {job.id} {job.status}."), data.pop("hint", None)
-    if issubclass(kind, ProviderError):
-        return kind(message, hint=hint, **{**data, "job_id": job.id})
-    return kind(message, hint=hint, job_id=job.id)

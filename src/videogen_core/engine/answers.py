@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
@@ -24,7 +25,7 @@ _MAX_REPLY = 64 * 1024
 def advice(provider: Provider, call: SubmitCall) -> tuple[str, ...]:
     """What a plugin has to say about a request; nothing, if it breaks, since advice is no reason to stop."""
     try:
-        return tuple(redact(str(text)) for text in provider.advice(call.spec, call.request))
+        return tuple(redact(str(text)) for text in provider.advice(*copy.deepcopy((call.spec, call.request))))
     except Exception:
         return ()
 
@@ -75,6 +76,7 @@ def snapshot(answer: object) -> Snapshot:
         cost=amount(answer.cost),
         error=error,
         poll_after=pause(answer.poll_after),
+        remaining=_seconds(answer.remaining),
     )
 
 
@@ -82,6 +84,11 @@ def pause(seconds: object) -> float | None:
     """Seconds that a provider asks to wait: never for ever, never back in time; None when it says nothing usable."""
     number = _number(seconds)
     return None if number is None else min(max(number, 0.0), MAX_RETRY_AFTER)
+
+
+def _seconds(value: object) -> float | None:
+    number = _number(value)
+    return None if number is None or number < 0 else number
 
 
 def amount(cost: object) -> Decimal | None:

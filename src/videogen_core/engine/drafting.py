@@ -8,7 +8,7 @@ import msgspec
 
 from .. import states
 from ..delivery import Delivery
-from ..request import VideoRequest
+from ..extensions import Prepared
 from ..routing import Policy, Route
 from ..states import JobRecord
 
@@ -17,14 +17,14 @@ __all__ = ["draft"]
 _LONGEST_CHAIN = 5
 
 
-def draft(request: VideoRequest, route: Route, policy: Policy, delivery: Delivery, *, at: datetime) -> JobRecord:
+def draft(prepared: Prepared, route: Route, policy: Policy, delivery: Delivery, *, at: datetime) -> JobRecord:
     """A job as it begins; raises why there is none when the route has no candidate."""
     chosen = route.chosen
     return JobRecord(
         id=states.new_job_id(at),
         created_at=at,
         updated_at=at,
-        request=request,
+        request=prepared.request,
         chain=_chain(route) if delivery.fallback else (chosen.offer,),
         max_cost=policy.max_cost,
         fit=policy.fit,
@@ -37,7 +37,8 @@ def draft(request: VideoRequest, route: Route, policy: Policy, delivery: Deliver
         cache=delivery.cache,
         provenance=delivery.provenance,
         on_unknown=delivery.on_unknown,
-        changes=tuple(msgspec.to_builtins(chosen.changes)),
+        changes=(*prepared.changes, *msgspec.to_builtins(chosen.changes)),
+        rewrites=delivery.rewrites,
     )
 
 

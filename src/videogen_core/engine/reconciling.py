@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from functools import partial
+from functools import cached_property, partial
 
 import anyio
 
 from .. import transitions
 from ..errors import ProviderError, RequestError, VideogenError
-from ..provider import Found, Provider, Session, Submission, SubmitCall
+from ..provider import Found, Provider, Recovery, Session, Submission, SubmitCall
 from ..redaction import cause_of, said
 from ..spec import ModelSpec
 from ..states import Attempt, JobRecord, JobStatus
@@ -70,7 +70,12 @@ class Reconciler:
         if job.on_unknown == "resubmit":
             said = "asked for again, as was wished although both may be charged"
             return await self.log.write(job, transitions.resubmit, "resubmitted", said)
-        raise unknown(job, self.spec, None, check=self.provider.console, candidates=candidates)
+        raise unknown(job, self.spec, None, check=self._allowed.console, candidates=candidates)
+
+    @cached_property
+    def _allowed(self) -> Recovery:
+        """What the vendor of this offer allows."""
+        return self.provider.recovery(self.spec)
 
     @property
     def _clock(self) -> Clock:
@@ -82,36 +87,36 @@ class Reconciler:
         How long is told by the wall clock, which alone knows of other processes, but waited by the monotonic one: a
         clock that was put forward proves nothing, and one that was put back makes nobody wait for longer.
         """
-        provider, now = self.provider, self._clock.now
+        allowed, now = self._allowed, self._clock.now
         if self._may_resend(attempt):
             yield from (0.0, *(_RESEND_PAUSE * 2**n for n in range(_RESENDS - 1)))
             return
-        if provider.reconcile == "none" or self._too_old(attempt):
+        if allowed.reconcile == "none" or self._too_old(attempt):
             return
         yield 0.0
-        over = (attempt.deadline or attempt.started_at) + timedelta(seconds=provider.list_lag)
-        if provider.reconcile == "by_ref":
+        over = (attempt.deadline or attempt.started_at) + timedelta(seconds=allowed.list_lag)
+        if allowed.reconcile == "by_ref":
             left = (over - now()).total_seconds() + transitions.PROOF_SECONDS + _MARGIN
             longest = self._proof + self.submitter.settings.submit_timeout
             end = max(began + self._proof, self._clock.monotonic() + min(left, longest))
             while (left := end - self._clock.monotonic()) > 0:
-                yield min(left, max(provider.list_lag, _LOOK_EVERY))
+                yield min(left, max(allowed.list_lag, _LOOK_EVERY))
             yield 0.0
-        elif provider.list_lag and now() < over:
-            yield provider.list_lag + 1.0
-            yield provider.list_lag + 5.0
+        elif allowed.list_lag and now() < over:
+            yield allowed.list_lag + 1.0
+            yield allowed.list_lag + 5.0
 
     @property
     def _proof(self) -> float:
         """Seconds for which absence must last."""
-        return self.provider.list_lag + transitions.PROOF_SECONDS
+        return self._allowed.list_lag + transitions.PROOF_SECONDS
 
     def _may_resend(self, attempt: Attempt) -> bool:
         age = (self._clock.now() - attempt.started_at).total_seconds()
-        return -_EARLY <= age < self.provider.idempotency  # by a clock that was put back nobody knows how old it is
+        return -_EARLY <= age < self._allowed.idempotency  # by a clock that was put back nobody knows how old it is
 
     def _too_old(self, attempt: Attempt) -> bool:
-        window = self.provider.reconcile_window
+        window = self._allowed.reconcile_window
         return window is not None and (self._clock.now() - attempt.started_at).total_seconds() > window
 
     async def _once(self, job: JobRecord, began: float) -> tuple[JobRecord, tuple[str, ...]]:
@@ -130,19 +135,19 @@ class Reconciler:
         except VideogenError:
             raise
         except Exception as error:
-            raise unknown(job, self.spec, error, check=self.provider.console) from cause_of(error)
+            raise unknown(job, self.spec, error, check=self._allowed.console) from cause_of(error)
         return await self._judged(job, [item for item in found if isinstance(item, Found)], began)
 
     async def _judged(self, job: JobRecord, found: list[Found], began: float) -> tuple[JobRecord, tuple[str, ...]]:
-        by_ref = self.provider.reconcile == "by_ref"
+        by_ref = self._allowed.reconcile == "by_ref"
         if by_ref and not found:
             if job.attempt.absent_at is not None and self._clock.monotonic() - began < self._proof:
                 return job, ()  # it has not lasted long enough
-            absent = partial(transitions.absent, lag=self.provider.list_lag)
+            absent = partial(transitions.absent, lag=self._allowed.list_lag)
             return await self.log.write(job, absent, "absent", f"{self.provider.name} knows no job of our id"), ()
         free = [item for item in found if await self._is_free(job, item)]
         ours = [item for item in free if item.ours and (by_ref or self._in_time(job.attempt, item))]
-        if ours and (by_ref or (len(ours) == 1 and self.provider.reconcile == "by_list")):
+        if ours and (by_ref or (len(ours) == 1 and self._allowed.reconcile == "by_list")):
             return await self._attached(job, ours), ()
         return job, tuple(item.submission.provider_job_id for item in free)
 

@@ -14,6 +14,7 @@ from anyio import CapacityLimiter, to_thread
 
 from ..errors import LedgerError, VideogenError
 from ..ledger import ConflictError, FencedError, Ledger
+from ..sinks import Sinks
 from ..states import Event, JobRecord
 from .clock import Clock
 from .worker import LEASE, Worker, is_dead
@@ -39,13 +40,21 @@ class Recorder:
     Args:
         ledger: The store.
         clock: Stamps what happens.
+        sinks: Hear of it, besides the user's own listeners; None = nobody does.
     """
 
-    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, sinks: Sinks | None = None) -> None:
         self.ledger = ledger
         self.clock = clock
+        self.sinks = sinks
         self.worker = Worker(ledger)
         self._one_at_a_time = CapacityLimiter(1)
+
+    def close(self) -> None:
+        """Give back what this process holds, and let the sinks hear the rest. Blocks, for some seconds at most."""
+        self.worker.close()
+        if self.sinks is not None:
+            self.sinks.close()
 
     async def run(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run a blocking ledger call in a thread. Never abandoned: a write that has begun is waited for."""
@@ -154,7 +163,7 @@ class Log:
             except FencedError as error:
                 raise LeaseLostError(error.message, job_id=job.id) from error
             else:
-                self._untold.append(event)
+                self._happened(event)
                 return saved
         raise ConflictError(f"Job {job.id} is being changed by other processes all the time.", job_id=job.id)
 
@@ -179,12 +188,19 @@ class Log:
             saved, warnings = await self.recorder.run(begin, new, event, fence=self._fence, flight=flight)
         except (ConflictError, FencedError) as error:
             raise LeaseLostError(error.message, job_id=job.id) from error
-        self._untold += [event, *warnings]
+        self._happened(event, *warnings)
         return saved
 
     def note(self, job: JobRecord, kind: str, message: str, **data: Any) -> None:
         """Something worth telling but not worth a write."""
-        self._untold.append(self.recorder.event(job, kind, message, actor=self.actor, **data))
+        self._happened(self.recorder.event(job, kind, message, actor=self.actor, **data))
+
+    def _happened(self, *events: Event) -> None:
+        """Keep events for the listener. Sinks get them at once: that is a queue, and none of their code runs here."""
+        self._untold += events
+        if self.recorder.sinks is not None:
+            for event in events:
+                self.recorder.sinks.put(event)
 
     async def tell(self) -> None:
         """Call the listener with what happened since the last time."""

@@ -45,7 +45,12 @@ class Sessions:
             plugin = self._registry.plugins.provider(provider)
             settings = self._settings.provider(provider)
             plugin.check_ready(self._settings.environment, settings)
-            context = Context(settings=settings, environment=self._settings.environment, http=transport.client)
+            context = Context(
+                settings=settings,
+                environment=self._settings.environment,
+                http=transport.client,
+                folder=self._settings.folder(provider),
+            )
             try:
                 session = plugin.connect(context)
             except VideogenError:

@@ -6,6 +6,7 @@ its own deadline. Inside it nothing is retried and no code of the user runs.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import uuid
 from contextlib import suppress
@@ -33,7 +34,7 @@ from ..errors import (
     VideogenError,
 )
 from ..ledger import ClaimedError, FlightTakenError
-from ..provider import Provider, Session, Submission, SubmitCall
+from ..provider import PLUGIN_API, Provider, Session, Submission, SubmitCall
 from ..redaction import cause_of, said
 from ..request import Media, VideoRequest
 from ..settings import Settings
@@ -50,6 +51,12 @@ PREPARE_TIMEOUT = 600.0
 CLEAN_UP_TIMEOUT = 10.0
 """Seconds for removing what a job has left at its vendor."""
 _SAVE_AGAIN = (0.1, 0.4, 1.0, 3.0, 8.0)  # seconds between tries to write down an id that is paid for
+# Errors of a create that say that nothing was sent, by the API that the plugin was written for: in the first one, only
+# a `ProviderError` with ``accepted=False`` did.
+_REFUSING: dict[int, tuple[type[VideogenError], ...]] = {
+    1: (ProviderError,),
+    2: (ProviderError, ConfigurationError, RequestError),
+}
 _MAX_INPUT_BYTES = 256 * 1024**2
 
 
@@ -63,6 +70,7 @@ class Plan:
         hold: USD held while the attempt is open; None = the price is unknown and nobody has set a limit.
         account: Hash of the user's account at the vendor.
         flight: Cache key of the clip, when it is made for the cache.
+        api: The `PLUGIN_API` that the plugin was written for.
     """
 
     call: SubmitCall
@@ -70,6 +78,7 @@ class Plan:
     hold: Decimal | None
     account: str
     flight: str | None = None
+    api: int = PLUGIN_API
 
 
 @dataclass(frozen=True)
@@ -104,7 +113,7 @@ class Submitter:
             UnsupportedRequestError: The offer does not take it.
             BudgetExceededError: Together with earlier attempts it would go over ``max_cost``.
         """
-        resolved = resolve(spec, job.request, job.fit)
+        resolved = resolve(spec, job.wanted, job.fit)
         quote = pricing.quote(spec, resolved.request, today=self.recorder.clock.now().date())
         if job.max_cost is not None:
             if quote.high is None and not job.allow_unknown_price:
@@ -122,7 +131,7 @@ class Submitter:
         if hold is None and job.max_cost is not None:
             hold = job.max_cost - job.at_risk
         call = self.call(spec, resolved.request, uuid.uuid4().hex)
-        return Plan(call=call, quote=quote, hold=hold, account=self.account(provider))
+        return Plan(call=call, quote=quote, hold=hold, account=self.account(provider), api=provider.plugin_api)
 
     def account(self, provider: Provider) -> str:
         """A hash of what tells the user's account at a vendor from others; empty where there is nothing to tell."""
@@ -137,11 +146,11 @@ class Submitter:
         return hashlib.sha256(f"{provider.name}\n{name}".encode()).hexdigest()[:16] if name else ""
 
     def call(self, spec: ModelSpec, request: VideoRequest, client_ref: str) -> SubmitCall:
-        """A create as the plugin sees it."""
+        """A create as the plugin sees it: with copies of its own."""
         base = self.settings.webhook_url
         return SubmitCall(
-            spec=spec,
-            request=request,
+            spec=copy.deepcopy(spec),
+            request=copy.deepcopy(request),
             client_ref=client_ref,
             timeout=self.settings.submit_timeout,
             read=self._read,
@@ -170,7 +179,7 @@ class Submitter:
         call = plan.call
         try:
             with anyio.fail_after(PREPARE_TIMEOUT):
-                call = replace(call, prepared=await session.prepare(call))
+                call = replace(call, prepared=await session.prepare(_theirs(call)))
         except ProviderError as error:  # an upload failed, say
             return Answer(job, error)
         except TimeoutError:
@@ -213,11 +222,11 @@ class Submitter:
             f"asking {spec.id}, estimate {plan.quote}",
             flight=plan.flight,
         )
-        return await self._send(job, session, plan.call, log)
+        return await self._send(job, session, plan.call, log, refusing=_REFUSING[plan.api])
 
     async def again(self, job: JobRecord, session: Session, call: SubmitCall, log: Log) -> Answer:
         """Send a create without an answer once more, to a vendor that documents the same key to be the same job."""
-        call = replace(call, prepared=await session.prepare(call))
+        call = replace(call, prepared=await session.prepare(_theirs(call)))
         return await self.units.run(partial(self._ask_again, job, session, call, log))
 
     async def _ask_again(self, job: JobRecord, session: Session, call: SubmitCall, log: Log) -> Answer:
@@ -228,10 +237,10 @@ class Submitter:
             f"asking {call.spec.id} again under the same key",
         )
         # A refusal of the second proves nothing of the first, so it is no better than no answer.
-        return await self._send(job, session, call, log, refusable=False)
+        return await self._send(job, session, call, log, refusing=())
 
     async def _send(
-        self, job: JobRecord, session: Session, call: SubmitCall, log: Log, *, refusable: bool = True
+        self, job: JobRecord, session: Session, call: SubmitCall, log: Log, *, refusing: tuple[type[VideogenError], ...]
     ) -> Answer:
         spec = call.spec
         try:
@@ -240,11 +249,11 @@ class Submitter:
         except ProviderError as refusal:
             refusal.provider, refusal.model = refusal.provider or spec.provider, refusal.model or spec.id
             refusal.job_id = job.id
-            if refusable and refusal.accepted is False:
+            if refusing and refusal.accepted is False:
                 return Answer(await self._refused(job, refusal, log), refusal)
             return await self._lost(job, spec, refusal, log)
-        except (ConfigurationError, RequestError) as wrong:  # by their meaning, nothing was sent
-            if not refusable:
+        except (ConfigurationError, RequestError) as wrong:
+            if not isinstance(wrong, refusing):
                 return await self._lost(job, spec, wrong, log)
             wrong.job_id = job.id
             return Answer(await self._refused(job, wrong, log), wrong)
@@ -333,6 +342,11 @@ class Submitter:
                 late=True,
                 provider_job_id=theirs,
             )
+
+
+def _theirs(call: SubmitCall) -> SubmitCall:
+    """A call to prepare: what is written down after that is the request as it was resolved."""
+    return replace(call, request=copy.deepcopy(call.request))
 
 
 async def clean_up(session: Session, leftovers: dict[str, Any]) -> None:

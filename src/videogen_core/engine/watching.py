@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import cached_property
 from random import Random
-from typing import assert_never
+from typing import Any, assert_never
 
 import anyio
 
@@ -22,6 +24,7 @@ from ..states import Artifact, JobRecord, JobStatus
 from . import answers
 from .chain import cost_of_failure, cost_of_success, following
 from .record import Log
+from .rewording import Reword, in_other_words, never
 from .sessions import closed_meanwhile
 
 __all__ = ["Watcher", "asks_too_much", "expectation", "forgotten", "provider_job"]
@@ -40,14 +43,14 @@ def forgotten(error: ProviderError) -> bool:
 
 
 def provider_job(job: JobRecord, spec: ModelSpec) -> ProviderJob:
-    """The job as its plugin knows it."""
+    """The job as its plugin knows it: copies, so that whatever is done to them is done to nothing of ours."""
     attempt = job.attempt
     return ProviderJob(
         spec=spec,
-        request=attempt.request,
+        request=copy.deepcopy(attempt.request),
         client_ref=attempt.client_ref,
         provider_job_id=attempt.provider_job_id or "",
-        handle=dict(attempt.handle),
+        handle=copy.deepcopy(attempt.handle),
         submitted_at=attempt.accepted_at or attempt.started_at,
     )
 
@@ -78,6 +81,7 @@ class Watcher:
         dice: For the jitter of pauses.
         interval: Most seconds between two polls; None = as suits the model and the vendor.
         closed: Whether the session was closed meanwhile, so that it will never answer again.
+        reword: Says a blocked prompt in other words; None where that is not wanted, or nobody can.
     """
 
     session: Session
@@ -88,6 +92,11 @@ class Watcher:
     dice: Random = field(default_factory=Random)
     interval: float | None = None
     closed: Callable[[], bool] = lambda: False
+    reword: Reword = never
+
+    @cached_property
+    def _theirs(self) -> ModelSpec:
+        return copy.deepcopy(self.spec)
 
     async def ask(self, job: JobRecord) -> Snapshot:
         """Poll once, recording nothing.
@@ -96,7 +105,7 @@ class Watcher:
             ProviderError: The provider could not be asked.
         """
         try:
-            return answers.snapshot(await self.session.poll(provider_job(job, self.spec)))
+            return answers.snapshot(await self.session.poll(provider_job(job, self._theirs)))
         except ProviderError as error:
             error.provider, error.model = error.provider or self.spec.provider, error.model or self.spec.id
             error.job_id = job.id
@@ -116,7 +125,7 @@ class Watcher:
         """
         try:
             with anyio.fail_after(_STOP_TIMEOUT):
-                answer = await self.session.cancel(provider_job(job, self.spec))
+                answer = await self.session.cancel(provider_job(job, self._theirs))
             if not isinstance(answer, Cancellation):
                 raise TypeError(f"cancel returned {type(answer).__name__}, not a Cancellation")
         except ProviderError as error:
@@ -224,11 +233,13 @@ class Watcher:
         progress = snapshot.progress
         started = job.status is JobStatus.RUNNING or snapshot.status is JobStatus.RUNNING
         status = JobStatus.RUNNING if started else JobStatus.QUEUED  # states only move forward
+        more: dict[str, Any] = {} if snapshot.remaining is None else {"remaining": round(snapshot.remaining, 1)}
         if status is not job.status or (progress or 0.0) - (job.progress or 0.0) >= _STEP:
             return await self.log.write(
-                job, lambda j, now: transitions.advance(j, now, status, progress), "progress", snapshot.message
+                job, lambda j, now: transitions.advance(j, now, status, progress), "progress", snapshot.message, **more
             )
-        self.log.note(job, "progress", snapshot.message)
+        shown = transitions.advance(job, self.log.recorder.clock.now(), status, progress)  # told, not written
+        self.log.note(shown, "progress", snapshot.message, **more)
         return job
 
     async def _succeed(self, job: JobRecord, snapshot: Snapshot) -> JobRecord:
@@ -262,6 +273,16 @@ class Watcher:
     async def _fail(self, job: JobRecord, snapshot: Snapshot, error: ProviderError) -> JobRecord:
         error.provider, error.model, error.job_id = error.provider or job.provider, error.model or job.offer, job.id
         cost, origin = cost_of_failure(job, snapshot.cost, error.charged)
+        other = await self.reword(job, error)
+        if other is not None:
+            return await self.log.write(
+                job,
+                lambda j, now: transitions.reword(j, now, other.prompt, error, cost=cost, origin=origin),
+                "rewritten",
+                in_other_words(job, error, other.by, cost),
+                by=other.by,
+                error=error.to_dict(),
+            )
         over = following(job, error) is None
         change = transitions.fail if over else transitions.fail_attempt
         return await self.log.write(

@@ -219,6 +219,7 @@ class SandboxProvider(Provider):
     """
 
     name: ClassVar[str] = "sandbox"
+    plugin_api: ClassVar[int] = 2
     title: ClassVar[str] = "Sandbox (placeholder clips)"
     setup: ClassVar[str] = "Nothing to set up: it is built in, free and needs no key."
     # A list, so that "not found" is no proof and a lost reply can be practised to the end (findable=false).

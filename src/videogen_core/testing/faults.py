@@ -25,7 +25,7 @@ What = Literal[
     # the status
     "status", "redirect", "expired", "refusal",
     # the body
-    "empty", "html", "invalid_json", "nan", "bad_utf8", "deep_json", "gzip_bomb", "wrong_type", "no_id",
+    "empty", "html", "invalid_json", "nan", "bad_utf8", "deep_json", "gzip_bomb", "wrong_type", "no_id", "mutated",
     # downloads
     "range_ignored", "range_wrong", "etag_changed", "unsatisfiable", "corrupt",
     # webhooks
@@ -58,7 +58,8 @@ class Fault(_Named, frozen=True, kw_only=True, forbid_unknown_fields=True):
             ``refusal``, the vendor's own for ``code``, with whatever status it gives that.
 
             The body: ``empty``, ``html``, ``invalid_json``, ``nan``, ``bad_utf8``, ``deep_json``, ``gzip_bomb`` (of
-            ``size`` bytes), ``wrong_type`` (of the content), ``no_id``.
+            ``size`` bytes), ``wrong_type`` (of the content), ``no_id``, ``mutated`` (bytes or values changed at random;
+            each ``size`` gives another one).
 
             Downloads: ``range_ignored`` (200 and the whole), ``range_wrong`` (206 of another part), ``etag_changed``
             (another file meanwhile), ``unsatisfiable`` (416), ``corrupt`` (4 KiB in the middle are zero).

@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
+from random import Random
 from typing import Any
 
 from .faults import Fault
+from .mutations import mutated
 from .wire import Wire
 
 __all__ = ["HTML", "Answer", "retry_after", "spoil_body", "spoil_wire", "takes_the_wire"]
@@ -136,6 +138,7 @@ _SPOILERS: dict[str, Callable[[Fault, Answer], Answer]] = {
     "gzip_bomb": _gzip_bomb,
     "wrong_type": lambda fault, answer: answer.headed(content_type="text/html"),
     "no_id": _no_id,
+    "mutated": lambda fault, answer: replace(answer, body=mutated([answer.body], Random(fault.size))),
 }
 
 

@@ -20,6 +20,7 @@ class MinimaxProvider(Provider):
     """
 
     name: ClassVar[str] = "minimax"
+    plugin_api: ClassVar[int] = 2
     title: ClassVar[str] = "MiniMax (Hailuo)"
     setup: ClassVar[str] = (
         "Set MINIMAX_API_KEY to a key from platform.minimax.io; for one from platform.minimaxi.com set "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
@@ -14,6 +15,7 @@ from videogen_core import ConfigurationError, MissingCredentialsError
 __all__ = ["base_url", "cancel_after", "check_hardware", "rates", "token", "usd_per_second"]
 
 _BASE_URL = "https://api.replicate.com"
+_TOKEN = re.compile(r"[\x21-\x7e]+")
 _LONGEST = 30
 """Minutes, after which Replicate ends a prediction by itself."""
 
@@ -22,12 +24,16 @@ def token(environment: Mapping[str, str], settings: Mapping[str, Any]) -> str:
     """The API token.
 
     Raises:
-        MissingCredentialsError: There is none, or a blank one.
+        MissingCredentialsError: There is none, a blank one, or what cannot be one.
     """
     found = str(settings.get("api_token") or environment.get("REPLICATE_API_TOKEN") or "").strip()
     if not found:
         raise MissingCredentialsError(
             "REPLICATE_API_TOKEN is not set.", hint="Make a token at https://replicate.com/account/api-tokens."
+        )
+    if not _TOKEN.fullmatch(found):
+        raise MissingCredentialsError(
+            "REPLICATE_API_TOKEN holds characters that no token has.", hint="Copy the token again, and nothing else."
         )
     return found
 

@@ -46,6 +46,6 @@ async def discover(name: str, context: Context, rows: Iterable[ModelSpec] = ()) 
     row = next((each for each in rows if each.id == f"replicate/{name}"), None)
     try:
         return spec_of(told, name, today=datetime.now(UTC).date(), row=row)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         fault = answer.garbled(f"a schema that cannot be read ({type(error).__name__})")
     raise fault

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -13,7 +14,7 @@ from . import failures
 from .api import Api
 from .arguments import model_input
 from .predictions import created_at
-from .uploads import INLINE, data_uri
+from .uploads import Room, data_uri
 
 __all__ = ["find", "same_input"]
 
@@ -25,9 +26,10 @@ _ELSEWHERE = object()
 
 
 async def find(api: Api, call: SubmitCall, started_at: datetime) -> tuple[Found, ...]:
-    """Every prediction of the model that the create may have made.
+    """Every prediction that the create may have made: those of the model, and any that was made from our inputs.
 
-    One is ours when its model and its inputs are exactly ours; with an upload among them nobody can tell.
+    One is ours when its model and its inputs are exactly ours; with an upload among them nobody can tell, nor where the
+    list was not read as far back as the create, since another like it may stand there.
     """
     wanted = model_input(call.spec, call.request, call.options, await _media(call))
     found: list[Found] = []
@@ -37,19 +39,20 @@ async def find(api: Api, call: SubmitCall, started_at: datetime) -> tuple[Found,
         found += _candidates(rows, call, wanted, now)
         oldest = created_at(rows[-1]) if rows else None
         if cursor is None or (oldest is not None and oldest < started_at - _BEFORE):
-            break
-    return tuple(found)
+            return tuple(found)
+    return tuple(replace(each, ours=False) for each in found)
 
 
 async def _media(call: SubmitCall) -> dict[str, Any]:
     """The inputs as the create told them, as far as that is the same each time."""
     found: dict[str, Any] = {}
+    room = Room()
     for name, media in call.request.media():
         if media.url is not None:
             found[name] = media.url
         else:
             data = await call.read(media)
-            found[name] = data_uri(data, video=name == "video") if len(data) <= INLINE else _ELSEWHERE
+            found[name] = data_uri(data, video=name == "video") if room.takes(data) else _ELSEWHERE
     return found
 
 
@@ -75,10 +78,11 @@ def _candidates(
     found = []
     for row in rows:
         name, made = row.get("id"), created_at(row)
-        if not isinstance(name, str) or str(row.get("model")).lower() != model:
+        of_model, of_input = str(row.get("model")).lower() == model, same_input(row, wanted)
+        if not isinstance(name, str) or not (of_model or of_input):
             continue
         age = None if now is None or made is None else max((now - made).total_seconds(), 0.0)
-        found.append(Found(submission=Submission(provider_job_id=name), ours=same_input(row, wanted), age=age))
+        found.append(Found(submission=Submission(provider_job_id=name), ours=of_model and of_input, age=age))
     return found
 
 

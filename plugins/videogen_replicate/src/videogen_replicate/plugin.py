@@ -23,6 +23,7 @@ class ReplicateProvider(Provider):
     """
 
     name: ClassVar[str] = "replicate"
+    plugin_api: ClassVar[int] = 2
     title: ClassVar[str] = "Replicate"
     setup: ClassVar[str] = "Set REPLICATE_API_TOKEN to a token from https://replicate.com/account/api-tokens."
     console: ClassVar[str] = "https://replicate.com/predictions"

@@ -34,6 +34,7 @@ _TYPES = {
     "gif": "image/gif",
     "mkv": "video/x-matroska",
 }
+_BESIDE = frozenset({"png", "jpg", "jpeg", "webp", "wav", "mp3", "txt", "json"})
 _PERCENT = re.compile(r"(\d{1,3})%\|")
 _DATA = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=-]+)*;base64,")
 
@@ -80,9 +81,20 @@ def _succeeded(told: Mapping[str, Any], model: str, cost: Decimal | None) -> Sna
 
 
 def _outputs(found: object) -> tuple[Output, ...]:
-    """The clips: one address, or with some models a list of them. None gets the token: they are of another host."""
-    several = found if isinstance(found, list) else [found]
-    return tuple(output for each in several if isinstance(each, str) and (output := _output(each)) is not None)
+    """The clips: one address, or with some models a list of them, pictures and sounds beside a clip left out.
+
+    None gets the token: they are of another host.
+    """
+    several = [each for each in (found if isinstance(found, list) else [found]) if isinstance(each, str)]
+    clips = [each for each in several if _ending(each) not in _BESIDE] or several
+    return tuple(output for each in clips if (output := _output(each)) is not None)
+
+
+def _ending(address: str) -> str:
+    try:
+        return "" if address.startswith("data:") else urlsplit(address).path.rpartition(".")[2].lower()
+    except ValueError:  # "https://[", say
+        return ""
 
 
 def _output(address: str) -> Output | None:
@@ -94,8 +106,7 @@ def _output(address: str) -> Output | None:
         return Output(data=data, mime_type=inline[1] or "video/mp4") if data else None
     if not address.startswith(("https://", "http://")):
         return None
-    ending = urlsplit(address).path.rpartition(".")[2].lower()
-    return Output(url=address, mime_type=_TYPES.get(ending, "video/mp4"))
+    return Output(url=address, mime_type=_TYPES.get(_ending(address), "video/mp4"))
 
 
 def _progress(logs: object) -> float | None:

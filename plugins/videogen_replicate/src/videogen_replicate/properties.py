@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from videogen_core import OptionSpec
 
 __all__ = ["Property", "makes_addresses", "properties"]
 
-_TYPES = ("boolean", "integer", "number", "string", "array", "object")
+_PYTHON: dict[str, tuple[type, ...]] = {
+    "boolean": (bool,),
+    "integer": (int,),
+    "number": (int, float),
+    "string": (str,),
+    "array": (list,),
+    "object": (dict,),
+}
+_TYPES = tuple(_PYTHON)
+_MOST_PARTS = 100  # schemas that one parameter is put together from; a document may be built to have millions
+_MOST = 1e300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,22 +65,25 @@ class Property:
 
 
 def properties(schemas: Mapping[str, Any]) -> dict[str, Property]:
-    """The parameters of a model by name, those that have been replaced left out.
+    """The parameters of a model by name, but for those that have been replaced, and for those that make no sense.
 
     Args:
         schemas: ``components.schemas`` of the document.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is none, or a parameter that must be given makes no sense.
     """
     table = _table(schemas.get("Input"))
-    required = table.get("required", [])
+    required = _list(table.get("required"))
     found = {}
     for name, told in _table(table.get("properties")).items():
-        facts = _resolved(_table(told), schemas)
-        if facts.get("deprecated") is True and name not in required:
-            continue
-        found[name] = _property(name, facts, name in required)
+        try:
+            facts = _resolved(_table(told), schemas)
+            if name in required or facts.get("deprecated") is not True:
+                found[name] = _property(name, facts, schemas, name in required)
+        except ValueError:
+            if name in required:
+                raise
     return found
 
 
@@ -89,13 +101,25 @@ def _table(told: Any) -> Mapping[str, Any]:
     return told
 
 
-def _resolved(told: Mapping[str, Any], schemas: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
-    """A schema with what it refers to in its place; of alternatives the first that is not null. Its own words win."""
+def _list(told: Any) -> list[Any]:
+    return told if isinstance(told, list) else []
+
+
+def _resolved(told: Mapping[str, Any], schemas: Mapping[str, Any]) -> dict[str, Any]:
+    """A schema with what it refers to in its place; of alternatives the first that is not null. Its own words win.
+
+    Raises:
+        ValueError: It refers to nothing, to itself, or to more than any parameter needs.
+    """
+    return _joined(told, schemas, iter(range(_MOST_PARTS)))
+
+
+def _joined(told: Mapping[str, Any], schemas: Mapping[str, Any], left: Iterator[int]) -> dict[str, Any]:
+    if next(left, None) is None:
+        raise ValueError("references in a circle, or too many")
     found: dict[str, Any] = {}
     for part in _parts(told, schemas):
-        if depth > 5:
-            raise ValueError("references in a circle")
-        found |= _resolved(part, schemas, depth + 1)
+        found |= _joined(part, schemas, left)
     own = {name: value for name, value in told.items() if name not in ("$ref", "allOf", "anyOf", "oneOf")}
     return {**found, **own}
 
@@ -104,38 +128,56 @@ def _parts(told: Mapping[str, Any], schemas: Mapping[str, Any]) -> Iterator[Mapp
     reference = told.get("$ref")
     if isinstance(reference, str):
         yield _table(schemas.get(reference.rpartition("/")[2]))
-    for part in told.get("allOf", ()):
+    for part in _list(told.get("allOf")):
         yield _table(part)
     for name in ("anyOf", "oneOf"):
-        real = [part for part in told.get(name, ()) if _table(part).get("type") != "null"]
+        real = [part for part in _list(told.get(name)) if _table(part).get("type") != "null"]
         yield from real[:1]
 
 
-def _property(name: str, facts: Mapping[str, Any], required: bool) -> Property:
-    kind = facts.get("type")
-    if kind not in _TYPES:
-        kind = "string"
+def _property(name: str, facts: Mapping[str, Any], schemas: Mapping[str, Any], required: bool) -> Property:
+    choices = tuple(value for value in _list(facts.get("enum")) or [facts.get("const")] if value is not None)
+    kind = _kind(facts.get("type"), choices)
     items = facts.get("items")
     several = kind == "array"
-    file = (items if several and isinstance(items, Mapping) else facts).get("format") == "uri"
+    one = _resolved(items, schemas) if several and isinstance(items, Mapping) else facts
     ends = [_number(facts.get(key)) for key in (("minItems", "maxItems") if several else ("minimum", "maximum"))]
-    choices = tuple(value for value in facts.get("enum", ()) if value is not None)
-    default = facts.get("default")
-    if default in (None, "") or (choices and default not in choices):
-        default = None
-    return Property(
+    found = Property(
         name=name,
-        type=str(kind),
-        file=file,
+        type=kind,
+        file=one.get("format") == "uri",
         choices=choices,
         low=ends[0],
         high=ends[1],
-        default=default,
         required=required,
         description=str(facts.get("description") or "")[:500],
     )
+    default = facts.get("default")
+    return replace(found, default=default) if default not in (None, "") and _takes(found, default) else found
+
+
+def _kind(told: Any, choices: tuple[Any, ...]) -> str:
+    """The type of a parameter: as it is told, else that of its choices; text where neither says."""
+    for word in told if isinstance(told, list) else [told]:
+        if word in _TYPES:
+            return str(word)
+    found = {type(choice) for choice in choices}
+    if found and found <= {int, float}:
+        return "integer" if found == {int} else "number"
+    return "boolean" if found == {bool} else "string"
+
+
+def _takes(parameter: Property, value: Any) -> bool:
+    """Whether a parameter takes a value; schemas have defaults that are of no use."""
+    if parameter.choices:
+        return value in parameter.choices
+    if not isinstance(value, _PYTHON[parameter.type]) or (isinstance(value, bool) and parameter.type != "boolean"):
+        return False
+    if not isinstance(value, int | float):
+        return True
+    return (parameter.low is None or value >= parameter.low) and (parameter.high is None or value <= parameter.high)
 
 
 def _number(value: Any) -> float | None:
-    plain = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    plain = isinstance(value, int | float) and not isinstance(value, bool) and -_MOST < value < _MOST
     return value if plain else None

@@ -25,7 +25,8 @@ __all__ = ["spec_of"]
 _VIDEO, _OTHER = (".mp4", ".webm", ".mov", ".mkv", ".gif"), (".png", ".jpg", ".jpeg", ".webp", ".wav", ".mp3", ".txt")
 _WORDS = re.compile(r"video|animat|motion|film", re.IGNORECASE)
 _LENGTHS = ("duration", "seconds", "num_frames", "video_length", "frames_per_second", "fps")
-_SIZE = re.compile(r"(\d{2,5})[*x](\d{2,5})")
+_SIZE = re.compile(r"([1-9]\d{1,4})[*x]([1-9]\d{1,4})")
+_VERSION = re.compile(r"[0-9a-f]{64}")
 _MOST_IMAGES = 10
 _SEED = 2**31 - 1
 _INPUTS = ("image", "last_frame", "reference_images", "video")
@@ -64,8 +65,8 @@ def spec_of(told: Mapping[str, Any], name: str, *, today: date, row: ModelSpec |
         )
     reading = _Reading(name, known, frozenset() if row is None else _told(row))
     vendor = {"fields": reading.fields, "values": reading.values, **reading.vendor}
-    if told.get("is_official") is not True:
-        vendor |= {"official": False, "version": str(version["id"])}
+    if told.get("is_official") is not True and _VERSION.fullmatch(str(version.get("id"))):
+        vendor |= {"official": False, "version": version["id"]}  # ids of official ones are hidden
     mode = reading.mode()
     return msgspec.convert(
         {
@@ -79,7 +80,6 @@ def spec_of(told: Mapping[str, Any], name: str, *, today: date, row: ModelSpec |
             "seed": reading.seed,
             "negative_prompt": "negative_prompt" in reading.fields,
             "options": {key: known[key].option for key in reading.left},
-            "prices": _names()["prices"].get(name, []),
             "vendor": vendor,
             "source": f"https://replicate.com/{name}",
             "as_of": today,
@@ -175,6 +175,8 @@ class _Reading:
                 self.values[field] = {f"{number:g}": word for number, word in values.items()}
         elif found.type != "string" and found.high is not None:
             low = max(found.low or 1, 1)  # below it, models have words such as -1 for "as you like"
+            if low > found.high:
+                return
             allowed = Span(min=low, max=found.high, step=1 if found.type == "integer" else None)
         else:
             return
@@ -222,7 +224,7 @@ class _Reading:
             self.fields["audio"], self._allowed["audio"] = audio.name, (True, False)
             self.defaults |= {"audio": audio.default} if isinstance(audio.default, bool) else {}
         if seed is not None:
-            self.fields["seed"], self.seed = seed.name, int(seed.high or _SEED)
+            self.fields["seed"], self.seed = seed.name, int(max(seed.high or 0, 0)) or _SEED
         if self._named("negative_prompt", "string") is not None:
             self.fields["negative_prompt"] = "negative_prompt"
 

@@ -17,10 +17,11 @@ from videogen_core.request import Media
 from . import failures
 from .api import Api
 
-__all__ = ["INLINE", "Uploads", "data_uri"]
+__all__ = ["Room", "Uploads", "data_uri"]
 
-INLINE = 256 * 1024
-"""Bytes up to which an input goes into the request itself, as Replicate advises."""
+_INLINE = 256 * 1024
+"""Bytes of inputs that go into the request itself. Replicate advises it of one, and it is kept to for all of a request:
+every answer repeats them, and one that is too long to be read would be a prediction that is paid for and lost."""
 _SECONDS = 600.0
 
 
@@ -31,6 +32,19 @@ class _Urls(msgspec.Struct):
 class _File(msgspec.Struct):
     id: str
     urls: _Urls
+
+
+class Room:
+    """What still goes into a request itself; asked for one input after the other."""
+
+    def __init__(self) -> None:
+        self._left = _INLINE
+
+    def takes(self, data: bytes) -> bool:
+        """Whether an input goes in, which leaves less for the next."""
+        fits = len(data) <= self._left
+        self._left -= len(data) if fits else 0
+        return fits
 
 
 class Uploads:
@@ -50,8 +64,9 @@ class Uploads:
             ``media``: by field, an address or a data URI; ``uploads``: ids of files to remove.
         """
         uploads: list[str] = []
+        room = Room()
         try:
-            media = {name: await self._told(call, name, each, uploads) for name, each in call.request.media()}
+            media = {name: await self._told(call, name, each, room, uploads) for name, each in call.request.media()}
         except BaseException:
             with anyio.CancelScope(shield=True), anyio.move_on_after(5):
                 await self.remove(uploads)
@@ -64,11 +79,11 @@ class Uploads:
             with suppress(Exception):  # the others are to go, too
                 await self._api.ask("DELETE", f"/v1/files/{quote(str(name), safe='')}", action="clean up", timeout=5.0)
 
-    async def _told(self, call: SubmitCall, name: str, media: Media, uploads: list[str]) -> str:
+    async def _told(self, call: SubmitCall, name: str, media: Media, room: Room, uploads: list[str]) -> str:
         if media.url is not None:
             return media.url
         data = await call.read(media)
-        if len(data) <= INLINE:
+        if room.takes(data):
             return data_uri(data, video=name == "video")
         mime_type = _type(data, video=name == "video")
         answer = await self._api.ask(

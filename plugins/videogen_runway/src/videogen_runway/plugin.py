@@ -19,6 +19,7 @@ class RunwayProvider(Provider):
     """
 
     name: ClassVar[str] = "runway"
+    plugin_api: ClassVar[int] = 2
     title: ClassVar[str] = "Runway"
     setup: ClassVar[str] = "Set RUNWAYML_API_SECRET to a key from https://dev.runwayml.com, and buy credits there."
     console: ClassVar[str] = "https://dev.runwayml.com shows what was charged; the API lists no tasks."

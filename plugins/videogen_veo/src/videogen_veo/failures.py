@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import anyio
@@ -28,7 +29,7 @@ from videogen_core.outcomes import Answer, unavailable
 from . import policy
 from .clients import Wire, no_token, watched
 
-__all__ = ["asked", "failure", "server_fault"]
+__all__ = ["asked", "failure", "reading", "server_fault"]
 
 T = TypeVar("T")
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)s")
@@ -67,6 +68,31 @@ async def asked(
     finally:
         watched.reset(token)
     raise fault  # out here: the exception that is left behind holds the request
+
+
+@contextmanager
+def reading(action: str, spec: ModelSpec) -> Iterator[None]:
+    """Within, what is no answer at all raises our error: the SDK lets through text where its types say an object.
+
+    Args:
+        action: See `failure`.
+        spec: The offer.
+
+    Raises:
+        ProviderProtocolError: The answer cannot be read.
+    """
+    try:
+        yield
+    except (AttributeError, TypeError, ValueError, LookupError) as error:
+        fault = type(error).__name__
+    else:
+        return
+    raise ProviderProtocolError(
+        f"Google's answer to a {action} is not what it should be ({fault}).",
+        provider="veo",
+        model=spec.id,
+        retryable=action != "submit",
+    )
 
 
 def failure(error: BaseException, *, action: str, spec: ModelSpec | None = None, unsent: bool = False) -> VideogenError:

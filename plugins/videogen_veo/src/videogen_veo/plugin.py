@@ -20,6 +20,7 @@ class VeoProvider(Provider):
     """
 
     name: ClassVar[str] = "veo"
+    plugin_api: ClassVar[int] = 2
     title: ClassVar[str] = "Google (Veo, Gemini Omni)"
     setup: ClassVar[str] = (
         "Set GEMINI_API_KEY for Gemini Omni; for Veo set GOOGLE_CLOUD_PROJECT and sign in with "

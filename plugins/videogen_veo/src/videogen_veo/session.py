@@ -22,10 +22,11 @@ from videogen_core import (
     Submission,
     SubmitCall,
 )
+from videogen_core.outcomes import usable_id
 
 from . import access
 from .clients import Clients
-from .failures import asked
+from .failures import asked, reading
 from .inputs import Inputs, check
 from .interactions import Interactions
 from .operations import Operations
@@ -70,11 +71,18 @@ class VeoSession(Session):
 
     async def submit(self, call: SubmitCall) -> Submission:
         reach = self._reach(call)
-        submission = await self._protocol(call.spec).create(call, reach, max(call.timeout - 1, 1.0))
+        with reading("submit", call.spec):
+            submission = await self._protocol(call.spec).create(call, reach, max(call.timeout - 1, 1.0))
+            if not usable_id(submission.provider_job_id):
+                raise ValueError("the id")
         handle = {"backend": reach.backend, "location": reach.location, "uploads": call.prepared["uploads"]}
         return replace(submission, handle=handle)
 
     async def poll(self, job: ProviderJob) -> Snapshot:
+        with reading("poll", job.spec):
+            return await self._look(job)
+
+    async def _look(self, job: ProviderJob) -> Snapshot:
         found = await self._protocol(job.spec).look(job)
         outputs = []
         try:
@@ -92,7 +100,8 @@ class VeoSession(Session):
         return replace(found, outputs=tuple(outputs))
 
     async def cancel(self, job: ProviderJob) -> Cancellation:
-        return await self._protocol(job.spec).stop(job)
+        with reading("cancel", job.spec):
+            return await self._protocol(job.spec).stop(job)
 
     async def adopt(self, call: SubmitCall, provider_job_id: str) -> Submission:
         reach = self._reach(call)

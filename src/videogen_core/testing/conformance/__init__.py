@@ -25,8 +25,10 @@ from .killed import Killed
 from .leftovers import Leftovers
 from .light import Light
 from .lost import Lost
+from .manners import Manners
 from .modes import Modes
 from .notices import Notices
+from .parsing import Parsing
 from .polls import Polls
 from .refusals import Refusals
 from .requests import Requests
@@ -38,6 +40,7 @@ __all__ = ["ProviderSuite", "Quoted", "Rig"]
 
 class ProviderSuite(
     Light,
+    Manners,
     Catalogue,
     Modes,
     Requests,
@@ -45,6 +48,7 @@ class ProviderSuite(
     Refusals,
     Lost,
     Polls,
+    Parsing,
     Endings,
     Killed,
     Deliveries,

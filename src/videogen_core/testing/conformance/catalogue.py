@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from videogen_core import ModelNotFoundError, ModelSpec
+from videogen_core import ModelNotFoundError, ModelSpec, Provider
+from videogen_core.catalog import Catalog
 
 from .rig import Rig
 from .suite import Suite, each
@@ -78,7 +79,7 @@ class Catalogue(Suite):
                 other = owners.setdefault(name.lower(), spec.id)
                 assert other == spec.id, f"The name {name!r} means both {other} and {spec.id}."
 
-    @each("spec", lambda suite: suite.live(), instead="no offer is live")
+    @each("spec", lambda suite: _described(suite), instead="no offer is live")
     def test_every_name_of_an_offer_finds_it(self, spec: ModelSpec, rig: Rig) -> None:
         """Its id, its shared name, and each alias."""
         with rig.sync_client() as client:
@@ -86,10 +87,27 @@ class Catalogue(Suite):
                 found = {candidate.offer for candidate in _offers(client, name)}
                 assert spec.id in found, f"{name!r} does not lead to {spec.id} but to {sorted(found) or 'nothing'}."
 
+    @each("spec", lambda suite: _outlines(suite), instead="no offer is known in outline only")
+    def test_an_outline_can_be_completed(self, spec: ModelSpec) -> None:
+        """Its names find it, and the provider describes its models; without that nobody could ever use it."""
+        provider, catalog = type(self.new_provider()), Catalog(self.specs())
+        assert provider.discover is not Provider.discover, f"{spec.id}: {provider.__name__}.discover completes nothing."
+        for name in (spec.id, spec.name, *spec.aliases):
+            found = {each.id for each in catalog.lookup(name, today=datetime.now(UTC).date())}
+            assert spec.id in found, f"{name!r} does not lead to {spec.id} but to {sorted(found)}."
+
 
 def _offers(client: Any, name: str) -> list[Any]:
     route = client.route(model=name)
     return [*route.candidates, *route.rejected]
+
+
+def _described(suite: type[Suite]) -> list[ModelSpec]:
+    return [spec for spec in suite.live() if not spec.outline]
+
+
+def _outlines(suite: type[Suite]) -> list[ModelSpec]:
+    return [spec for spec in suite.live() if spec.outline]
 
 
 def _retired(suite: type[Suite]) -> list[ModelSpec]:

@@ -49,10 +49,10 @@ class Credentials(Suite):
                 assert named, f"{case.id} is refused without naming a variable to set: {refused.message}"
 
     def test_one_key_is_enough_for_some_offer(self, rig: Rig) -> None:
-        """With the emulator's variables every live offer is ready."""
+        """With the emulator's variables every live offer is ready, but for those that are known in outline only."""
         with rig.sync_client() as client:
             ready = {spec.id for spec in client.models(ready=True, provider=rig.name)}
-        missing = [spec.id for spec in self.live() if spec.id not in ready]
+        missing = [spec.id for spec in self.live() if spec.id not in ready and not spec.outline]
         assert not missing, f"With Emulator.environment() set, {', '.join(missing)} is not ready."
 
     async def test_a_wrong_key_is_refused_in_words(self, rig: Rig) -> None:

@@ -6,13 +6,26 @@ import json
 import os
 import subprocess
 import sys
+import uuid
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from videogen_core import AsyncClient, AsyncJob, Client, Provider, Result, Session
+from videogen_core import (
+    AsyncClient,
+    AsyncJob,
+    Client,
+    Media,
+    Provider,
+    Result,
+    Session,
+    SubmitCall,
+    VideoRequest,
+)
+from videogen_core.capabilities import resolve
 from videogen_core.engine.sessions import Sessions
 
 from ..clips import owner
@@ -138,6 +151,18 @@ class Rig:
         jobs = await client.jobs()
         assert len(jobs) == 1, f"{len(jobs)} jobs are on record, one was expected"
         return jobs[0]
+
+    async def call(self, session: Session) -> SubmitCall:
+        """The cheapest create as the session is given it, prepared."""
+        case = self.case
+        arguments = {name: value for name, value in self.arguments(case).items() if name != "model"}
+        request = resolve(case.spec, VideoRequest.make(**arguments)).request
+
+        async def read(media: Media) -> bytes:
+            return media.data or b""
+
+        call = SubmitCall(spec=case.spec, request=request, client_ref=uuid.uuid4().hex, timeout=10.0, read=read)
+        return replace(call, prepared=await session.prepare(call))
 
     # --- money
 

@@ -1,11 +1,11 @@
-"""How far a job is, in the words that the command line shows."""
+"""How far a job is, in the words that the command line and notebooks show."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
 
-from .words import clock
+from .states import Event
 
 __all__ = ["REMARKS", "STAGES", "Progress"]
 
@@ -33,6 +33,7 @@ class Progress:
         share: 0 to 1, where the provider says.
         expected: Seconds that the offer usually takes.
         since: When it began, on the monotonic clock.
+        left: Seconds until it is done, as the provider said at ``told``, on the monotonic clock.
     """
 
     job_id: str
@@ -41,6 +42,8 @@ class Progress:
     share: float | None = None
     expected: float | None = None
     since: float = field(default_factory=time.monotonic)
+    left: float | None = None
+    told: float = 0.0
 
     @property
     def elapsed(self) -> float:
@@ -54,7 +57,19 @@ class Progress:
             return self.share
         return min(self.elapsed / self.expected, 0.95) if self.expected else None
 
+    def hear(self, event: Event) -> bool:
+        """Take in what happened; True when another offer works on it now, so that `expected` is to be found anew."""
+        offer = event.data.get("offer")
+        changed = isinstance(offer, str) and offer != self.offer
+        if changed:
+            self.offer = str(offer)
+        self.stage = STAGES.get(event.type, event.status.value)
+        self.share = event.progress
+        left = event.data.get("remaining")
+        self.left, self.told = left if isinstance(left, int | float) else None, time.monotonic()
+        return changed
+
     @property
-    def clock(self) -> str:
-        """Elapsed and expected time."""
-        return clock(self.elapsed) + (f", usually {clock(max(self.expected, 1))}" if self.expected else "")
+    def remaining(self) -> float | None:
+        """Seconds until it is done, as the provider expected and less what has passed since; None = it does not say."""
+        return None if self.left is None else max(self.left - (time.monotonic() - self.told), 0.0)

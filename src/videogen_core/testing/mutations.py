@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
+__all__ = ["mutated"]
+
 _ODD_BYTES = (
     b"\x00",
     b"\xff",

@@ -1,0 +1,1 @@
+"""Lumen's video models for videogen."""

@@ -1,0 +1,1 @@
+"""Open video models on the user's own machine, or on servers of theirs, for videogen."""

@@ -1,0 +1,331 @@
+"""Tiny pipelines of every family, from their folder to a clip that plays: the real path, on the processor."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local_rig import client, look, model, need_torch, steps
+from videogen_core import Event, GenerationFailedError, JobCancelledError, JobStatus, UnsupportedRequestError
+
+need_torch()
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of libraries, about themselves
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    import tiny
+    from videogen_local.here import devices, lanes, loading, running, working
+    from videogen_local.plans import Plan
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A tiny pipeline by name, made when it is first wanted."""
+    made: dict[str, Path] = {}
+
+    def folder(name: str) -> Path:
+        if name not in made:
+            made[name] = tiny.save(name, tmp_path_factory.mktemp("pipelines") / name)
+        return made[name]
+
+    return folder
+
+
+RED = Image.new("RGB", (50, 30), "red")
+BLUE = Image.new("RGB", (20, 30), "blue")
+INPUTS: dict[str, dict[str, Any]] = {
+    "wan-image": {"image": RED},
+    "wan-frames": {"image": RED, "last_frame": BLUE},
+    "ltx-image": {"image": RED},
+    "ltx-condition": {"image": RED},
+}
+
+
+@pytest.mark.parametrize("name", tiny.MAKERS)
+def test_every_family_makes_a_clip_that_plays(name: str, pipelines: Any, tmp_path: Path) -> None:
+    events: list[Event] = []
+    with client(tmp_path / "home") as videogen:
+        folder = pipelines(name)
+        (spec,) = [videogen.workspace.registry.discovery.find(model(folder))]
+        assert spec is not None
+        told = {"seed": 7, "on_event": events.append, "output": tmp_path / "clip.mp4", **INPUTS.get(name, {})}
+        result = videogen.generate("a red circle", model=model(folder), **told)
+        assert result.path is not None
+        clip = look(result.path)
+        side = tiny.side(name)
+        assert (clip.width, clip.height, clip.frames) == (side, side, tiny.frames(name))
+        assert (clip.codec, clip.pixels, clip.index_first) == ("h264", "yuv420p", True)
+        assert clip.fps == pytest.approx(spec.output_fps or spec.default.fps)
+        assert (clip.sound == "aac") is (name in tiny.WITH_SOUND)
+        if clip.sound:
+            assert clip.sound_seconds == pytest.approx(clip.seconds, abs=1 / clip.fps + 0.05)
+        assert clip.about["seed"] == 7
+        assert clip.about["versions"]["diffusers"]
+        told.pop("on_event")
+        again = videogen.generate("a red circle", model=model(folder), **{**told, "output": tmp_path / "again.mp4"})
+        other = videogen.generate(
+            "a red circle", model=model(folder), **{**told, "output": tmp_path / "o.mp4", "seed": 8}
+        )
+    assert again.videos[0].sha256 == result.videos[0].sha256, "a seed makes the same clip on one device"
+    assert other.videos[0].sha256 != result.videos[0].sha256
+    assert event_order(events)
+
+
+def event_order(events: list[Event]) -> bool:
+    """Progress only rises, and ends at 1."""
+    shares = [event.progress for event in events if event.progress is not None]
+    return shares == sorted(shares) and shares[-1] == 1.0
+
+
+def test_each_step_is_told_with_the_time_that_is_left(pipelines: Any, tmp_path: Path, slow: Any) -> None:
+    slow(0.25)
+    events: list[Event] = []
+    with client(tmp_path / "home") as videogen:
+        videogen.generate(
+            "a boat", model=model(pipelines("wan")), on_event=events.append, options={"local": {"steps": 4}}
+        )
+    assert steps(events)[:3] == ["1/4", "2/4", "3/4"], "what comes after the last one may be quicker than a poll"
+    left = [event.data["remaining"] for event in events if event.message.startswith("denoising 1/4")]
+    assert 0.5 < left[0] < 3, "three steps of a quarter of a second"
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Makes every denoising step take its time."""
+    usual = working.Reporter.step
+
+    def by(seconds: float) -> None:
+        def step(self: Any, done: int, total: int) -> None:
+            time.sleep(seconds)
+            usual(self, done, total)
+
+        monkeypatch.setattr(working.Reporter, "step", step)
+
+    return by
+
+
+def test_without_a_seed_one_is_drawn_and_told(pipelines: Any, tmp_path: Path) -> None:
+    with client(tmp_path / "home") as videogen:
+        results = [videogen.generate("a boat", model=model(pipelines("wan"))) for _ in range(2)]
+        seeds = {look(result.path).about["seed"] for result in results if result.path}
+        assert len(seeds) == 2
+        again = videogen.generate("a boat", model=model(pipelines("wan")), seed=look(results[0].path).about["seed"])
+    assert again.videos[0].sha256 == results[0].videos[0].sha256
+
+
+def test_a_second_job_loads_nothing_and_a_changed_folder_is_loaded_again(
+    pipelines: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads: list[str] = []
+    usual = loading.load
+    monkeypatch.setattr(loading, "load", lambda order, device: (loads.append(order.folder), usual(order, device))[1])
+    folder = tiny.save("wan", tmp_path / "Pipeline")
+    with client(tmp_path / "home") as videogen:
+        for prompt in ("a boat", "a cat"):
+            videogen.generate(prompt, model=model(folder), seed=1)
+    with client(tmp_path / "home") as videogen:
+        videogen.generate("a boat", model=model(folder), seed=1)
+        assert len(loads) == 1, "another client of the same process finds it loaded"
+        tiny.save("wan", folder)
+        videogen.generate("a boat", model=model(folder), seed=1)
+    assert len(loads) == 2
+
+
+def test_the_oldest_pipeline_goes_when_there_is_too_little_room(
+    pipelines: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads: list[str] = []
+    usual = loading.load
+    monkeypatch.setattr(loading, "load", lambda order, device: (loads.append(order.folder), usual(order, device))[1])
+    with client(tmp_path / "home", warm_gb=0.0004) as videogen:
+        for name in ("wan", "wan", "ltx", "ltx", "wan"):
+            videogen.generate("a boat", model=model(pipelines(name)))
+    assert [Path(folder).name for folder in loads] == ["wan", "ltx", "wan"]
+
+
+def test_cancel_stops_at_the_next_step_and_the_next_job_is_fine(
+    pipelines: Any, tmp_path: Path, slow: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import diffusers
+
+    decoded: list[int] = []
+    usual = diffusers.AutoencoderKLWan.decode
+    monkeypatch.setattr(
+        diffusers.AutoencoderKLWan, "decode", lambda self, *a, **k: (decoded.append(1), usual(self, *a, **k))[1]
+    )
+    slow(0.1)
+    with client(tmp_path / "home") as videogen:
+        job = videogen.submit("a boat", model=model(pipelines("wan")), options={"local": {"steps": 500}})
+        waiting = videogen.submit("a cat", model=model(pipelines("ltx")))
+        until(lambda: _denoising(tmp_path / "home"))
+        waiting.cancel()
+        job.cancel()
+        for each in (waiting, job):
+            with pytest.raises(JobCancelledError):
+                each.wait(timeout=20)
+            assert each.status == JobStatus.CANCELLED
+        assert decoded == []
+        result = videogen.generate("a boat", model=model(pipelines("wan")), options={"local": {"steps": 2}})
+    assert result.path is not None
+    assert look(result.path).frames == 9
+    assert decoded == [1]
+
+
+def until(happened: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def _denoising(home: Path) -> bool:
+    return any(b'"denoising"' in path.read_bytes() for path in home.glob("providers/local/jobs/*/state.json"))
+
+
+@pytest.mark.parametrize("kind", ["twice", "once"])
+def test_memory_that_runs_out_costs_one_rung_and_then_the_job(
+    pipelines: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    plans = (Plan(placement="resident"), Plan(placement="resident", tiling=True), Plan(placement="leaf_offload"))
+    monkeypatch.setattr(working, "plans_for", lambda order, device: plans)
+    usual, tries = running.run, []
+
+    def run(*args: Any) -> Any:
+        tries.append(args[0].vae.use_tiling)
+        if len(tries) == 1 or kind == "twice":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        return usual(*args)
+
+    monkeypatch.setattr(working, "run", run)
+    with client(tmp_path / "home") as videogen:
+        if kind == "twice":
+            with pytest.raises(GenerationFailedError, match="Memory ran out on cpu") as caught:
+                videogen.generate("a boat", model=model(pipelines("wan")))
+            assert caught.value.charged is False
+            assert "fewer frames" in (caught.value.hint or "")
+        else:
+            result = videogen.generate("a boat", model=model(pipelines("wan")))
+            assert result.path is not None
+            assert look(result.path).about["plan"] == "resident+tiling"
+    assert tries == [False, True], "one step down, not more"
+
+
+def test_numbers_that_are_no_colours_fail_the_job(pipelines: Any, tmp_path: Path) -> None:
+    folder = tiny.save("wan", tmp_path / "broken", spoil=True)
+    with client(tmp_path / "home") as videogen, pytest.raises(GenerationFailedError, match="NaN"):
+        videogen.generate("a boat", model=model(folder))
+
+
+@pytest.mark.parametrize(
+    "plan", ["resident+tiling", "model_offload", "group_offload+tiling", "leaf_offload", "resident+fp8"]
+)
+def test_every_plan_makes_a_clip(plan: str, pipelines: Any, tmp_path: Path) -> None:
+    with client(tmp_path / "home") as videogen:
+        found = {}
+        for name in ("resident", plan):
+            options = {"local": {"plan": name}}
+            result = videogen.generate("a boat", model=model(pipelines("wan")), seed=1, options=options)
+            assert result.path is not None
+            found[name] = look(result.path)
+            assert found[name].about["plan"] == name
+    assert found[plan].frames == found["resident"].frames
+
+
+def test_an_adaptation_is_laid_over_and_taken_off(pipelines: Any, tmp_path: Path) -> None:
+    folder = pipelines("wan")
+    style = tiny.lora(folder, tmp_path / "style.safetensors")
+    with client(tmp_path / "home") as videogen:
+
+        def sha(**options: Any) -> str:
+            return videogen.generate("a boat", model=model(folder), seed=1, options={"local": options}).videos[0].sha256
+
+        plain = sha()
+        adapted = sha(loras=[{"path": str(style), "scale": 1.0}])
+        assert adapted != plain
+        assert sha(loras=[{"path": str(style), "scale": 0.0}]) not in (adapted,)
+        assert sha() == plain, "the next job has none"
+        with pytest.raises(GenerationFailedError, match="does not fit this model"):
+            sha(loras=[str(tiny.lora(pipelines("ltx"), tmp_path / "other.safetensors"))])
+        assert sha() == plain
+
+
+def test_wrong_counts_and_sizes_are_violations_with_the_nearest_that_works(pipelines: Any, tmp_path: Path) -> None:
+    with client(tmp_path / "home") as videogen:
+        name = model(pipelines("wan"))
+        (frames,) = videogen.check("a boat", model=name, options={"local": {"num_frames": 8}})
+        assert (frames.field, frames.nearest) == ("options.local.num_frames", 9)
+        (width,) = videogen.check("a boat", model=name, options={"local": {"width": 30}})
+        assert width.nearest == 32
+        with pytest.raises(UnsupportedRequestError):
+            videogen.generate("a boat", model=name, options={"local": {"num_frames": 8}})
+        clip = videogen.generate("a boat", model=name, options={"local": {"num_frames": 13, "width": 32, "height": 48}})
+        assert clip.path is not None
+        seen = look(clip.path)
+    assert (seen.frames, seen.width, seen.height) == (13, 32, 48)
+
+
+def test_the_guidance_of_a_component_is_put_back(pipelines: Any, tmp_path: Path) -> None:
+    with client(tmp_path / "home") as videogen:
+        name = model(pipelines("hunyuan-1.5"))
+        shas = [
+            videogen.generate("a boat", model=name, seed=1, options={"local": {"guidance_scale": scale}})
+            .videos[0]
+            .sha256
+            for scale in (1.5, 9.0, 1.5)
+        ]
+    assert shas[0] == shas[2] != shas[1]
+
+
+def test_several_devices_take_several_jobs_and_others_wait_in_order(
+    pipelines: Any, tmp_path: Path, slow: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "chosen", lambda settings: ("cpu", "cpu:1"))
+    usual, at = working.work, []
+
+    def work(reporter: Any, warm: Any) -> None:
+        at.append((reporter.job, reporter.state.device))
+        usual(reporter, warm)
+
+    monkeypatch.setattr(working, "work", work)
+    slow(0.2)
+    with client(tmp_path / "home", warm_gb=1) as videogen:
+        jobs = [videogen.submit(f"boat {n}", model=model(pipelines("wan"))) for n in range(4)]
+        for job in jobs:
+            job.wait()
+    order = [job for job, _ in at]
+    assert order == [job.provider_job_id for job in jobs]
+    assert {device for _, device in at} == {"cpu", "cpu:1"}
+
+
+def test_sound_can_be_left_out(pipelines: Any, tmp_path: Path) -> None:
+    with client(tmp_path / "home") as videogen:
+        silent = videogen.generate("a boat", model=model(pipelines("ltx-2")), audio=False)
+    assert silent.path is not None
+    assert look(silent.path).sound is None
+
+
+def test_frames_of_odd_sides_are_made_even(tmp_path: Path) -> None:
+    from videogen_local.here.encoding import Sound, write_mp4
+
+    frames = np.zeros((5, 33, 31, 3), np.uint8)
+    short = Sound(np.zeros(800), 16_000)
+    write_mp4(tmp_path / "odd.mp4", frames, 23.976, sound=short, about={"seed": 2**62})
+    clip = look(tmp_path / "odd.mp4")
+    assert (clip.width, clip.height, clip.frames, clip.about) == (32, 34, 5, {"seed": 2**62})
+    assert clip.fps == pytest.approx(24000 / 1001, abs=1e-3)
+    assert clip.sound_seconds == pytest.approx(clip.seconds, abs=0.1)
+
+
+def test_lanes_are_shared_within_a_process(tmp_path: Path) -> None:
+    assert lanes.lanes(tmp_path, {"devices": ["cpu"]}) is lanes.lanes(tmp_path, {"devices": ["cpu"]})
+    assert lanes.lanes(tmp_path, {"devices": ["cpu"]}) is not lanes.lanes(tmp_path / "other", {"devices": ["cpu"]})
