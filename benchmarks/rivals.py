@@ -56,7 +56,8 @@ def measure() -> list[Figure]:
                 value=run["cpu_ms"],
                 unit="ms",
                 baseline=f"{run['cpu_ms'] / bare['cpu_ms']:.1f} times the bare loop; "
-                f"{run['wall_ms']:.1f} ms of wall time; importing and the first job {run['first_ms']:.0f} ms; {run['peak_mb']:.0f} MB at most",
+                f"{run['wall_ms']:.1f} ms of wall time; importing and the first job {run['first_ms']:.0f} ms; "
+                f"{run['peak_mb']:.0f} MB at most",
                 note=f"{JOBS} jobs, {AT_ONCE} at a time, {TURNS} turns" if who == "httpx" else "",
             )
         )
