@@ -506,7 +506,7 @@ def test_jobs_list_and_one_job(run: Run) -> None:
 
 def test_plugins(run: Run) -> None:
     answer = run("plugins")
-    assert re.search(r"sandbox +videogen-core +\S+ +loaded +1 +yes", answer.out)
+    assert re.search(r"sandbox +videogen-core +\S+ +2 +loaded +1 +yes", answer.out)
     (row,) = run("plugins", "--json").json["plugins"]
     assert (row["name"], row["state"], row["ready"], row["error"]) == ("sandbox", "loaded", True, None)
 
