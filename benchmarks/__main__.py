@@ -40,10 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in chosen.names or BENCHMARKS:
         groups[name] = BENCHMARKS[name]()
         print(f"\n{name}\n{show(groups[name])}", flush=True)
+        if chosen.page is not None:
+            write_page(chosen.page, groups)
     if chosen.json is not None:
         chosen.json.write_text(json.dumps(report(groups), indent=2) + "\n", encoding="utf-8")
-    if chosen.page is not None:
-        write_page(chosen.page, groups)
     missed = [figure.name for figures in groups.values() for figure in figures if figure.verdict == "FAIL"]
     print(f"\n{len(missed)} limits missed" + "".join(f"\n  {name}" for name in missed))
     return 1 if missed and chosen.strict else 0
