@@ -121,6 +121,8 @@ EDGES_MAY_ALSO = {
     "cli": {
         "testing": "`videogen emulate` serves an emulator",
         "scaffold": "`videogen new-plugin` writes a plugin",
+        "sandbox": "the contact sheet of `videogen compare` is written in the letters of its renderer",
+        "_portal": "`videogen compare` waits for several jobs at once, and Ctrl-C must stop all in good order",
     },
 }
 
@@ -152,8 +154,8 @@ ONLY_IMPORTERS = {
     "pluggy": {"hookspecs", "plugins"},
     "platformdirs": {"settings"},
     "dotenv": {"settings"},
-    "av": {"probing", "probe_child", "sandbox", "testing"},
-    "PIL": {"media", "images", "sandbox", "testing"},
+    "av": {"probing", "probe_child", "sandbox", "testing", "cli"},
+    "PIL": {"media", "images", "sandbox", "testing", "cli"},
     "typer": {"cli"},
     "click": {"cli"},
     "rich": {"cli"},

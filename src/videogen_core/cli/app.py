@@ -12,6 +12,7 @@ from . import (
     batch,
     budgets,
     catalog,
+    compare,
     costs,
     doctor,
     emulate,
@@ -70,6 +71,11 @@ _PANELS: dict[str, dict[Callable[..., int | None], tuple[str, ...]]] = {
         make.submit: (
             'JOB=$(videogen submit "…" -m veo-3.1-fast -d 8)',
             'videogen resume "$JOB"',
+        ),
+        compare.compare: (
+            'videogen compare "A paper boat drifting down a rainy street" -m veo-3.1-fast -m hailuo-2.3',
+            'videogen compare "…" -m veo/veo-3.1-fast -m runway/veo3.1_fast -d 8 -o boats/ --max-cost 3 --yes',
+            'videogen compare "…" -m practice-pro -m practice-lite --seed 7 --fit nearest --json',
         ),
         batch.batch: (
             "videogen batch prompts.jsonl -o out/ --budget 50",

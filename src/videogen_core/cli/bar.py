@@ -18,6 +18,8 @@ from .words import clock
 
 __all__ = ["Bars"]
 
+_ENDED = frozenset({"stored", "failed", "cancelled"})
+
 
 class _Fill(BarColumn):
     """The bar, which moves with the clock where the provider does not say how far it is."""
@@ -28,7 +30,7 @@ class _Fill(BarColumn):
             total=100,
             completed=100 * (guess or 0.0),
             width=None,
-            pulse=guess is None,
+            pulse=guess is None and task.fields["took"] is None,
             animation_time=task.get_time(),
         )
 
@@ -46,8 +48,9 @@ class _Words(ProgressColumn):
         if self._before:
             percent = "    " if state.share is None else f"{state.share:4.0%}"
             return Text.assemble((f"{state.stage:<9}", "bold"), f" {percent}")
-        name = state.job_id if len(self._rows) > 1 or not state.offer else state.offer
-        return Text.assemble((_clock(state), "cyan"), f"  {name}")
+        name = task.description if len(self._rows) > 1 or not state.offer else state.offer
+        took = task.fields["took"]
+        return Text.assemble((_clock(state) if took is None else clock(took), "cyan"), f"  {name}")
 
 
 def _clock(state: Progress) -> str:
@@ -88,10 +91,17 @@ class Bars:
     ) -> None:
         self._bar.stop()
 
-    def show(self, progress: Progress, event: Event) -> None:
+    def show(self, progress: Progress, event: Event, name: str) -> None:
         """Show the news of one job; what is worth keeping is printed above the bars."""
         if progress.job_id not in self._rows:
-            self._rows[progress.job_id] = self._bar.add_task("", total=None, state=progress)
+            self._rows[progress.job_id] = self._bar.add_task(name, total=None, state=progress, took=None)
+        if progress.stage in _ENDED:
+            self._end(self._rows[progress.job_id], progress)
         if event.type in REMARKS and event.message:
             self._bar.console.print(Text(event.message, style="yellow"))
         self._bar.refresh()
+
+    def _end(self, row: TaskID, progress: Progress) -> None:
+        """Stop the clock of a job; where there are more bars than lines, make room for one that still moves."""
+        room = self._bar.console.height - 2
+        self._bar.update(row, took=progress.elapsed, visible=len(self._rows) <= room)

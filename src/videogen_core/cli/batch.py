@@ -145,7 +145,7 @@ def _code(found: BatchReport, *, dry_run: bool) -> int:
 def _view(screen: Screen) -> AbstractContextManager[Callable[[BatchReport], object] | None]:
     if screen.quiet:
         return nullcontext(None)
-    return _bar(screen) if screen.err.is_terminal else nullcontext(_Lines(screen))
+    return _bar(screen) if screen.watched else nullcontext(_Lines(screen))
 
 
 class _Lines:

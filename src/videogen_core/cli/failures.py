@@ -31,6 +31,7 @@ _CODES: tuple[tuple[type[VideogenError], int], ...] = (
     (BudgetExceededError, 3),
     (JobTimeoutError, 5),
 )
+_NARROWEST = 40  # columns; below that a box takes more room than its sentence
 _PROVIDER = 4  # whatever else: the provider refused, failed, or could not be heard
 
 
@@ -87,12 +88,19 @@ def _print(screen: Screen, error: dict[str, Any]) -> None:
     job = str(error.get("job_id", ""))
     about = {"hint": hint, "job": "" if job in message + hint else f"`videogen jobs {job}` shows it."}
     with suppress(OSError):  # standard error may be gone
-        if screen.err.is_terminal:
+        if screen.watched and screen.err.width >= _NARROWEST:
             _print_box(screen, message, filter(None, about.values()))
         else:
-            for name, text in {"error": message, **about}.items():
-                if text:
-                    screen.err.print(f"{name}: {text}", markup=False, soft_wrap=True)
+            _print_lines(screen, {"error": message, **about})
+
+
+def _print_lines(screen: Screen, parts: dict[str, str]) -> None:
+    from rich.text import Text
+
+    for name, text in parts.items():
+        if text:
+            line = Text.assemble((name, "bold red" if name == "error" else "bold"), f": {text}")
+            screen.err.print(line, soft_wrap=True)
 
 
 def _print_box(screen: Screen, message: str, hints: Iterable[str]) -> None:

@@ -21,6 +21,8 @@ __all__ = [
     "under_way",
 ]
 
+_MOST_NAMED = 5  # jobs; more of them than that are all that is unfinished
+
 under_way: dict[str, None] = {}
 """Ids of jobs that this process waits for, in order: what to resume if it is stopped."""
 
@@ -65,7 +67,8 @@ def resume_command(jobs: list[str]) -> str | None:
         return _advice[-1]
     if not jobs:
         return None
-    return f"`videogen resume {' '.join(jobs) if len(jobs) <= 5 else ''}".rstrip() + "` picks it up."
+    named = f" {' '.join(jobs)}" if len(jobs) <= _MOST_NAMED else ""
+    return f"`videogen resume{named}` picks {'it' if len(jobs) == 1 else 'them'} up."
 
 
 @contextmanager

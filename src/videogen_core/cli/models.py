@@ -12,13 +12,14 @@ from videogen_core import Client, ModelSpec, VideogenError
 from videogen_core.catalog import Catalog
 
 from . import completion
+from .choosing import ORDERS, check_order, in_order, narrowed, usual_seconds
 from .model_card import show_model
 from .options import takes
 from .ready import alike, not_ready
 from .refresh import refresh as compare, row_of
 from .screen import Screen
 from .tables import Column, show_table
-from .words import audio_of, durations_of, price_per_second, resolutions_of, tasks_of
+from .words import audio_of, durations_of, price_per_second, resolutions_of, seconds, tasks_of
 
 __all__ = ["models"]
 
@@ -48,6 +49,28 @@ _Quality = Annotated[
         autocompletion=completion.words("economy", "standard", "premium"),
     ),
 ]
+_Maker = Annotated[
+    str | None,
+    typer.Option("--maker", metavar="NAME", help="Of this maker, such as google; a part of the name will do."),
+]
+_License = Annotated[
+    str | None,
+    typer.Option("--license", metavar="TEXT", help="Open, under a licence that is called so; any = under any licence."),
+]
+_Search = Annotated[
+    str | None,
+    typer.Option("--search", "-s", metavar="TEXT", help="Has these words in its names, title, maker or licence."),
+]
+_Sort = Annotated[
+    str,
+    typer.Option(
+        "--sort",
+        metavar="BY",
+        help=f"{', '.join(ORDERS)}.",
+        autocompletion=completion.words(*ORDERS),
+        show_default=True,
+    ),
+]
 _Ready = Annotated[bool | None, typer.Option("--ready/--not-ready", help="Can be used now.", show_default=False)]
 _Retired = Annotated[bool, typer.Option("--retired", help="Retired ones too.")]
 _Refresh = Annotated[
@@ -68,6 +91,10 @@ def models(
     duration: _Duration = None,
     max_price_per_second: _Price = None,
     quality: _Quality = None,
+    maker: _Maker = None,
+    under: _License = None,
+    search: _Search = None,
+    sort: _Sort = "name",
     ready: _Ready = None,
     retired: _Retired = False,
     refresh: _Refresh = False,
@@ -88,20 +115,23 @@ def models(
         "ready": ready,
         "retired": retired or name is not None,
     }
+    check_order(sort)
     with Client() as client:
-        found = client.models(**filters)
+        found = narrowed(client.models(**filters), maker=maker, under=under, search=search)
+        found = in_order(client, found, sort)
         if name is not None:
             found = _named(client, screen, name, found)
         if refresh:
             compare(client, screen, _one_provider(provider, found), found)
             return
         reasons = not_ready(client)
+        took = usual_seconds(client, found) if sort == "latency" else {}
     if screen.json:
         screen.emit({"models": [row_of(spec) for spec in found], "not_ready": reasons})
     elif name is not None:
         show_model(screen, found, reasons)
     else:
-        _show_table(screen, found, reasons)
+        _show_table(screen, found, reasons, sort, took)
 
 
 def _one_provider(provider: str | None, found: list[ModelSpec]) -> str:
@@ -149,7 +179,12 @@ def _or_unknown(spec: ModelSpec, shown: str) -> str:
     return "?" if spec.outline and shown in ("", "no") else shown
 
 
-def _show_table(screen: Screen, found: list[ModelSpec], reasons: dict[str, str]) -> None:
+def _show_table(
+    screen: Screen, found: list[ModelSpec], reasons: dict[str, str], sort: str, took: dict[str, float]
+) -> None:
+    def spare(column: str, place: int) -> int:
+        return 0 if column == sort else place  # what they are sorted by is never left out
+
     if not found:
         screen.say("No model matches. `videogen models` without filters lists all.")
         return
@@ -158,14 +193,21 @@ def _show_table(screen: Screen, found: list[ModelSpec], reasons: dict[str, str])
         [
             Column("model", [spec.name for spec in found], wrap=20),
             Column("provider", [spec.provider for spec in found]),
-            Column("tasks", [_or_unknown(spec, tasks_of(spec)) for spec in found], wrap=12),
-            Column("seconds", [_or_unknown(spec, durations_of(spec)) for spec in found]),
-            Column("resolution", [_or_unknown(spec, resolutions_of(spec)) for spec in found]),
-            Column("audio", [_or_unknown(spec, audio_of(spec)) for spec in found], spare=2),
+            Column("maker", [spec.maker for spec in found], spare=spare("maker", 7)),
+            Column("tasks", [_or_unknown(spec, tasks_of(spec)) for spec in found], wrap=10),
+            Column("seconds", [_or_unknown(spec, durations_of(spec)) for spec in found], spare=1),
+            Column("resolution", [_or_unknown(spec, resolutions_of(spec)) for spec in found], spare=2),
+            Column("audio", [_or_unknown(spec, audio_of(spec)) for spec in found], spare=4),
             Column("per second", [price_per_second(spec) for spec in found], right=True),
-            Column("tier", [spec.tier.value for spec in found], spare=3),
-            Column("stage", [stage_of(spec) for spec in found], spare=4),
-            Column("ready", [_is_ready(spec, reasons) for spec in found], spare=1),
+            *(
+                [Column("takes", [seconds(took[s.id]) if s.id in took else "" for s in found], right=True)]
+                if took
+                else []
+            ),
+            Column("tier", [spec.tier.value for spec in found], spare=spare("tier", 5)),
+            Column("stage", [stage_of(spec) for spec in found], spare=6),
+            Column("licence", [spec.license.name if spec.license else "" for spec in found], spare=8),
+            Column("ready", [_is_ready(spec, reasons) for spec in found], spare=3),
         ],
     )
     remarks = [] if complete else ["A wider terminal shows more columns, `videogen models NAME` shows all of one."]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from typing import Protocol
@@ -24,8 +24,8 @@ _SILENCE = 30.0  # seconds, after which a line says that it still goes on
 class View(Protocol):
     """Shows progress; called on the event loop's thread."""
 
-    def show(self, progress: Progress, event: Event) -> None:
-        """Show the news of one job."""
+    def show(self, progress: Progress, event: Event, name: str) -> None:
+        """Show the news of one job, under this name where there are several."""
 
 
 class Follower:
@@ -37,6 +37,7 @@ class Follower:
         if view:
             client.workspace.planner.observations()
         self._jobs: dict[str, Progress] = {}
+        self._names: dict[str, str] = {}
 
     def expect(self, job: Job) -> None:
         """A job that is about to be waited for."""
@@ -53,7 +54,18 @@ class Follower:
             progress.expected = self._expected(progress.offer)
         if self._view is not None:
             with suppress(OSError):  # nobody is watching any more; the job goes on
-                self._view.show(progress, event)
+                self._view.show(progress, event, self._names.get(event.job_id, event.job_id))
+
+    def of(self, offer: str) -> Callable[[Event], None]:
+        """A listener to the one job of an offer, which is called by the offer's name and not by its id."""
+
+        def listen(event: Event) -> None:
+            if event.job_id not in self._names:
+                self._names[event.job_id] = offer
+                self._jobs[event.job_id] = Progress(event.job_id, offer, expected=self._expected(offer))
+            self(event)
+
+        return listen
 
     def _expected(self, offer: str) -> float | None:
         """Seconds, observed here or from the catalogue."""
@@ -67,13 +79,13 @@ class Lines:
         self._screen = screen
         self._said: dict[str, tuple[str, float, float]] = {}
 
-    def show(self, progress: Progress, event: Event) -> None:
+    def show(self, progress: Progress, event: Event, name: str) -> None:
         share, now = progress.share or 0.0, time.monotonic()
         stage, before, when = self._said.get(progress.job_id, ("", 0.0, 0.0))
         if event.type == "progress" and stage == progress.stage and share - before < _NEWS and now - when < _SILENCE:
             return
         self._said[progress.job_id] = (progress.stage, share, now)
-        self._screen.say(f"{progress.job_id}: {self._news(progress, event)}")
+        self._screen.say(f"{name}: {self._news(progress, event)}")
 
     def _news(self, progress: Progress, event: Event) -> str:
         if event.type not in ("progress", "accepted", "settled"):
@@ -111,7 +123,7 @@ def following(screen: Screen, client: Client, jobs: Iterable[Job] = (), *, promp
 def _view(screen: Screen) -> AbstractContextManager[View | None]:
     if screen.quiet:
         return nullcontext(None)
-    if screen.err.is_terminal:
+    if screen.watched:
         from .bar import Bars
 
         return Bars(screen)

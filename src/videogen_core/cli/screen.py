@@ -40,6 +40,14 @@ class Screen:
         """Standard error."""
         return _console(sys.stderr)
 
+    @property
+    def watched(self) -> bool:
+        """Whether standard error is a terminal on which boxes can be drawn and bars can move.
+
+        Not whether it has colours: FORCE_COLOR gives them to pipes as well, and NO_COLOR takes them from terminals.
+        """
+        return self.err.file.isatty() and not self.err.is_dumb_terminal
+
     def emit(self, document: Any) -> None:
         """Print the JSON document of the command."""
         import msgspec
@@ -51,15 +59,19 @@ class Screen:
         """Print a line of result, as it is: no colour, no wrapping."""
         print(text, flush=True)
 
-    def show(self, *renderables: RenderableType) -> None:
-        """Print tables and the like as the result."""
-        if self.out.is_terminal:
-            self.out.print(*renderables, sep="\n")
+    def show(self, *renderables: RenderableType, aside: bool = False) -> None:
+        """Print tables and the like as the result, or aside: for people's eyes only."""
+        console = self.err if aside else self.out
+        if console.is_terminal:
+            console.print(*renderables, sep="\n")
             return
-        with self.out.capture() as captured:
-            self.out.print(*renderables, sep="\n")
+        with console.capture() as captured:
+            console.print(*renderables, sep="\n")
         for line in captured.get().splitlines():
-            self.line(line.rstrip())
+            if aside:
+                self.say(line.rstrip())
+            else:
+                self.line(line.rstrip())
 
     def say(self, text: str, style: str = "") -> None:
         """Tell the user something that is not the result."""

@@ -68,11 +68,12 @@ class Column:
         return self.natural if self.wrap is None else min(self.wrap, self.natural)
 
 
-def show_table(screen: Screen, columns: Iterable[Column]) -> bool:
-    """Print a table; False when columns were left out of it."""
+def show_table(screen: Screen, columns: Iterable[Column], *, aside: bool = False) -> bool:
+    """Print a table as the result, or aside; False when columns were left out of it."""
     wanted = [column for column in columns if any(column.cells) or not column.spare]
-    kept = _fitting(wanted, screen.out.width)
-    screen.show(_table(kept, _widths(kept, screen.out.width)))
+    width = (screen.err if aside else screen.out).width
+    kept = _fitting(wanted, width)
+    screen.show(_table(kept, _widths(kept, width)), aside=aside)
     return len(kept) == len(wanted)
 
 

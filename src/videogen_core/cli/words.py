@@ -18,6 +18,7 @@ __all__ = [
     "moment",
     "plain",
     "price_per_second",
+    "rates_per_second",
     "resolutions_of",
     "seconds",
     "size",
@@ -124,8 +125,8 @@ def audio_of(spec: ModelSpec) -> str:
     return "optional" if len(kinds) == 2 else "always" if kinds == {True} else "no"
 
 
-def price_per_second(spec: ModelSpec) -> str:
-    """US dollars per second of output, cheapest and dearest setting, without surcharges."""
+def rates_per_second(spec: ModelSpec) -> tuple[Decimal, Decimal] | None:
+    """US dollars per second of output at the cheapest and the dearest setting, without surcharges; None = unknown."""
     rates: list[Decimal] = []
     for price in spec.prices:
         usd = price.credit_usd or Decimal(1)
@@ -133,9 +134,15 @@ def price_per_second(spec: ModelSpec) -> str:
             rates += [(price.low or price.amount) * usd, price.amount * usd]
         elif price.kind == "base" and price.unit == "video":
             rates += [price.amount * usd / Decimal(repr(length)) for length in price.durations]
-    if not rates:
+    return (min(rates), max(rates)) if rates else None
+
+
+def price_per_second(spec: ModelSpec) -> str:
+    """What `rates_per_second` says."""
+    rates = rates_per_second(spec)
+    if rates is None:
         return "unknown"
-    low, high = (rate.quantize(Decimal("0.0001")) for rate in (min(rates), max(rates)))
+    low, high = (rate.quantize(Decimal("0.0001")) for rate in rates)
     return dollars(low) if low == high else f"{dollars(low)}-{dollars(high).removeprefix('$')}"
 
 

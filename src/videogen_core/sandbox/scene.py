@@ -19,7 +19,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFont, ImageOps
 from .clip import RenderSpec
 from .inputs import clip_frames, open_picture
 
-__all__ = ["drawable", "frames"]
+__all__ = ["drawable", "font", "frames", "shortened", "wrapped"]
 
 Colour = tuple[int, int, int]
 
@@ -93,7 +93,7 @@ def _stand_in(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
-def _wrapped(text: str, letters: ImageFont.FreeTypeFont, width: int) -> list[str]:
+def wrapped(text: str, letters: ImageFont.FreeTypeFont, width: int) -> list[str]:
     """Lines of at most ``width`` pixels; a word that is too long for a line is broken."""
     lines: list[str] = []
     line = ""
@@ -120,7 +120,8 @@ def _pieces(word: str, letters: ImageFont.FreeTypeFont, width: int) -> list[str]
     return [piece for piece in pieces if piece]
 
 
-def _shortened(line: str, letters: ImageFont.FreeTypeFont, width: int) -> str:
+def shortened(line: str, letters: ImageFont.FreeTypeFont, width: int) -> str:
+    """A line of at most ``width`` pixels, cut with an ellipsis when it is longer."""
     if letters.getlength(line) <= width:
         return line
     while line and letters.getlength(line + "…") > width:
@@ -186,12 +187,12 @@ def _prompt_paragraph(prompt: str, short: int, width: int, height: int) -> Parag
     size, lines = 9, [""]
     for share in _PROMPT_SIZES:
         size = max(9, round(short * share))
-        lines = _wrapped(text, font(size), width)
+        lines = wrapped(text, font(size), width)
         if len(lines) * round(size * 1.28) <= height:
             return Paragraph(tuple(lines), size)
     keep = max(1, height // round(size * 1.28))
     # two lines run together are too long for one, so that the ellipsis shows that words are missing
-    cut = _shortened(" ".join(lines[keep - 1 : keep + 1]), font(size), width)
+    cut = shortened(" ".join(lines[keep - 1 : keep + 1]), font(size), width)
     return Paragraph((*lines[: keep - 1], cut), size)
 
 
@@ -202,7 +203,7 @@ def _panel(spec: RenderSpec) -> Sticker:
     width = spec.width - 2 * margin
     inner = width - 2 * pad
     small = max(8, round(short * 0.036))
-    captions = tuple(_shortened(drawable(line), font(small), inner) for line in spec.captions)
+    captions = tuple(shortened(drawable(line), font(small), inner) for line in spec.captions)
     notes = Paragraph(captions, small)
     room = round(spec.height * 0.52) - notes.height - 2 * pad
     prompt = _prompt_paragraph(spec.prompt, short, inner, room) if spec.prompt.strip() else Paragraph()
