@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import crowd, estimates, imports, jobs, ledger, routes
+from . import crowd, estimates, imports, jobs, ledger, local, routes
 from .figures import Figure, machine, report, show
 
 BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "ledger": ledger.measure,
     "jobs": jobs.measure,
     "crowd": crowd.measure,
+    "local": local.measure,
 }
 
 
