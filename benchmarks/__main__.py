@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import crowd, estimates, fetches, imports, jobs, lanes, ledger, polling, rivals, routes
+from . import crowd, estimates, fetches, imports, jobs, lanes, ledger, local, polling, rivals, routes
 from .figures import Figure, machine, report, show, write_page
 
 BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "lanes": lanes.measure,
     "polling": polling.measure,
     "fetches": fetches.measure,
+    "local": local.measure,
 }
 
 

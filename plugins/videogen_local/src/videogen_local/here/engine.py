@@ -28,7 +28,7 @@ from videogen_core import (
 
 from ..costs import charge
 from ..fitting import remember_devices
-from ..models import check_here
+from ..models import check_here, missing_packages
 from ..orders import Order, order
 from .lanes import lanes
 from .spool import Spool, State
@@ -181,6 +181,8 @@ class Engine(Session):
             await to_thread.run_sync(self._spool.remove, Path(job).name)
 
     async def ping(self) -> str:
+        if missing := missing_packages():
+            return f"no model runs on this machine: {', '.join(missing)} not installed"
         return await to_thread.run_sync(self._devices)
 
     def _devices(self) -> str:
