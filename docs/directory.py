@@ -1,7 +1,7 @@
 """The directory of models: a page of the documentation, written from the catalogues of the installed plugins.
 
-mkdocs runs it as a hook. In ``models.md`` it puts tables in the place of ``<!-- directory: shared -->``, ``current`` and
-``leaving``. It reads no configuration and asks no vendor, so the page is the same wherever it is built.
+mkdocs runs it as a hook. In ``models.md`` it puts tables in the place of ``<!-- directory: shared -->``, ``current``
+and ``leaving``. It reads no configuration and asks no vendor, so the page is the same wherever it is built.
 """
 
 from __future__ import annotations
@@ -219,10 +219,10 @@ def _price(spec: ModelSpec) -> str:
 
 
 def _price_list(spec: ModelSpec) -> str:
-    rules = [
-        f"<li>{escape(_rule(price))} <small>{_source(price.source or spec.source)}, {price.as_of or spec.as_of}</small></li>"
-        for price in spec.prices
-    ]
+    rules = []
+    for price in spec.prices:
+        read = f"{_source(price.source or spec.source)}, {price.as_of or spec.as_of}"
+        rules.append(f"<li>{escape(_rule(price))} <small>{read}</small></li>")
     return f"<details><summary>price list</summary><ul>{''.join(rules)}</ul></details>" if rules else ""
 
 

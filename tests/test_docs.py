@@ -9,9 +9,10 @@ How a fenced block is treated, by its language:
   ``title="name, continued"`` it goes on with that file, after an empty line.
 
 A comment on the line above a block changes that: ``<!-- not run: reason -->``, ``<!-- exits 2 -->``, and for a ``text``
-or ``json`` block ``<!-- output -->`` or ``<!-- output with stderr -->``: what the block above it must have printed. A block with
-``<!-- needs package -->`` runs where that package is installed, as ``nox -s docs`` has it; elsewhere a test is skipped for it.
-``<!-- plugins: runway, veo -->`` anywhere on a page: which of the repository's plugins it uses, beside the one that it is named after.
+or ``json`` block ``<!-- output -->`` or ``<!-- output with stderr -->``: what the block above it must have printed. A
+block with ``<!-- needs package -->`` runs where that package is installed, as ``nox -s docs`` has it; elsewhere a test
+is skipped for it. ``<!-- plugins: runway, veo -->`` anywhere on a page: which of our plugins it uses, beside
+the one that it is named after.
 
 The pages of FOLLOWED install things: ``nox -s kit`` follows them in an empty environment, see ``test_kit``.
 
@@ -62,6 +63,7 @@ NOT_RUN = {
     "docs/how-to/runway.md": ["pip install videogen-runway", "export RUNWAYML_API_SECRET"],
     "docs/how-to/veo.md": ["pip install videogen-core videogen-veo", "pip install 'videogen-veo[testing]'"],
     "docs/how-to/fastapi.md": ["pip install fastapi uvicorn"],
+    "docs/explanation/figures.md": ["nox -s bench"],
     "docs/tutorial/real-key.md": ["pip install videogen-runway", "export RUNWAYML_API_SECRET"],
     "docs/how-to/servers.md": ["vllm serve", "pip install 'videogen-local[torch]'"],
     "docs/how-to/emulate.md": ["videogen emulate tempo"],
@@ -441,7 +443,7 @@ def test_the_directory_has_every_model_of_every_plugin() -> None:
     for name, row in rows.items():
         gone = row.lifecycle.stage_on(today) in (Stage.DEPRECATED, Stage.RETIRED)
         here, elsewhere = (leaving, current) if gone else (current, leaving)
-        found = re.findall(f'<tr id="{name.replace("/", "--")}".*?</tr>', here)
+        found = re.findall(f'<tr id="{name.replace("/", "--")}".*?</tr>', here, re.DOTALL)
         assert len(found) == 1, name
         assert f'<tr id="{name.replace("/", "--")}"' not in elsewhere, name
         assert f'data-tasks="{" ".join(task.value for task in row.tasks)}"' in found[0]

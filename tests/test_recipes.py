@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from test_docs import ROOT, blocks, write
 
+from test_docs import ROOT, blocks, write
 from videogen_core.testing import EmulatorClient, Script, serve_process
 
 WORKS = 4.0  # seconds that the vendor takes: the step is killed within them
@@ -143,7 +143,7 @@ def made_once(shop: Shop, said: str) -> None:
 
 def test_a_killed_celery_worker_pays_once(shop: Shop) -> None:
     needs("celery")
-    worker = shop.start(*"-m celery -A celery_test worker -c 1 -P prefork -l error".split())
+    worker = shop.start("-m", "celery", "-A", "celery_test", "worker", "-c", "1", "-P", "prefork", "-l", "error")
     asking = shop.start("-c", ASK_CELERY)
     try:
         shop.until_it_is_asked()
