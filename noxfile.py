@@ -24,6 +24,9 @@ DIST = ROOT / "dist"
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PROMPT = "A paper boat drifting down a rainy street"
 
+# Where builds of torch without CUDA come from; empty = wherever pip finds torch, which may be gigabytes more.
+TORCH_FOR_CPU = os.environ.get("VIDEOGEN_TORCH_INDEX", "")
+
 # What a wheel of the core cannot work without.
 IN_THE_WHEEL = (
     "videogen/__init__.py",
@@ -44,6 +47,23 @@ with av.open(sys.argv[1]) as clip:
     codec, seconds = video.codec_context.name, clip.duration / av.time_base
 print(f"{sys.argv[1]}: {codec} {video.width}x{video.height}, {frames} frames, {seconds:.1f} s")
 assert "mp4" in clip.format.name and codec == "h264" and frames > 1 and seconds > 0.5
+"""
+
+# A pipeline with random weights, in the folder where a session is.
+TINY = """
+import pathlib, sys
+sys.path.insert(0, sys.argv[1])
+import tiny
+tiny.save("wan", pathlib.Path("tiny"))
+"""
+
+GENERATE = """
+import sys, videogen
+told = []
+arguments = {"model": sys.argv[1], "output": sys.argv[2], "overwrite": True, "seed": 1}
+result = videogen.generate("a red circle", **arguments, on_event=told.append)
+assert any("denoising" in event.message for event in told), "no step was told"
+print(result.path, result.cost)
 """
 
 
@@ -76,6 +96,16 @@ def tests(session: nox.Session) -> None:
     _run_tests(session)
 
 
+@nox.session
+def tests_local(session: nox.Session) -> None:
+    """The tests that run models, with a torch for the processor; `tests` leaves them out and says so."""
+    session.install("torch>=2.6", "--index-url", TORCH_FOR_CPU) if TORCH_FOR_CPU else None
+    local = ROOT / "plugins" / "videogen_local"
+    session.install(str(ROOT), f"{local}[torch]", *_group("tests"))
+    session.env["OMP_NUM_THREADS"] = "1"  # more threads than free cores make torch many times slower
+    session.run("pytest", "-n", "2", str(local / "tests"), *session.posargs)
+
+
 @nox.session(python=nox.project.python_versions(PYPROJECT))
 def tests_all(session: nox.Session) -> None:
     """The test suite, on every supported Python that is installed."""
@@ -88,6 +118,14 @@ def chaos(session: nox.Session) -> None:
     _install(session, *_group("tests"))
     hour = "-o", "faulthandler_timeout=3600"  # a test that takes minutes does not hang here
     session.run("pytest", "--chaos", "-m", "chaos", "-n", "2", *hour, *session.posargs)
+
+
+@nox.session
+def tests_ray(session: nox.Session) -> None:
+    """The documented recipe for Ray Serve: two workers of videogen-local on processors. Installs gigabytes."""
+    _install(session, *_group("tests"))
+    session.install(f"{ROOT / 'plugins' / 'videogen_local'}[torch]", "ray[serve]>=2.60,<3")
+    session.run("pytest", "plugins/videogen_local/tests/test_local_ray.py", "-n", "0", *session.posargs)
 
 
 @nox.session
@@ -221,6 +259,24 @@ def _emulated_clip(session: nox.Session, provider: str) -> None:
             session.run("python", "-c", PROBE, clip)
         finally:
             vendor.terminate()
+
+
+@nox.session(requires=["build"])
+def demo_local(session: nox.Session) -> None:
+    """Likewise with a model on this machine: wheels and torch in an empty environment, a tiny pipeline, two clips."""
+    core, local = next(DIST.glob("videogen_core-*.whl")), next(DIST.glob("videogen_local-*.whl"))
+    session.install(str(core), f"{local}[torch]")
+    folder = Path(session.create_tmp())
+    session.chdir(folder)
+    session.env.update(VIDEOGEN_HOME=str(folder / "home"), OMP_NUM_THREADS="1")
+    tests = str(ROOT / "plugins" / "videogen_local" / "tests")
+    session.run("python", "-c", TINY, tests)
+    model = ("--model", "local/./tiny")
+    session.run("videogen", "route", "--duration", "0.5", *model)
+    session.run("videogen", "generate", PROMPT, *model, "-o", "shell.mp4", "--overwrite")
+    session.run("python", "-c", PROBE, "shell.mp4")
+    session.run("python", "-c", GENERATE, "local/./tiny", "python.mp4")
+    session.run("python", "-c", PROBE, "python.mp4")
 
 
 @nox.session

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +113,26 @@ def report(groups: Mapping[str, Sequence[Figure]]) -> dict[str, Any]:
         "machine": machine(),
         "figures": [{"benchmark": name, **f.to_dict()} for name, figures in groups.items() for f in figures],
     }
+
+
+_BEGIN, _END = "<!-- figures -->", "<!-- end of figures -->"
+
+
+def write_page(path: Path, groups: Mapping[str, Sequence[Figure]]) -> None:
+    """Put the figures, with date and machine, between the two marks of a page."""
+    page = path.read_text(encoding="utf-8")
+    before, _, rest = page.partition(_BEGIN)
+    after = rest.partition(_END)[2]
+    parts = [f"Measured on {datetime.now(UTC):%Y-%m-%d}: {machine()}."]
+    for name, figures in groups.items():
+        parts.append(
+            f"### {name}\n\n| what | figure | limit | beside |\n|---|---|---|---|\n" + "\n".join(map(_row, figures))
+        )
+    path.write_text(f"{before}{_BEGIN}\n\n" + "\n\n".join(parts) + f"\n\n{_END}{after}", encoding="utf-8")
+
+
+def _row(figure: Figure) -> str:
+    limit = "" if figure.limit is None else f"{_number(figure.limit)} {figure.unit}, {figure.verdict}"
+    beside = "; ".join(filter(None, (figure.baseline, figure.note)))
+    cells = (figure.name, f"{_number(figure.value)} {figure.unit}", limit, beside)
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"

@@ -230,9 +230,10 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     found = {}
     with Client(home=folder / "home") as client:
         for name, shape in {"wide": "16:9", "upright": "9:16"}.items():
-            request = {"model": "sandbox", "duration": 1, "resolution": "144p", "aspect_ratio": shape, "fps": 8}
             found[name] = folder / f"{name}.mp4"
-            client.generate("a boat", output=found[name], **request)
+            client.generate(
+                "a boat", model="sandbox", duration=1, resolution="144p", aspect_ratio=shape, output=found[name]
+            )
     return found
 
 

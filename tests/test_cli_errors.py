@@ -404,7 +404,7 @@ def test_a_sick_plugin_takes_nobody_down(run: Run) -> None:
     answer = run("plugins", "--json")
     rows = {row["name"]: row for row in answer.json["plugins"]}
     assert {name: row["state"] for name, row in rows.items()} == {
-        "acme": "loaded", "broken": "failed", "rude": "failed", "sandbox": "loaded",
+        "acme": "loaded", "broken": "failed", "otel": "loaded", "rude": "failed", "sandbox": "loaded",
     }  # fmt: skip
     assert rows["acme"]["reason"] == "ACME_KEY is not set."
     assert run(*MAKE, "-q").code == 0

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from vendor import Acme, offer
+from vendor import Acme, AcmeSession, offer
 from videogen_core import (
     Client,
     ConfigurationError,
@@ -24,7 +24,7 @@ from videogen_core import (
     UnsupportedRequestError,
 )
 from videogen_core.cli import main
-from videogen_core.plugins import GROUP, Plugins
+from videogen_core.plugins import EXTENSIONS, GROUP, Plugins
 from videogen_core.registry import Registry
 from videogen_core.sandbox.plugin import SandboxProvider
 from videogen_core.settings import load_settings
@@ -40,7 +40,9 @@ GOOD = """
 """
 
 
-def entry_point(folder: Path, name: str, body: str, distribution: str = "") -> importlib.metadata.EntryPoint:
+def entry_point(
+    folder: Path, name: str, body: str, distribution: str = "", group: str = GROUP
+) -> importlib.metadata.EntryPoint:
     """A plugin module on disk, with the metadata of a distribution that ships it."""
     distribution = distribution or f"videogen-{name}"
     module = f"plugin_{distribution.replace('-', '_')}_{abs(hash(str(folder))) % 10**8}"
@@ -48,7 +50,7 @@ def entry_point(folder: Path, name: str, body: str, distribution: str = "") -> i
     info = folder / f"{distribution.replace('-', '_')}-1.2.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
-    (info / "entry_points.txt").write_text(f"[{GROUP}]\n{name} = {module}\n")
+    (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {module}\n")
     (found,) = importlib.metadata.PathDistribution(info).entry_points
     return found
 
@@ -274,6 +276,141 @@ def test_a_provider_can_be_pinged(tmp_path: Path) -> None:
             videogen.ping("nobody")
 
 
+EXTENSION = """
+    from videogen_core import hookimpl
+    @hookimpl
+    def videogen_prepare(request): return {{"prompt": request.prompt + " by {name}"}}
+""".replace("{{", "{").replace("}}", "}")
+
+
+def extension(folder: Path, name: str, body: str = EXTENSION, distribution: str = "") -> importlib.metadata.EntryPoint:
+    return entry_point(folder, name, body, distribution or f"house-{name}", EXTENSIONS)
+
+
+def test_extensions_are_found_apart_from_providers(folder: Path) -> None:
+    found = [entry_point(folder, "acme", GOOD), extension(folder, "acme"), extension(folder, "style")]
+    plugins = Plugins(entry_points=found)
+    assert plugins.names() == ["acme"]
+    assert [(p.name, p.kind, p.hooks, p.api) for p in plugins.extensions()] == [
+        ("acme", "extension", ("videogen_prepare",), 2),
+        ("style", "extension", ("videogen_prepare",), 2),
+    ]
+    assert [(p.name, p.kind, p.state) for p in plugins.load_all()] == [
+        ("acme", "provider", "loaded"),
+        ("acme", "extension", "loaded"),
+        ("style", "extension", "loaded"),
+    ]
+
+
+@pytest.mark.promise("G1")
+def test_extensions_are_chosen_and_blocked_like_providers(folder: Path) -> None:
+    found = [entry_point(folder, "acme", GOOD), extension(folder, "style")]
+    assert Plugins("-style", entry_points=found).extensions() == []
+    assert Plugins("acme", entry_points=found).extensions() == [], "what is not on the list is not loaded"
+    assert [p.name for p in Plugins("style", entry_points=found).extensions()] == ["style"]
+
+
+@pytest.mark.promise("T10", "G1")
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("raise RuntimeError('broken')", "broken"),
+        ("import sys; sys.exit(3)", "SystemExit"),
+        ("x = 1", "implements no hook"),
+        (GOOD, "implements no hook of an extension"),
+        (EXTENSION.replace("videogen_prepare", "videogen_prepares"), "videogen_prepares"),
+        (EXTENSION.replace("(request)", "(request, keys)"), "keys"),
+        (EXTENSION + "    plugin_api = 3\n", "newer than this core's"),
+        ("from videogen_core import what_is_to_come", "another version of videogen-core"),
+    ],
+)
+def test_a_broken_extension_is_named_and_the_others_work(folder: Path, body: str, says: str) -> None:
+    plugins = Plugins(entry_points=[extension(folder, "bad", body), extension(folder, "good")])
+    assert [p.name for p in plugins.extensions()] == ["good"]
+    (bad,) = [p for p in plugins.load_all() if p.name == "bad"]
+    assert (bad.state, says in bad.error) == ("failed", True), bad.error
+
+
+@pytest.mark.promise("T10")
+def test_two_extensions_of_one_name_are_both_refused(folder: Path) -> None:
+    twins = [extension(folder, "style", distribution=name) for name in ("house-style", "evil-style")]
+    plugins = Plugins(entry_points=twins)
+    assert plugins.extensions() == []
+    assert "house-style and evil-style" in plugins.load_all()[0].error
+
+
+HOSTILE_MODELS = {
+    "an endless list": ("itertools.repeat(GOOD)", "more than 20000"),
+    "something else": ("['x']", "no ModelSpec"),
+    "no list": ("7", "not a list"),
+    "a wrong type": ("[msgspec.structs.replace(GOOD, title=7)]", "not sound"),
+    "not a number": ("[msgspec.structs.replace(GOOD, latency=Latency(typical=float('nan')))]", "not sound"),
+    "another's": ("[msgspec.structs.replace(GOOD, id='other/x')]", "not bad/"),
+}
+
+
+@pytest.mark.promise("T10", "G2")
+@pytest.mark.parametrize("what", HOSTILE_MODELS)
+def test_offers_that_are_none_are_refused(folder: Path, what: str) -> None:
+    expression, says = HOSTILE_MODELS[what]
+    body = """
+        import datetime, itertools, msgspec
+        from videogen_core import hookimpl, Latency, Mode, ModelSpec, Provider, Task
+        GOOD = ModelSpec(id="{name}/x", modes=(Mode(tasks=(Task.TEXT_TO_VIDEO,)),), source="s",
+                         as_of=datetime.date(2026, 1, 1))
+        class Bad(Provider):
+            name = "{name}"
+            def models(self): return EXPRESSION
+            def connect(self, context): raise AssertionError
+        @hookimpl
+        def videogen_provider(): return Bad()
+    """.replace("EXPRESSION", expression)
+    plugins = Plugins(entry_points=[entry_point(folder, "bad", body), entry_point(folder, "good", GOOD)])
+    assert plugins.load("bad").state == "failed"
+    assert says in plugins.plugin("bad").error
+    assert plugins.provider("good").name == "good"
+
+
+@pytest.mark.promise("T10", "G2")
+def test_a_plugin_that_changes_what_it_is_given_changes_nothing_of_ours(tmp_path: Path) -> None:
+    class Vandal(Acme):
+        def advice(self, spec: Any, request: Any) -> tuple[str, ...]:
+            request.options.clear()
+            spec.options.clear()
+            return ()
+
+        def connect(self, context: Any) -> Any:
+            return VandalSession(self)
+
+    class VandalSession(AcmeSession):
+        async def prepare(self, call: Any) -> dict[str, Any]:
+            call.request.options["acme"]["script"]["end"] = "failed"
+            return {}
+
+        async def submit(self, call: Any) -> Any:
+            done = await super().submit(call)
+            call.spec.options.clear()
+            call.request.options.clear()
+            return done
+
+        async def poll(self, job: Any) -> Any:
+            found = await super().poll(job)
+            job.handle["n"] = "vandalised"
+            job.request.options.clear()
+            job.spec.options.clear()
+            return found
+
+    script = {"acme": {"script": {"polls": 2}}}
+    with Client(home=tmp_path / "home", plugins=[Vandal(tmp_path)]) as videogen:
+        for _ in range(2):
+            videogen.generate("a boat", model="paper", options=script)
+        for job in videogen.jobs():
+            assert job.record.request.options == script
+            assert job.record.attempt.request.options == script
+            assert job.record.attempt.handle == {"n": 0}
+        assert list(videogen.models(provider="acme")[0].options) == ["script"]
+
+
 HOSTILE = {
     "hangs": ("import time; time.sleep(60)", "took more than"),
     "crashes": ("import ctypes; ctypes.string_at(0)", "SIGSEGV"),
@@ -284,9 +421,12 @@ HOSTILE = {
 @pytest.mark.promise("T10", "G1")
 def test_a_plugin_that_hangs_or_ends_the_process_is_named_and_never_imported_here(folder: Path) -> None:
     found = [entry_point(folder, name, body) for name, (body, _) in HOSTILE.items()]
-    plugins = Plugins(entry_points=[*found, entry_point(folder, "good", GOOD)])
-    plugins.examine(seconds=4)
+    hostile = extension(folder, "hostile", HOSTILE["hangs"][0])
+    plugins = Plugins(entry_points=[*found, hostile, extension(folder, "fine"), entry_point(folder, "good", GOOD)])
+    plugins.examine(seconds=8)
     states = {plugin.name: plugin for plugin in plugins.load_all()}
+    assert (states["fine"].state, states["hostile"].state) == ("loaded", "failed")
+    assert "took more than" in states["hostile"].error
     assert states["good"].state == "loaded"
     for name, (_, says) in HOSTILE.items():
         assert states[name].state == "failed"

@@ -25,7 +25,7 @@ def offers() -> dict[str, list[ModelSpec]]:
 @pytest.mark.parametrize(
     ("words", "name", "providers"),
     [
-        (("hailuo-3", "hailuo-3.0", "minimax-h3"), "hailuo-3", {"minimax", "runway", "replicate"}),
+        (("hailuo-3", "hailuo-3.0", "minimax-h3"), "hailuo-3", {"minimax", "runway", "replicate", "local"}),
         (("hailuo-3-max", "h3-max", "minimax-h3-max"), "hailuo-3-max", {"minimax", "runway"}),
         (("hailuo-2.3",), "hailuo-2.3", {"minimax", "replicate"}),
         (("hailuo-2.3-fast",), "hailuo-2.3-fast", {"minimax", "replicate"}),

@@ -284,7 +284,10 @@ def test_a_wheel_holds_our_packages_and_nothing_that_runs_by_itself() -> None:
         assert Path(name).suffix in (".py", ".toml", ".typed", ".sql", ".tmpl"), f"{name}: code or data of another kind"
     scripts, entry_points = project["project"]["scripts"], project["project"]["entry-points"]
     assert scripts == {"videogen": "videogen_core.cli:main"}
-    assert entry_points == {"videogen.plugins": {"sandbox": "videogen_core.sandbox.plugin"}}
+    assert entry_points == {
+        "videogen.plugins": {"sandbox": "videogen_core.sandbox.plugin"},
+        "videogen.extensions": {"otel": "videogen_core.telemetry"},
+    }
 
 
 @pytest.mark.promise("T26")

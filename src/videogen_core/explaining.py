@@ -26,7 +26,7 @@ _PRICED_OUT = {"cost", "unknown_price", "unsupported"}
 def table(route: Route) -> str:
     """A row for each offer, and below it what extensions have had to do with it."""
     rows: list[tuple[str, ...]] = [("", "offer", "price", "latency", "tier", "score", "why")]
-    rows += [_row(position, candidate) for position, candidate in enumerate(route.candidates)]
+    rows += [_row(route, position, candidate) for position, candidate in enumerate(route.candidates)]
     rows += [("refused", r.offer, "", "", "", "", f"{r.reason}: {r.message}") for r in route.rejected]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     lines = ["  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[-1]]) for row in rows]
@@ -35,10 +35,12 @@ def table(route: Route) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _row(position: int, candidate: Candidate) -> tuple[str, ...]:
+def _row(route: Route, position: int, candidate: Candidate) -> tuple[str, ...]:
     moved = ", ".join(f"{c.field} {describe([c.asked])} -> {describe([c.used])}" for c in candidate.changes)
     notes = ["placeholder, not a real model"] if candidate.spec.placeholder else []
     notes += [f"moved {moved}"] if moved else []
+    remark = route.facts.remark
+    notes += [said] if remark is not None and (said := remark(candidate.spec, candidate.request)) else []
     return (
         "chosen" if position == 0 else str(position + 1),
         candidate.offer,

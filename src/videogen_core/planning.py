@@ -157,6 +157,7 @@ class Planner:
             latency=seen.latency,
             failure_rate=seen.failure_rate,
             budgets=self._budgets(),
+            remark=self.registry.remark,
         )
 
     def prepare(self, request: VideoRequest) -> Prepared:
@@ -225,8 +226,8 @@ class Planner:
             offers = [spec for spec in named or catalog.offers if spec.provider == provider and not spec.outline]
             wrong = [(_option_violations(spec, request), spec) for spec in offers]
             if wrong and all(violations for violations, _ in wrong):
-                violations, spec = min(wrong, key=lambda pair: len(pair[0]))
-                raise unsupported(spec, violations)
+                _, spec = min(wrong, key=lambda pair: len(pair[0]))
+                raise unsupported(spec, [v for v in check(spec, request) if v.field.startswith("options.")])
 
     def _hint(self, names: Iterable[str]) -> str | None:
         return next((hint for name in names if (hint := self.registry.hint(name))), None)

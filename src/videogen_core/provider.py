@@ -482,6 +482,27 @@ class Provider(ABC):
         """
         return advice(spec, request)
 
+    def remark(
+        self,
+        spec: ModelSpec,
+        request: VideoRequest,
+        environment: Mapping[str, str],
+        settings: Mapping[str, Any],
+        folder: Path,
+    ) -> str:
+        """How the provider would go about a request, as a phrase for `Route.explain`. The default: nothing to say.
+
+        Looks at settings and files only, never at the network, and never imports a vendor's SDK.
+
+        Args:
+            spec: The offer.
+            request: The request with every default written out.
+            environment: Environment variables, with ``.env`` beneath them.
+            settings: This provider's table of the configuration.
+            folder: The provider's own; see `Context.folder`.
+        """
+        return ""
+
     def account(self, environment: Mapping[str, str], settings: Mapping[str, Any]) -> str:
         """What tells this user's account at the vendor from another one: a project, an organisation, or the key.
 

@@ -17,6 +17,7 @@ from .errors import ConfigurationError, ModelNotFoundError, VideogenError
 from .extensions import Extensions
 from .plugins import Plugins
 from .provider import Provider
+from .request import VideoRequest
 from .settings import Settings
 from .spec import ModelSpec, Stage
 
@@ -217,6 +218,20 @@ class Registry:
         if plugin.provider is None:
             return plugin.error
         return _refusal(partial(plugin.provider.check_ready, self.settings.environment, self.settings.provider(name)))
+
+    def remark(self, spec: ModelSpec, request: VideoRequest) -> str:
+        """How a provider would go about a request; empty where it has nothing to say, or fails to say it."""
+        name, settings = spec.provider, self.settings
+        provider = self.plugins.load(name).provider if name in self.plugins.names() else None
+        # most have nothing to say, and a route may have many candidates
+        if provider is None or type(provider).remark is Provider.remark:
+            return ""
+        try:
+            return str(
+                provider.remark(spec, request, settings.environment, settings.provider(name), settings.folder(name))
+            )
+        except Exception:  # a plugin's bug, and no reason not to show the route
+            return ""
 
     def hint(self, name: str) -> str | None:
         """What to install for a model name that no plugin offers, where the core knows."""

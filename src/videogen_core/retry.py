@@ -16,6 +16,7 @@ import msgspec
 __all__ = [
     "MAX_RETRY_AFTER",
     "MAX_SKEW",
+    "PROVIDER_FAULTS",
     "Backoff",
     "Outcome",
     "clock_skew",
@@ -102,6 +103,10 @@ def http_date(text: str | None) -> datetime | None:
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+PROVIDER_FAULTS = frozenset({"ProviderUnavailableError", "ProviderProtocolError", "GenerationFailedError"})
+"""Names of the errors that are the provider's own fault, and so count against its health."""
 
 
 class Outcome(msgspec.Struct, frozen=True):

@@ -86,6 +86,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         latency: Offer id -> observed median seconds.
         failure_rate: Offer id -> share of recent attempts that failed, 0 to 1.
         budgets: Every budget and what it has left.
+        remark: Says how a provider would go about a resolved request, for `Route.explain`.
     """
 
     today: date
@@ -94,6 +95,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     latency: Mapping[str, float] = {}
     failure_rate: Mapping[str, float] = {}
     budgets: Sequence[BudgetState] = ()
+    remark: Callable[[ModelSpec, VideoRequest], str] | None = None
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("numpy", reason="pip install 'videogen-local[torch]'")
+pytest.importorskip("numpy", reason="numpy comes with videogen-local[torch]")
 
 PLUGIN = Path(__file__).resolve().parents[1]
-FOLDER = PLUGIN / "src" / "videogen_local" / "shapes"
 sys.path.insert(0, str(PLUGIN / "training"))
 
 import scorer  # noqa: E402
 import world  # noqa: E402
 
-__all__ = ["FOLDER", "scorer", "world"]
+__all__ = ["scorer", "world"]

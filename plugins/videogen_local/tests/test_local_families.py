@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
 
-from videogen_core import ModelSpec
+from videogen_core import Client, ModelSpec, UnsupportedRequestError
 from videogen_core.capabilities import check, frame_size, resolve
 from videogen_core.request import Task, VideoRequest
 from videogen_local.configs import dimensions
@@ -216,6 +217,15 @@ def test_a_duration_between_two_counts_is_a_violation_with_the_nearest() -> None
     spec = ROWS["local/wan-2.1-t2v-1.3b"]
     (violation,) = check(spec, VideoRequest.make("a boat", duration=2.6))
     assert (violation.field, violation.nearest) == ("duration", 2.5)
+
+
+def test_a_wrong_count_is_refused_with_a_hint_of_the_nearest(tmp_path: Path) -> None:
+    with (
+        Client(home=tmp_path, plugins=[]) as client,
+        pytest.raises(UnsupportedRequestError, match="num_frames: 10 is not possible") as caught,
+    ):
+        client.route("a boat", model="local/wan-2.1-t2v-1.3b", options={"local": {"num_frames": 10}})
+    assert caught.value.hint == "The nearest request that works: options={'local': {'num_frames': 9}}."
 
 
 @rows

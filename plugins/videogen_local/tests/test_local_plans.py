@@ -228,3 +228,4 @@ def test_eight_bits_halve_the_denoisers_alone() -> None:
 
 def test_bytes_are_shown_as_on_the_box() -> None:
     assert gigabytes(24 * GB) == "24.0 GB"
+    assert gigabytes(5 * 2**20) == "5 MB"

@@ -26,6 +26,7 @@ from videogen_core import (
 )
 from videogen_core.testing import Fault, Script, owner
 from videogen_local.emulator import OpenaiEmulator, SglangEmulator, VllmOmniEmulator
+from videogen_local.plugin import LocalProvider
 from videogen_local.servers import engine
 
 __all__ = ["bench"]
@@ -521,3 +522,18 @@ def test_status_words_of_all_dialects_are_known() -> None:
         assert set(module._WORDS.values()) <= set(_STATUS), module.__name__
     ended = {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED}
     assert {word for word, status in _STATUS.items() if status in ended} <= ENDED
+
+
+async def test_the_same_model_is_compared_here_and_on_the_server(bench: Bench) -> None:
+    """With the plugin's own catalogue: one name, two offers; frames and sides by the model's rules."""
+    vllm = bench.serve(VllmOmniEmulator, model="Wan-AI/Wan2.1-T2V-1.3B-Diffusers")
+    async with bench.client(vllm, provider=LocalProvider, usd_per_hour=3.6, pace=[10, 12]) as client:
+        (spec,) = [each for each in await client.models(provider="local") if each.id == "local/gpu"]
+        route = await client.route("A boat", model=spec.name)
+        offers = {each.offer for each in (*route.candidates, *route.rejected)}
+        result = await client.generate("A boat", model="local/gpu", duration=5, output=bench.output())
+    assert {"local/gpu", next(each for each in offers if each != "local/gpu")} <= offers
+    assert spec.license is not None
+    said = told(vllm)
+    assert (said["num_frames"], said["fps"], said["size"]) == ("81", "16", "832x480")
+    assert result.videos[0].width == 832

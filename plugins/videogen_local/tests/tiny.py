@@ -5,6 +5,7 @@ They draw noise. What they prove is the path: loading, denoising, decoding, enco
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -136,8 +137,8 @@ def wan_pair() -> Any:
 def wan_image() -> Any:
     """Wan 2.1, image to video."""
     vision = CLIPVisionConfig(
-        hidden_size=4,
-        projection_dim=4,
+        hidden_size=32,
+        projection_dim=32,
         num_hidden_layers=2,
         num_attention_heads=2,
         image_size=32,
@@ -149,7 +150,7 @@ def wan_image() -> Any:
         text_encoder=umt5(),
         vae=wan_vae(),
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
-        transformer=wan_transformer(36, image_dim=4, added_kv_proj_dim=None),
+        transformer=wan_transformer(36, image_dim=32),
         image_encoder=CLIPVisionModelWithProjection(vision).eval(),
         image_processor=CLIPImageProcessor(crop_size=32, size=32),
     )
@@ -430,7 +431,17 @@ def ltx2() -> Any:
     )
 
 
+def wan_modular() -> Any:
+    """Wan 2.1 as a modular pipeline, whose guidance is a component and whose blocks tick the bar."""
+    with tempfile.TemporaryDirectory() as folder:
+        wan().save_pretrained(folder, safe_serialization=True)
+        pipe = diffusers.ModularPipeline.from_pretrained(folder, local_files_only=True)
+        pipe.load_components(local_files_only=True)
+    return pipe
+
+
 MAKERS = {
+    "wan-modular": wan_modular,
     "wan": wan,
     "wan-pair": wan_pair,
     "wan-image": wan_image,
@@ -473,7 +484,7 @@ def save(name: str, folder: Path, *, more: str = "", spoil: bool = False) -> Pat
     pipe = MAKERS[name]()
     if spoil:
         torch.nn.init.constant_(next(iter(pipe.transformer.parameters())), float("nan"))
-    pipe.save_pretrained(folder, safe_serialization=True)
+    pipe.save_pretrained(str(folder), safe_serialization=True)
     family = f"size = [{side(name)}, {side(name)}]\ndefault_frames = {frames(name)}\nsteps = 3\n{_MORE.get(name, '')}"
     (folder / "videogen.toml").write_text(f'title = "Tiny {name}"\n{more}\n[family]\n{family}\n')
     return folder

@@ -95,11 +95,14 @@ class Looker:
         if TAG in delivery.tags or delivery.idempotency_key is not None:
             raise RequestError(f"tags.{TAG} and idempotency_key are the batch's own.", hint="Leave them out.")
         delivery = replace(delivery, tags={**delivery.tags, TAG: self.name})
-        request = self.engine.planner.inspect(request)
-        key = self._key(row, request, arguments)
+        planner = self.engine.planner
+        request = planner.inspect(request)
+        sent = planner.prepare(request).request  # as extensions want it, which is what the ledger knows
+        sent = request if sent == request else planner.inspect(sent)
+        key = self._key(row, sent, arguments)
         if not self.keyed:
             return Looked(row, request, policy, delivery, key, None)
-        job, number = self._present(key, request)
+        job, number = self._present(key, sent)
         if job is not None and self._again(job):
             job, number = None, number + 1
         return Looked(row, request, policy, replace(delivery, idempotency_key=f"{key}/{number}"), key, job)

@@ -37,8 +37,13 @@ ledger check    ``{"ok": bool, "faults": [sentence, ...]}``
 ledger migrate  ``{"from", "to"}``
 ledger export   with or without ``--json``: a document on each line, ``{"job", "events"}`` or ``{"budget"}``
 ledger vacuum   ``{"deleted", "before" or null}``
-plugins         ``{"plugins": [{"name", "distribution", "version", "state", "error", "models", "ready", "reason",
-                "setup"}, ...]}``
+plugins         ``{"plugins": [{"name", "kind", "distribution", "version", "state", "error", "plugin_api", "hooks",
+                "faults", "models", "ready", "reason", "setup"}, ...]}``
+plugins verify  ``{"plugin", "distribution", "version", "plugin_api", "core", "ok", "suite", "promises": [row, ...],
+                "failures": [...], "excused": [...], "timed_out"}``; the JSON reference has the rows
+catalog lint    ``{"ok": bool, "offers": count, "remarks": [{"catalogue", "offer", "rule", "level", "message"}, ...]}``
+catalog stale   ``{"ok": bool, "days", "stale": [Fact with "age", ...], "retiring": [...]}``
+catalog diff    ``{"old", "new", "differences": [Difference, ...]}``
 doctor          ``{"ok": bool, "environment": [{"name", "value", "ok", "hint"}, ...], "plugins": [as above, with
                 "online": {"ok", "message"} or null], "advice": [sentence, ...]}``
 config          ``{"settings": [{"name", "value", "source"}, ...], "files": [{"path", "found"}, ...]}``

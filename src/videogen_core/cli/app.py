@@ -24,6 +24,7 @@ from . import (
     new_plugin,
     settle,
     show,
+    verify,
 )
 from .program import Program
 
@@ -140,6 +141,10 @@ _PANELS: dict[str, dict[Callable[..., int | None], tuple[str, ...]]] = {
         emulate.emulate: ("videogen emulate veo --port 8080",),
     },
     "For those who write plugins": {
+        verify.verify_plugin: (
+            "videogen plugins verify acme",
+            "videogen plugins verify acme --suite test_acme.py",
+        ),
         new_plugin.new_plugin: (
             "videogen new-plugin acme",
             "videogen new-plugin acme --kind webhook --folder code/acme",
@@ -163,6 +168,7 @@ _NAMES = {
     budgets.set_budget: "budgets set",
     budgets.remove_budget: "budgets remove",
     budgets.acknowledge_budget: "budgets acknowledge",
+    verify.verify_plugin: "plugins verify",
     catalog.lint_catalog: "catalog lint",
     catalog.stale_catalog: "catalog stale",
     catalog.diff_catalogs: "catalog diff",

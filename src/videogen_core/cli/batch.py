@@ -127,7 +127,7 @@ def _facts(found: BatchReport, *, dry_run: bool) -> Iterator[tuple[str, str]]:
     yield "costs at most", _estimate(found) if dry_run else ""
     of = f" of {dollars(found.budget)}" if found.budget is not None else ""
     held = f", {dollars(found.held)} held" if found.held else ""
-    yield "spent", f"{dollars(found.spent)}{of}{held}"
+    yield "spent", f"{_spent(found)}{of}{held}"
     yield "results", f"{found.results}" if not dry_run else ""
 
 
@@ -215,11 +215,15 @@ def _news(found: BatchReport, pace: _Pace, *, short: bool = False) -> str:
     left = pace.left(found)
     parts = [] if short else [f"{found.succeeded} of {found.rows} made"]
     parts += [f"{found.failed} failed"] if found.failed else []
-    spent = f"{dollars(found.spent)}" + (f" of {dollars(found.budget)}" if found.budget is not None else "")
+    spent = _spent(found) + (f" of {dollars(found.budget)}" if found.budget is not None else "")
     parts += [spent] if found.spent or found.budget is not None else []
     parts += [f"about {seconds(left)} left"] if left else []
     parts += [f"waiting: {found.waiting}"] if found.waiting else []
     return ", ".join(parts)
+
+
+def _spent(found: BatchReport) -> str:
+    return dollars(found.spent) if found.spent or found.budget is None else "$0.00"
 
 
 def _rows(number: int) -> str:

@@ -40,7 +40,7 @@ def doctor(
         facts = environment_facts(client)
         advice = setup_advice(client)
     for row in plugins:
-        row["online"] = answers.get(row["name"])
+        row["online"] = answers.get(row["name"]) if row["kind"] == "provider" else None
     ok = all(fact.ok for fact in facts) and not any(map(_broken, plugins))
     if screen.json:
         environment = [fact.to_dict() for fact in facts]
@@ -60,13 +60,13 @@ def _wrong_settings(screen: Screen, error: VideogenError) -> int:
 
 def _broken(row: dict[str, Any]) -> bool:
     unreachable = row["online"] is not None and not row["online"]["ok"]
-    return row["state"] == "failed" or unreachable
+    return row["state"] == "failed" or bool(row["faults"]) or unreachable
 
 
 def _pings(client: Client, plugins: list[dict[str, Any]]) -> dict[str, Any]:
     from .reach import ping_all
 
-    return ping_all(client, [row["name"] for row in plugins if row["ready"]])
+    return ping_all(client, [row["name"] for row in plugins if row["ready"] and row["kind"] == "provider"])
 
 
 def _show_environment(screen: Screen, facts: list[Finding]) -> None:
@@ -87,11 +87,17 @@ def _show_plugins(screen: Screen, plugins: list[dict[str, Any]], *, online: bool
         Column("from", [f"{row['distribution']} {row['version']}".strip() for row in plugins], spare=2, wrap=16),
         Column("state", [row["state"] for row in plugins]),
         Column("models", [str(row["models"]) for row in plugins], right=True, spare=3),
-        Column("ready", ["yes" if row["ready"] else f"no: {row['reason']}" for row in plugins], wrap=24),
+        Column("ready", [_readiness(row) for row in plugins], wrap=24),
     ]
     if online:
         columns.append(Column("online", [_online(row) for row in plugins], wrap=20))
     show_table(screen, columns)
+
+
+def _readiness(row: dict[str, Any]) -> str:
+    if row["faults"]:
+        return f"{row['kind']}, broken: {'; '.join(row['faults'])}"
+    return "yes" if row["ready"] else f"no: {row['reason']}"
 
 
 def _online(row: dict[str, Any]) -> str:
@@ -102,7 +108,7 @@ def _online(row: dict[str, Any]) -> str:
 
 
 def _show_end(screen: Screen, ok: bool, plugins: list[dict[str, Any]], advice: list[str]) -> None:
-    if not any(row["ready"] and row["name"] != "sandbox" for row in plugins):
+    if not any(row["ready"] and row["kind"] == "provider" and row["name"] != "sandbox" for row in plugins):
         screen.line("")
         for sentence in advice:
             screen.show(sentence)

@@ -92,7 +92,8 @@ def _emulator(name: str, seconds: float, seed: int) -> Emulator:
         ConfigurationError: What an emulator needs is not installed.
     """
     with Client() as client:
-        target = client.workspace.registry.plugins.provider(name).emulator
+        registry = client.workspace.registry
+        target = registry.plugins.provider(name).emulator or registry.extensions.emulator(name)
     if not target:
         raise PluginError(f"The plugin {name!r} ships no emulator.")
     try:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
-from videogen_core import Client
+from videogen_core import Client, RequestError
 
+from . import completion
 from .options import takes
 from .ready import setup_advice
 from .screen import Screen
@@ -18,9 +19,19 @@ from .tables import Column, show_table
 __all__ = ["config", "plugin_facts", "plugins"]
 
 
+_VERBS = ("verify",)
+
+
 @takes()
-def plugins(screen: Screen) -> None:
-    """List the installed plugins and whether they can be used."""
+def plugins(
+    screen: Screen,
+    verb: Annotated[
+        str | None, typer.Argument(metavar="[VERB]", help="See below.", autocompletion=completion.words(*_VERBS))
+    ] = None,
+) -> None:
+    """List the installed plugins and whether they can be used. `verify NAME` tests one."""
+    if verb is not None:
+        raise RequestError(f"plugins: {verb!r} is not possible.", hint="Possible: verify NAME.")
     with Client() as client:
         found = plugin_facts(client)
         advice = setup_advice(client)
@@ -33,13 +44,15 @@ def plugins(screen: Screen) -> None:
             Column("plugin", [row["name"] for row in found]),
             Column("distribution", [row["distribution"] for row in found], spare=3),
             Column("version", [row["version"] for row in found], spare=2),
+            Column("API", ["" if row["plugin_api"] is None else str(row["plugin_api"]) for row in found], spare=4),
             Column("state", [row["state"] for row in found]),
             Column("models", [str(row["models"]) for row in found], right=True),
             Column("ready", ["yes" if row["ready"] else "no" for row in found]),
+            Column("hooks", [_hooks(row) for row in found], spare=5, wrap=20),
             Column("why not", [row["reason"] or "" for row in found], spare=1, wrap=24),
         ],
     )
-    if not any(row["ready"] and row["name"] != "sandbox" for row in found):
+    if not any(row["ready"] and row["kind"] == "provider" and row["name"] != "sandbox" for row in found):
         for sentence in advice:
             screen.say(sentence, "dim")
 
@@ -49,14 +62,21 @@ def plugin_facts(client: Client) -> list[dict[str, Any]]:
     registry = client.workspace.registry
     rows = []
     for plugin in registry.plugins.load_all():
-        reason = registry.readiness(plugin.name)
+        extends = plugin.kind == "extension"
+        reason = plugin.error or None if extends else registry.readiness(plugin.name)
+        if extends and "videogen_models" in plugin.hooks:
+            _ = registry.extensions.models  # asked now, so that what is wrong with them shows
         rows.append(
             {
                 "name": plugin.name,
+                "kind": plugin.kind,
                 "distribution": plugin.distribution,
                 "version": plugin.version,
                 "state": plugin.state,
                 "error": plugin.error or None,
+                "plugin_api": plugin.api,
+                "hooks": list(plugin.hooks),
+                "faults": list(plugin.faults),
                 "models": len(plugin.models),
                 "ready": reason is None,
                 "reason": reason,
@@ -64,6 +84,12 @@ def plugin_facts(client: Client) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _hooks(row: dict[str, Any]) -> str:
+    """What an extension does, in the words of its hooks."""
+    extending = [hook.removeprefix("videogen_") for hook in row["hooks"] if hook != "videogen_provider"]
+    return ", ".join(extending) if row["kind"] == "extension" else ""
 
 
 @takes()

@@ -354,11 +354,12 @@ class Engine:
         if offer is None:
             return await self._give_up(job, error, log)
         said = f"{error.message} Trying {offer} instead."
-        return await log.write(job, transitions.fall_back, "fallback", said, offer=offer)
+        return await log.write(job, transitions.fall_back, "fallback", said)
 
     async def _give_up(self, job: JobRecord, error: VideogenError, log: Log) -> JobRecord:
         error.job_id = job.id
-        return await log.write(job, lambda j, now: transitions.fail(j, now, error), "failed", error.message)
+        change = partial(transitions.fail, error=error)
+        return await log.write(job, change, "failed", error.message, error=error.to_dict())
 
     # --- what a dead process left behind
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from anyio import to_thread
 
@@ -123,7 +124,8 @@ class Fetcher:
 
     async def _record(self, job: JobRecord, video: Video, artifact: Artifact) -> JobRecord:
         change = partial(_add, video=video, artifact=artifact)
-        return await self.log.write(job, change, "stored", str(video.path), sha256=video.sha256, size=video.size)
+        facts: dict[str, Any] = {"sha256": video.sha256, "size": video.size, "artifact": artifact.value}
+        return await self.log.write(job, change, "stored", str(video.path), **facts)
 
     async def _expired(self, job: JobRecord, cause: ResultExpiredError | None) -> ResultExpiredError:
         message = f"{job.provider} no longer has the result of job {job.id}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
@@ -24,6 +25,8 @@ __all__ = ["LeaseLostError", "Listener", "Log", "Recorder"]
 T = TypeVar("T")
 Listener = Callable[[Event], Awaitable[None] | None]
 Change = Callable[[JobRecord, datetime], JobRecord]
+
+logger = logging.getLogger("videogen.events")
 
 _RETRIES = 20
 CLEANUP_SECONDS = 5.0
@@ -79,7 +82,7 @@ class Recorder:
             message=message,
             actor=actor,
             progress=job.progress,
-            data=data,
+            data={"offer": job.offer, **data},
         )
 
 
@@ -198,6 +201,8 @@ class Log:
     def _happened(self, *events: Event) -> None:
         """Keep events for the listener. Sinks get them at once: that is a queue, and none of their code runs here."""
         self._untold += events
+        for event in events:
+            _log(event)
         if self.recorder.sinks is not None:
             for event in events:
                 self.recorder.sinks.put(event)
@@ -210,6 +215,14 @@ class Log:
                 answer = self._listener(event)
                 if inspect.isawaitable(answer):
                     await answer
+
+
+def _log(event: Event) -> None:
+    """To the log ``videogen.events``, at INFO: nothing is written unless the application wants it."""
+    if logger.isEnabledFor(logging.INFO):
+        known = {"event": event.type, "job_id": event.job_id, "status": event.status.value, **event.data}
+        extra = {f"videogen_{name}": value for name, value in known.items()}
+        logger.info("%s %s: %s", event.job_id, event.type, event.message, extra=extra)
 
 
 def _course(job: JobRecord) -> tuple[object, ...]:

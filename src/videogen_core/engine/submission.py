@@ -245,7 +245,7 @@ class Submitter:
         spec = call.spec
         try:
             with anyio.fail_after(call.timeout):
-                answer = answers.submission(await session.submit(call))
+                answer = answers.submission(await session.submit(_theirs(call)))
         except ProviderError as refusal:
             refusal.provider, refusal.model = refusal.provider or spec.provider, refusal.model or spec.id
             refusal.job_id = job.id
@@ -262,7 +262,8 @@ class Submitter:
         return Answer(await self._accepted(job, spec, answer, log), poll_after=answer.poll_after)
 
     async def _refused(self, job: JobRecord, error: VideogenError, log: Log) -> JobRecord:
-        return await log.write(job, lambda j, now: transitions.reject(j, now, error), "rejected", error.message)
+        change = partial(transitions.reject, error=error)
+        return await log.write(job, change, "rejected", error.message, error=error.to_dict())
 
     async def _lost(self, job: JobRecord, spec: ModelSpec, cause: Exception, log: Log) -> Answer:
         error = unknown(job, spec, cause)
@@ -323,7 +324,6 @@ class Submitter:
                 "accepted",
                 f"{job.provider} took it as {answer.provider_job_id}",
                 late=True,
-                offer=job.offer,
             )
         except transitions.IllegalTransition:
             await self.keep_late(job, answer, log)
@@ -345,7 +345,7 @@ class Submitter:
 
 
 def _theirs(call: SubmitCall) -> SubmitCall:
-    """A call to prepare: what is written down after that is the request as it was resolved."""
+    """A call to give away: what is written down is the request as it was resolved, whatever becomes of the copy."""
     return replace(call, request=copy.deepcopy(call.request))
 
 

@@ -68,7 +68,7 @@ def expectation(spec: ModelSpec, seen: Observations) -> Expectation | None:
     return Expectation(latency.typical, shape_of(latency.typical, latency.slow, share=_SLOW))
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Watcher:
     """Polls one job.
 
@@ -82,6 +82,7 @@ class Watcher:
         interval: Most seconds between two polls; None = as suits the model and the vendor.
         closed: Whether the session was closed meanwhile, so that it will never answer again.
         reword: Says a blocked prompt in other words; None where that is not wanted, or nobody can.
+        polls: How often it has asked.
     """
 
     session: Session
@@ -93,6 +94,7 @@ class Watcher:
     interval: float | None = None
     closed: Callable[[], bool] = lambda: False
     reword: Reword = never
+    polls: int = 0
 
     @cached_property
     def _theirs(self) -> ModelSpec:
@@ -104,6 +106,7 @@ class Watcher:
         Raises:
             ProviderError: The provider could not be asked.
         """
+        self.polls += 1
         try:
             return answers.snapshot(await self.session.poll(provider_job(job, self._theirs)))
         except ProviderError as error:
@@ -255,6 +258,7 @@ class Watcher:
             "settled",
             message or _said(cost),
             cost=None if cost is None else str(cost),
+            polls=self.polls,
         )
 
     async def revive(self, job: JobRecord, snapshot: Snapshot) -> JobRecord:
@@ -291,6 +295,7 @@ class Watcher:
             "failed" if over else "rejected",
             error.message,
             error=error.to_dict(),
+            polls=self.polls,
         )
 
 

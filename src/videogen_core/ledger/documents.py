@@ -11,14 +11,12 @@ import msgspec
 
 from ..budget import Budget, micro
 from ..errors import LedgerError
+from ..retry import PROVIDER_FAULTS
 from ..states import Attempt, Event, JobRecord
 
 __all__ = ["attempt_columns", "encoded", "job_columns", "read_budget", "read_event", "read_job"]
 
 T = TypeVar("T")
-
-# Errors that are the provider's own fault, and so count against its health.
-_PROVIDER_FAULTS = frozenset({"ProviderUnavailableError", "ProviderProtocolError", "GenerationFailedError"})
 
 
 def encoded(record: msgspec.Struct) -> bytes:
@@ -110,7 +108,7 @@ def attempt_columns(attempt: Attempt) -> dict[str, Any]:
         "provider_job_id": attempt.provider_job_id,
         "started_at": attempt.started_at.timestamp(),
         "finished_at": None if finished is None else finished.timestamp(),
-        "provider_failed": int(attempt.error is not None and attempt.error.get("type") in _PROVIDER_FAULTS),
+        "provider_failed": int(attempt.error is not None and attempt.error.get("type") in PROVIDER_FAULTS),
         "cost_micro": None if attempt.cost is None else micro(attempt.cost),
         "cost_origin": attempt.cost_origin,
         "money": attempt.money.value,

@@ -23,6 +23,7 @@ from .timing import PUBLISHED, Timings, sizes_of, work
 __all__ = ["charge", "per_second", "priced"]
 
 _HOUR = 3600
+_NEVER = 10**9  # seconds, which a row cannot hold
 _EXACT = Decimal("0.0000000001")
 
 
@@ -74,7 +75,8 @@ def priced(spec: ModelSpec, settings: Mapping[str, Any], timings: Timings) -> Mo
     rate = per_second(settings)
     if rate is None or spec.prices:
         return spec
-    prices = tuple(_price(spec, rate, *found) for found in _seconds(spec, settings, timings))
+    # a device that would take decades has no price
+    prices = tuple(_price(spec, rate, *found) for found in _seconds(spec, settings, timings) if found[2] < _NEVER)
     return msgspec.structs.replace(spec, prices=prices) if prices else spec
 
 

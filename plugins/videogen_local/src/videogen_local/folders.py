@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
 from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +23,7 @@ from .configs import dimensions
 from .families import FAMILIES, Family
 from .rows import offer_fields
 from .switches import switched
+from .weights import read_weights
 
 __all__ = ["INDEXES", "Pipeline", "describe", "family_of_folder", "look", "read", "resolve"]
 
@@ -132,8 +132,7 @@ def family_of_folder(pipeline: Pipeline) -> Family:
             "version of videogen-local knows.",
             hint=f"It knows {', '.join(sorted(FAMILIES))}.",
         )
-    configs = {name: _json(path) for name in pipeline.components if (path := _config(pipeline, name)).is_file()}
-    family = family.with_compression(dimensions(family, configs).compression)
+    family = family.with_compression(dimensions(family, _configs(pipeline)).compression)
     changes = pipeline.corrections.get("family", {})
     try:
         return msgspec.convert({**msgspec.to_builtins(family), **changes}, Family) if changes else family
@@ -169,6 +168,7 @@ def describe(pipeline: Pipeline, offer: str, *, repo: str | None = None, revisio
             "engine": "here",
             "pipeline": pipeline.name,
             "folder": str(pipeline.folder),
+            **_measures(pipeline, family),
             **({"family": changed} if changed else {}),
             **({"repo": repo} if repo else {}),
             **({"revision": revision} if revision else {}),
@@ -178,6 +178,24 @@ def describe(pipeline: Pipeline, offer: str, *, repo: str | None = None, revisio
         **fields,
     )
     return switched(spec)
+
+
+def _measures(pipeline: Pipeline, family: Family) -> dict[str, Any]:
+    """The size of the denoiser, which time and cost follow from, in the words of a catalogue row.
+
+    Raises:
+        RequestError: A file of weights is damaged.
+    """
+    size = dimensions(family, _configs(pipeline))
+    weights = read_weights(pipeline.folder, pipeline.components)
+    denoiser = next((weights[name] for name in family.denoisers if name in weights), None)
+    if denoiser is None or not (size.hidden and size.layers):
+        return {}
+    return {"parameters": {"transformer": denoiser.elements}, "hidden": size.hidden, "layers": size.layers}
+
+
+def _configs(pipeline: Pipeline) -> dict[str, dict[str, Any]]:
+    return {name: _json(path) for name in pipeline.components if (path := _config(pipeline, name)).is_file()}
 
 
 def look(folder: Path, offer: str, *, repo: str | None = None, revision: str | None = None) -> ModelSpec:
@@ -269,12 +287,3 @@ def _corrections(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, msgspec.ValidationError) as error:
         raise ModelNotFoundError(f"{path}: {error}.") from error
     return table
-
-
-def sizes(folder: Path) -> Mapping[str, int]:
-    """Bytes of the weights of each component, as they lie on disk."""
-    return {
-        part.name: sum(path.stat().st_size for path in part.glob("*.safetensors"))
-        for part in sorted(folder.iterdir())
-        if part.is_dir()
-    }

@@ -18,7 +18,7 @@ from videogen_core import ConfigurationError, ModelNotFoundError, ProviderUnavai
 from .folders import INDEXES
 from .library import Library, Pulled
 
-__all__ = ["Listing", "fetch", "look"]
+__all__ = ["Listing", "fetch", "is_offline", "look", "missing", "wanted"]
 
 _KINDS = (".safetensors", ".json", ".model", ".txt", ".spm", ".jinja")
 _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "DIFFUSERS_OFFLINE")
@@ -103,11 +103,34 @@ def wanted(files: Mapping[str, int]) -> dict[str, int]:
         depth = name.count("/")
         if not name.endswith(_KINDS) or depth > 1 or (depth == 0 and name not in (*INDEXES, "videogen.toml")):
             continue
-        stem = name.rpartition("/")[2].removesuffix(".safetensors").removesuffix(".index.json")
-        if any(f".{variant}" in stem for variant in ("fp16", "bf16", "fp8", "int8")):
-            continue
         found[name] = size
-    return found
+    plain = {name.rpartition("/")[0] for name in found if ".safetensors" in name and not _is_variant(name)}
+    return {name: size for name, size in found.items() if not (_is_variant(name) and name.rpartition("/")[0] in plain)}
+
+
+def _is_variant(name: str) -> bool:
+    return ".safetensors" in name and any(
+        f".{variant}" in name for variant in ("fp16", "bf16", "fp8", "int8", "non_ema")
+    )
+
+
+def missing(name: str, environment: Mapping[str, str]) -> ModelNotFoundError:
+    """Why a repository that is not on this machine cannot be used: what to pull, how large it is, under which licence.
+
+    Asks the hub where that is allowed and possible; nothing is downloaded.
+    """
+    hint = f"Run: videogen local pull {name}"
+    try:
+        listing = look(name, environment)
+    except (ConfigurationError, ProviderUnavailableError) as error:
+        return ModelNotFoundError(f"{name} is not on this machine. {error.message}", hint=hint)
+    except ModelNotFoundError as error:
+        return error
+    return ModelNotFoundError(
+        f"{listing.repo} is not on this machine: {listing.bytes / 1e9:.1f} GB to download, licence "
+        f"{listing.license or 'not stated'}.",
+        hint=hint,
+    )
 
 
 def fetch(
@@ -125,6 +148,7 @@ def fetch(
         ConfigurationError, ModelNotFoundError, ProviderUnavailableError: As for `look`.
     """
     hub = _hub(environment, f"pull {listing.repo}")
+    hub.utils.disable_progress_bars()  # ours is shown
     place = library.place(listing.repo)
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     here = 0

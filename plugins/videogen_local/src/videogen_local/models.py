@@ -15,11 +15,13 @@ import msgspec
 from videogen_core import ConfigurationError, ModelNotFoundError, ModelSpec
 
 from . import folders
+from .costs import priced
 from .library import Library
 from .rows import completed
 from .switches import switched
+from .timing import Timings
 
-__all__ = ["check_here", "discovered", "missing_packages", "offers"]
+__all__ = ["check_here", "discovered", "missing_packages", "offers", "timings_in"]
 
 _NEEDED = ("torch", "diffusers", "transformers", "accelerate")
 
@@ -47,7 +49,13 @@ def offers(
         if pulled.repo.lower() not in listed:
             spec = _quiet(Path(pulled.folder), f"local/{pulled.repo.lower()}", pulled.repo, pulled.revision)
             found.update({} if spec is None else {spec.id: spec})
-    return tuple(found.values())
+    timings = timings_in(folder)
+    return tuple(priced(spec, settings, timings) for spec in found.values())
+
+
+def timings_in(folder: Path) -> Timings:
+    """What jobs took on this machine."""
+    return Timings(folder / "timings.jsonl")
 
 
 def _placed(spec: ModelSpec, library: Library) -> ModelSpec:
@@ -88,7 +96,9 @@ def _quiet(folder: Path, offer: str, repo: str, revision: str) -> ModelSpec | No
         return None
 
 
-def discovered(name: str, environment: Mapping[str, str], folder: Path) -> ModelSpec | None:
+def discovered(
+    name: str, environment: Mapping[str, str], settings: Mapping[str, Any], folder: Path
+) -> ModelSpec | None:
     """The offer of a folder, or of a pulled repository, that no catalogue lists; None when it is on no disk here.
 
     Raises:
@@ -102,11 +112,12 @@ def discovered(name: str, environment: Mapping[str, str], folder: Path) -> Model
                 f"There is no folder {name}.",
                 hint="Write local/ and then the path: local//data/model or local/./model.",
             )
-        return folders.look(found, offer)
+        return priced(folders.look(found, offer), settings, timings_in(folder))
     pulled = Library(folder, environment).find(name)
     if pulled is None:
         return None
-    return folders.look(Path(pulled.folder), offer, repo=pulled.repo, revision=pulled.revision)
+    spec = folders.look(Path(pulled.folder), offer, repo=pulled.repo, revision=pulled.revision)
+    return priced(spec, settings, timings_in(folder))
 
 
 def missing_packages() -> list[str]:

@@ -15,6 +15,7 @@ from videogen_core import ConfigurationError, ModelSpec, RequestError, Task, Vid
 
 from .families import Family
 from .rows import family_of
+from .timing import sizes_of
 
 __all__ = ["Lora", "Order", "order"]
 
@@ -56,6 +57,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         attention: Name of diffusers' attention backend; None = its default.
         cache: Name of a step cache; None = every step is worked out.
         cache_threshold: How unlike two steps may be for one to stand for both; None = the cache's own.
+        sizes: Parameters, width and layers of the denoiser, to learn how quick the device is; None = not known.
     """
 
     offer: str
@@ -80,6 +82,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     attention: str | None = None
     cache: str | None = None
     cache_threshold: float | None = None
+    sizes: tuple[int, int, int] | None = None
 
 
 _MORE = {
@@ -131,6 +134,7 @@ def order(spec: ModelSpec, request: VideoRequest, options: Mapping[str, Any]) ->
         attention=options.get("attention"),
         cache=options.get("cache"),
         cache_threshold=options.get("cache_threshold"),
+        sizes=sizes_of(spec.vendor),
     )
 
 

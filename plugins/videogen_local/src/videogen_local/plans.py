@@ -284,5 +284,5 @@ def _counts(family: Family, most: int) -> list[int]:
 
 
 def gigabytes(size: float) -> str:
-    """Bytes as people compare them with what is printed on a card: ``23.9 GB`` of 2^30 bytes."""
-    return f"{size / 2**30:.1f} GB"
+    """Bytes as people compare them with what is printed on a card: ``23.9 GB`` of 2^30 bytes; little as ``12 MB``."""
+    return f"{size / 2**30:.1f} GB" if size >= 2**30 / 10 else f"{size / 2**20:.0f} MB"

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from videogen_core import Context, ModelSpec, Provider, Recovery, Session, hookimpl
+from videogen_core import Context, ModelSpec, Provider, Recovery, Session, VideoRequest, hookimpl
 
-from . import models, servers
+from . import fitting, hub, models, servers
 
 __all__ = ["LocalProvider", "videogen_provider"]
 
@@ -24,6 +24,7 @@ class LocalProvider(Provider):
     """
 
     name: ClassVar[str] = "local"
+    plugin_api: ClassVar[int] = 2
     title: ClassVar[str] = "This machine"
     setup: ClassVar[str] = (
         "Run: pip install 'videogen-local[torch]'. Servers of your own are named in [providers.local]."
@@ -44,7 +45,12 @@ class LocalProvider(Provider):
     async def discover(self, name: str, context: Context) -> ModelSpec | None:
         rows = models.offers(self.models(), context.environment, context.settings, context.folder)
         found = await servers.discover(name, context, rows)
-        return found or models.discovered(name, context.environment, context.folder)
+        found = found or models.discovered(name, context.environment, context.settings, context.folder)
+        if found is None and name.count("/") == 1:
+            from anyio import to_thread
+
+            raise await to_thread.run_sync(hub.missing, name, context.environment)
+        return found
 
     def check_offer(self, spec: ModelSpec, environment: Mapping[str, str], settings: Mapping[str, Any]) -> None:
         if spec.vendor.get("engine", "here") == "here":
@@ -54,6 +60,16 @@ class LocalProvider(Provider):
 
     def recovery(self, spec: ModelSpec) -> Recovery:
         return servers.recovery(spec) if spec.vendor.get("engine") == "server" else super().recovery(spec)
+
+    def remark(
+        self,
+        spec: ModelSpec,
+        request: VideoRequest,
+        environment: Mapping[str, str],
+        settings: Mapping[str, Any],
+        folder: Path,
+    ) -> str:
+        return fitting.remark(spec, request, folder) if spec.vendor.get("engine", "here") == "here" else ""
 
     def connect(self, context: Context) -> Session:
         from .session import LocalSession

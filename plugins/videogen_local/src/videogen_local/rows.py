@@ -130,9 +130,13 @@ def _multiple(value: float, of: int) -> int:
 
 def options(family: Family) -> dict[str, OptionSpec]:
     """What can be set beside the neutral fields, with the family's own rules and defaults."""
-    told = family.parameters
+    return {**_shape_options(family), **_pace_options(family), **_other_options(family)}
+
+
+def _shape_options(family: Family) -> dict[str, OptionSpec]:
+    """Frames and pixels."""
     found: dict[str, OptionSpec] = {}
-    if "frames" in told:
+    if "frames" in family.parameters:
         rule = family.frames
         found["num_frames"] = OptionSpec(
             type="integer",
@@ -141,8 +145,8 @@ def options(family: Family) -> dict[str, OptionSpec]:
             step=rule.step,
             description=f"Frames, instead of those that the duration comes to: {rule.describe()}.",
         )
-    if "width" in told:
-        for side in ("width", "height"):
+    for side in ("width", "height"):
+        if side in family.parameters:
             found[side] = OptionSpec(
                 type="integer",
                 min=family.multiple,
@@ -150,6 +154,19 @@ def options(family: Family) -> dict[str, OptionSpec]:
                 step=family.multiple,
                 description=f"Pixels of the {side}, instead of those of resolution and aspect ratio.",
             )
+    return found
+
+
+_GUIDANCE = {
+    "guidance_2": ("guidance_scale_2", "Guidance of the second expert, for the last steps; else the first one's."),
+    "true_guidance": ("true_guidance_scale", "Guidance by a second pass with the negative prompt; 1 = no such pass."),
+}
+
+
+def _pace_options(family: Family) -> dict[str, OptionSpec]:
+    """Steps and guidance."""
+    told = family.parameters
+    found: dict[str, OptionSpec] = {}
     if "steps" in told:
         found["steps"] = OptionSpec(
             type="integer",
@@ -159,41 +176,25 @@ def options(family: Family) -> dict[str, OptionSpec]:
             description="Denoising steps; time grows with them.",
         )
     if family.guidance is not None and ("guidance" in told or family.guider):
-        found["guidance_scale"] = OptionSpec(
-            type="number",
-            min=0,
-            max=100,
-            default=family.guidance,
-            description="How strictly the prompt is followed.",
-        )
-    for name, field, text in (
-        (
-            "guidance_scale_2",
-            "guidance_2",
-            "Guidance of the second expert, for the last steps; the first one's if left out.",
-        ),
-        (
-            "true_guidance_scale",
-            "true_guidance",
-            "Guidance by a second pass with the negative prompt; 1 = no such pass.",
-        ),
-    ):
+        text = "How strictly the prompt is followed."
+        found["guidance_scale"] = OptionSpec(type="number", min=0, max=100, default=family.guidance, description=text)
+    for field, (name, text) in _GUIDANCE.items():
         if field in told:
             found[name] = OptionSpec(type="number", min=0, max=100, description=text)
-    if "strength" in told:
-        found["strength"] = OptionSpec(
-            type="number", min=0, max=1, description="How far the result may leave its source; 1 = as far as it likes."
-        )
-    if "max_tokens" in told:
-        found["max_sequence_length"] = OptionSpec(
-            type="integer", min=1, max=4096, description="Tokens of the prompt that are read; the rest is cut off."
-        )
-    found["plan"] = OptionSpec(
-        type="string",
-        choices=("auto", *_plan_names()),
-        default="auto",
-        description="How the model is placed in memory; auto = the quickest way that fits.",
-    )
+    return found
+
+
+def _other_options(family: Family) -> dict[str, OptionSpec]:
+    """How much of its inputs counts, and where the model lies."""
+    found: dict[str, OptionSpec] = {}
+    if "strength" in family.parameters:
+        text = "How far the result may leave its source; 1 = as far as it likes."
+        found["strength"] = OptionSpec(type="number", min=0, max=1, description=text)
+    if "max_tokens" in family.parameters:
+        text = "Tokens of the prompt that are read; the rest is cut off."
+        found["max_sequence_length"] = OptionSpec(type="integer", min=1, max=4096, description=text)
+    text = "How the model is placed in memory; auto = the quickest way that fits."
+    found["plan"] = OptionSpec(type="string", choices=("auto", *_plan_names()), default="auto", description=text)
     return found
 
 

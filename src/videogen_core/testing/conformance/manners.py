@@ -16,7 +16,7 @@ from .suite import Suite
 __all__ = ["Manners"]
 
 _LOOK = """
-import builtins, json, logging, os, signal, socket, sys, threading, warnings
+import builtins, json, logging, os, pathlib, signal, socket, sys, threading
 from importlib.metadata import EntryPoint
 import anyio, asyncio, httpx
 from videogen_core import Client, plugins, transport
@@ -51,7 +51,8 @@ asked = state()
 
 async def connect():
     before = state()  # a running loop has a handler of its own
-    session = provider.connect(Context(settings={}, environment=dict(os.environ), http=transport.client))
+    mine = {"settings": {}, "environment": dict(os.environ), "folder": pathlib.Path(os.environ["VIDEOGEN_HOME"])}
+    session = provider.connect(Context(http=transport.client, **mine))
     during = state()
     await session.close()
     return [each for each in before if before[each] != during[each] and each != "the running threads"]

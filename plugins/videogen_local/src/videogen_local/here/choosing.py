@@ -68,8 +68,8 @@ def check_fit(order: Order, settings: Mapping[str, Any]) -> None:
             raise ConfigurationError(
                 f"torch sees no GPU on this machine, and {order.offer} has {plans.gigabytes(footprint.weights)} of "
                 "weights: on the processor a clip takes hours.",
-                hint="Install the build of torch for your GPU, or set devices = ['cpu'] in [providers.local] to have it "
-                "made on the processor all the same.",
+                hint="Install the build of torch for your GPU, or set devices = ['cpu'] in [providers.local] to have "
+                "it made on the processor all the same.",
             )
         try:
             plans_for(order, empty)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ from videogen_core import (
     SubmitCall,
 )
 
-from ..models import check_here
+from ..costs import charge
+from ..fitting import remember_devices
+from ..models import check_here, missing_packages
 from ..orders import Order, order
 from .lanes import lanes
 from .spool import Spool, State
@@ -58,9 +61,12 @@ class Engine(Session):
         return {}
 
     def _check(self, wanted: Order) -> None:
+        from . import devices
         from .choosing import check_fit
 
-        check_fit(wanted, self._context.settings)
+        settings = self._context.settings
+        check_fit(wanted, settings)
+        remember_devices(self._context.folder, map(devices.measure, devices.chosen(settings)))
 
     async def submit(self, call: SubmitCall) -> Submission:
         wanted = order(call.spec, call.request, call.options)
@@ -112,6 +118,7 @@ class Engine(Session):
                     status=JobStatus.SUCCEEDED,
                     progress=1.0,
                     message=" ".join(state.notes),
+                    cost=self._cost(state),
                     outputs=(Output(data=clip.read_bytes(), size=clip.stat().st_size),) if clip.is_file() else (),
                     expired=not clip.is_file(),
                 )
@@ -124,15 +131,19 @@ class Engine(Session):
                     code=failure.code if failure else None,
                     charged=False,
                 )
-                return Snapshot(status=JobStatus.FAILED, error=error)
+                return Snapshot(status=JobStatus.FAILED, error=error, cost=self._cost(state))
             case "cancelled":
-                return Snapshot(status=JobStatus.CANCELLED)
+                return Snapshot(status=JobStatus.CANCELLED, cost=self._cost(state))
             case "queued":
                 before = self._lanes.place(job)
                 waits = f"{before} before it in the queue" if before else state.phase
                 return Snapshot(status=JobStatus.QUEUED, message=waits, poll_after=_SOONEST)
             case "running":
                 return self._running(state)
+
+    def _cost(self, state: State) -> Decimal | None:
+        """Seconds of the device at the user's own rate; nothing at all for a job that never had it."""
+        return charge(state.seconds, self._context.settings) if state.seconds else Decimal(0)
 
     def _running(self, state: State) -> Snapshot:
         steps = f" {state.step}/{state.steps}" if state.phase == "denoising" and state.steps else ""
@@ -170,6 +181,8 @@ class Engine(Session):
             await to_thread.run_sync(self._spool.remove, Path(job).name)
 
     async def ping(self) -> str:
+        if missing := missing_packages():
+            return f"no model runs on this machine: {', '.join(missing)} not installed"
         return await to_thread.run_sync(self._devices)
 
     def _devices(self) -> str:

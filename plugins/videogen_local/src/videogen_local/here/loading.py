@@ -49,7 +49,7 @@ def _load(order: Order, device: str) -> Any:
             "no_class",
         )
     return kind.from_pretrained(
-        order.folder, torch_dtype=dtype, local_files_only=True, use_safetensors=True, trust_remote_code=False
+        order.folder, dtype=dtype, local_files_only=True, use_safetensors=True, trust_remote_code=False
     )
 
 
@@ -62,7 +62,14 @@ def _modular(order: Order, dtype: Any) -> Any:
         local_files_only=True,
         trust_remote_code=False,
     )
-    pipe.load_components(torch_dtype=dtype, local_files_only=True, use_safetensors=True, trust_remote_code=False)
+    for name, spec in pipe._component_specs.items():
+        # an index names the place that it was made at, which is another one after a pull or a move
+        if (
+            spec.default_creation_method == "from_pretrained"
+            and (Path(order.folder) / (spec.subfolder or name)).is_dir()
+        ):
+            spec.pretrained_model_name_or_path, spec.revision = order.folder, None
+    pipe.load_components(dtype=dtype, local_files_only=True, use_safetensors=True, trust_remote_code=False)
     missing = [name for name in order.family.denoisers[:1] if getattr(pipe, name, None) is None]
     if missing:
         raise JobError(

@@ -11,8 +11,11 @@ from typing import Any
 
 import msgspec
 
+from ..configs import Dimensions
+from ..models import timings_in
 from ..orders import Order
 from ..plans import Plan
+from ..timing import Measured, work as work_of
 from . import devices, loading, placing
 from .choosing import plans_for
 from .encoding import write_mp4
@@ -38,6 +41,8 @@ class Reporter:
         job: Which.
         state: As last told.
         stop: Says whether to stop now.
+        denoised: Seconds of its steps.
+        loaded: Seconds that loading took.
     """
 
     spool: Spool
@@ -46,6 +51,8 @@ class Reporter:
     stop: Callable[[], bool]
     _told: float = 0.0
     _first: float = 0.0
+    denoised: float = 0.0
+    loaded: float = 0.0
     started: float = field(default_factory=time.monotonic)
 
     def phase(self, name: str) -> None:
@@ -59,7 +66,8 @@ class Reporter:
         """A denoising step is done."""
         self._stop_if_asked()
         now = time.monotonic()
-        each = (now - self._first) / max(done, 1)
+        self.denoised = now - self._first
+        each = self.denoised / max(done, 1)
         self.tell(
             step=done,
             steps=total,
@@ -100,6 +108,7 @@ def work(reporter: Reporter, warm: Warm) -> None:
         order = spool.order(job)
         made = _clip(reporter, order, warm)
         spool.keep(job)
+        _learn(reporter, order, warm.device)
         reporter.tell(status="succeeded", phase="", progress=1.0, remaining=0.0, made=made)
     except JobError as error:
         reporter.tell(status="failed", failure=error.failure, remaining=None)
@@ -149,6 +158,7 @@ def _ready(reporter: Reporter, order: Order, plan: Plan, warm: Warm) -> Any:
         reporter.tell(plan=plan.name)
         return kept.pipe
     reporter.phase("loading")
+    began = time.monotonic()
     kept = None
     warm.drop(key)
     warm.make_room(plan, lambda: devices.measure(warm.device))
@@ -156,6 +166,7 @@ def _ready(reporter: Reporter, order: Order, plan: Plan, warm: Warm) -> Any:
     placing.place(pipe, plan, order, warm.device)
     lasting(pipe, order)
     warm.put(key, Kept(pipe=pipe, plan=plan, size=_size(pipe)))
+    reporter.loaded += time.monotonic() - began
     reporter.tell(plan=plan.name)
     return pipe
 
@@ -182,6 +193,28 @@ def _size(pipe: Any) -> int:
         for tensor in module.parameters()
     }
     return sum(found.values())
+
+
+def _learn(reporter: Reporter, order: Order, device: str) -> None:
+    """Remember how quick the device was, unless something made the job quicker or slower than others of its kind."""
+    if order.sizes is None or order.cache is not None or order.compile:
+        return
+    numbers, hidden, layers = order.sizes
+    size = Dimensions(compression=order.family.compression, hidden=hidden, layers=layers)
+    tokens = order.family.compression.tokens(order.frames, order.width, order.height)
+    guided = (order.guidance or 0) > 1
+    passes = order.family.passes if guided else 1
+    seconds = time.monotonic() - reporter.started
+    timings_in(reporter.spool.folder.parent).learn(
+        Measured(
+            model=order.offer,
+            device=devices.measure(device).name,
+            plan=reporter.state.plan,
+            work=work_of(size, numbers, tokens, steps=order.steps, passes=passes),
+            steps=reporter.denoised,
+            rest=max(seconds - reporter.denoised - reporter.loaded, 0.0),
+        )
+    )
 
 
 def _no_memory(error: BaseException, device: str) -> Failure:
