@@ -509,8 +509,10 @@ def test_jobs_list_and_one_job(run: Run) -> None:
 def test_plugins(run: Run) -> None:
     answer = run("plugins")
     assert re.search(r"sandbox +videogen-core +\S+ +2 +loaded +1 +yes", answer.out)
-    (row,) = run("plugins", "--json").json["plugins"]
-    assert (row["name"], row["state"], row["ready"], row["error"]) == ("sandbox", "loaded", True, None)
+    rows = {row["name"]: row for row in run("plugins", "--json").json["plugins"]}
+    assert rows.keys() == {"sandbox", "otel"}
+    row = rows["sandbox"]
+    assert (row["state"], row["ready"], row["error"]) == ("loaded", True, None)
 
 
 def test_config(run: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
