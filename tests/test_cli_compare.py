@@ -219,8 +219,9 @@ def test_ctrl_c_says_how_to_resume_all_of_them(here: Path) -> None:
 
 
 def is_paper(sheet: Image.Image, box: tuple[int, int, int, int]) -> bool:
-    (colours,) = sheet.crop(box).getcolors(maxcolors=100_000) or [None]
-    return colours is not None and all(abs(a - b) < 6 for a, b in zip(colours[1], PAPER, strict=True))
+    (only,) = sheet.crop(box).getcolors(maxcolors=100_000) or [None]
+    colour = only[1] if only is not None else None
+    return isinstance(colour, tuple) and all(abs(a - b) < 6 for a, b in zip(colour, PAPER, strict=True))
 
 
 @pytest.fixture(scope="module")

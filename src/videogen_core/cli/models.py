@@ -193,7 +193,7 @@ def _show_table(
         [
             Column("model", [spec.name for spec in found], wrap=20),
             Column("provider", [spec.provider for spec in found]),
-            Column("maker", [spec.maker for spec in found], spare=spare("maker", 8)),
+            Column("maker", [spec.maker for spec in found], spare=spare("maker", 8), wrap=10),
             Column("tasks", [_or_unknown(spec, tasks_of(spec)) for spec in found], spare=1, wrap=10),
             Column("seconds", [_or_unknown(spec, durations_of(spec)) for spec in found], spare=2),
             Column("resolution", [_or_unknown(spec, resolutions_of(spec)) for spec in found], spare=3),
