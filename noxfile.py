@@ -125,7 +125,8 @@ def tests_ray(session: nox.Session) -> None:
     """The documented recipe for Ray Serve: two workers of videogen-local on processors. Installs gigabytes."""
     _install(session, *_group("tests"))
     session.install(f"{ROOT / 'plugins' / 'videogen_local'}[torch]", "ray[serve]>=2.60,<3")
-    session.run("pytest", "plugins/videogen_local/tests/test_local_ray.py", "-n", "0", *session.posargs)
+    tests = "plugins/videogen_local/tests/test_local_ray.py", "tests/test_recipes.py"
+    session.run("pytest", *tests, "-n", "0", *session.posargs)
 
 
 @nox.session
@@ -149,12 +150,12 @@ def docs(session: nox.Session) -> None:
     """The documentation, strictly, and every example in it."""
     _install(session, *_group("tests"))
     if (ROOT / "mkdocs.yml").exists():
-        session.install(*_group("docs"))
+        session.install(*_group("docs"), *_group("recipes"))
         session.run("mkdocs", "build", "--strict", env={"VIDEOGEN_HOME": session.create_tmp()})  # a page is a notebook
     else:
         session.warn("there is no mkdocs.yml")
     if (ROOT / "tests/test_docs.py").exists():
-        session.run("pytest", "tests/test_docs.py", *session.posargs)
+        session.run("pytest", "tests/test_docs.py", "tests/test_recipes.py", *session.posargs)
     else:
         session.warn("there is no tests/test_docs.py")
 

@@ -9,7 +9,9 @@ How a fenced block is treated, by its language:
   ``title="name, continued"`` it goes on with that file, after an empty line.
 
 A comment on the line above a block changes that: ``<!-- not run: reason -->``, ``<!-- exits 2 -->``, and for a ``text``
-or ``json`` block ``<!-- output -->`` or ``<!-- output with stderr -->``: what the block above it must have printed.
+or ``json`` block ``<!-- output -->`` or ``<!-- output with stderr -->``: what the block above it must have printed. A block with
+``<!-- needs package -->`` runs where that package is installed, as ``nox -s docs`` has it; elsewhere a test is skipped for it.
+``<!-- plugins: runway, veo -->`` anywhere on a page: which of the repository's plugins it uses, beside the one that it is named after.
 
 The pages of FOLLOWED install things: ``nox -s kit`` follows them in an empty environment, see ``test_kit``.
 
@@ -22,6 +24,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import difflib
+import importlib.util
 import inspect
 import io
 import json
@@ -35,12 +38,14 @@ import tomllib
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from itertools import pairwise, zip_longest
 from pathlib import Path
 
 import pytest
 
 from videogen_core.catalog import parse_catalog
+from videogen_core.spec import Stage
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -57,6 +62,8 @@ NOT_RUN = {
     "docs/explanation/figures.md": ["nox -s bench -- --page docs/explanation/figures.md"],
     "docs/how-to/runway.md": ["pip install videogen-runway", "export RUNWAYML_API_SECRET"],
     "docs/how-to/veo.md": ["pip install videogen-core videogen-veo", "pip install 'videogen-veo[testing]'"],
+    "docs/how-to/fastapi.md": ["pip install fastapi uvicorn"],
+    "docs/tutorial/real-key.md": ["pip install videogen-runway", "export RUNWAYML_API_SECRET"],
     "docs/how-to/servers.md": ["vllm serve", "pip install 'videogen-local[torch]'"],
     "docs/how-to/emulate.md": ["videogen emulate tempo"],
     "docs/plugins/new-plugin.md": ["cd videogen-acme"],
@@ -92,8 +99,17 @@ class Block:
         return self.mark.startswith("not run:")
 
     @property
+    def needs(self) -> str:
+        """The package that it cannot run without; empty for most."""
+        return self.mark.removeprefix("needs ") if self.mark.startswith("needs ") else ""
+
+    @property
+    def is_possible(self) -> bool:
+        return not self.needs or importlib.util.find_spec(self.needs) is not None
+
+    @property
     def runs(self) -> bool:
-        return self.language in ("python", "bash") and not self.skipped and not self.title
+        return self.language in ("python", "bash") and not self.skipped and not self.title and self.is_possible
 
     @property
     def is_output(self) -> bool:
@@ -228,7 +244,7 @@ def _run_bash(block: Block, names: dict[str, object], both: bool) -> str:
 def outputs(page: list[Block]) -> Iterator[tuple[Block, str]]:
     """Each block that shows output, with what the block above it printed."""
     for before, block in pairwise(page):
-        if block.is_output:
+        if block.is_output and before.is_possible:
             if before.printed is None:
                 raise ExampleError(f"line {block.line}: the block above it does not run")
             yield block, before.printed
@@ -240,9 +256,12 @@ ABOUT = {path.stem.partition("_")[2] for path in (ROOT / "plugins").glob("videog
 
 def _without_plugins(page: Path) -> dict[str, str]:
     """Block the plugins that may be installed beside the core, unless the page is about blocking them."""
-    if "plugins =" in page.read_text(encoding="utf-8"):
+    text = page.read_text(encoding="utf-8")
+    if "plugins =" in text:
         return {}
-    return {"VIDEOGEN_PLUGINS": ",".join(f"-{name}" for name in sorted(ABOUT - {page.stem}))}
+    named = re.search(r"<!-- plugins: (.+) -->", text)
+    used = {page.stem, *(named[1].split(", ") if named else ())}
+    return {"VIDEOGEN_PLUGINS": ",".join(f"-{name}" for name in sorted(ABOUT - used))}
 
 
 def environment(folder: Path, page: Path) -> dict[str, str]:
@@ -326,6 +345,15 @@ def test_examples_run_and_print_what_the_page_says(path: Path) -> None:
         pytest.fail(str(failure), pytrace=False)
 
 
+_NEEDED = sorted({block.needs for page in PAGES for block in blocks(page.read_text(encoding="utf-8")) if block.needs})
+
+
+@pytest.mark.parametrize("package", _NEEDED)
+def test_what_examples_need_is_installed(package: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"the examples of {package} are not run: it is not installed")
+
+
 def test_only_what_installs_is_not_run() -> None:
     skipped = {
         _name(path): [block.body.splitlines()[0] for block in blocks(path.read_text(encoding="utf-8")) if block.skipped]
@@ -395,6 +423,33 @@ def _anchors(path: Path) -> set[str]:
 def test_every_page_is_in_the_navigation() -> None:
     listed = set(re.findall(r"([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE))
     assert listed == {path.relative_to(ROOT / "docs").as_posix() for path in PAGES[1:]}
+
+
+def test_the_directory_has_every_model_of_every_plugin() -> None:
+    """Once each, with its tasks, its price rules and where they were read; what is gone stands apart."""
+    spec = importlib.util.spec_from_file_location("directory", ROOT / "docs" / "directory.py")
+    assert spec is not None
+    assert spec.loader is not None
+    directory = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(directory)
+
+    files = [ROOT / "src/videogen_core/sandbox/catalog.toml", *(ROOT / "plugins").glob("*/src/*/catalog.toml")]
+    rows = {row.id: row for file in files for row in parse_catalog(file.read_text(), origin=file.name).models}
+    assert len(files) > len(ABOUT)
+    today = date(2026, 11, 21)
+    text = directory.filled((ROOT / "docs" / "models.md").read_text(encoding="utf-8"), directory.offers(), today)
+    current, leaving = text.split("## Deprecated and retired")
+    for name, row in rows.items():
+        gone = row.lifecycle.stage_on(today) in (Stage.DEPRECATED, Stage.RETIRED)
+        here, elsewhere = (leaving, current) if gone else (current, leaving)
+        found = re.findall(f'<tr id="{name.replace("/", "--")}".*?</tr>', here)
+        assert len(found) == 1, name
+        assert f'<tr id="{name.replace("/", "--")}"' not in elsewhere, name
+        assert f'data-tasks="{" ".join(task.value for task in row.tasks)}"' in found[0]
+        assert str(row.as_of) in found[0]
+        assert found[0].count("<small>") == len(row.prices), "a line of the price list, with its source"
+        assert all(str(day) in found[0] for day in (row.lifecycle.released, row.lifecycle.retired) if day), name
+    assert set(re.findall(r'<a href="#([^"]+)"', text)) <= set(re.findall(r'<tr id="([^"]+)"', text))
 
 
 def test_every_public_name_is_in_the_reference() -> None:
