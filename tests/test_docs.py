@@ -56,6 +56,7 @@ NOT_RUN = {
     "docs/how-to/runway.md": ["pip install videogen-runway", "export RUNWAYML_API_SECRET"],
     "docs/how-to/veo.md": ["pip install videogen-core videogen-veo", "pip install 'videogen-veo[testing]'"],
     "docs/how-to/emulate.md": ["videogen emulate tempo"],
+    "docs/how-to/shapes.md": ["pip install 'videogen-local[torch]'", "from importlib.resources import files"],
     "docs/plugins/new-plugin.md": ["cd videogen-acme"],
     "docs/plugins/publishing.md": ["python -m build"],
 }
