@@ -1,4 +1,4 @@
-"""`local/shapes`, the small model that ships with the plugin: what its folder holds, and that it draws what is asked."""
+"""`local/shapes`, the small model that ships with the plugin: what its folder holds, and what it draws."""
 
 from __future__ import annotations
 
