@@ -66,6 +66,7 @@ NOT_RUN = {
     "docs/tutorial/real-key.md": ["pip install videogen-runway", "export RUNWAYML_API_SECRET"],
     "docs/how-to/servers.md": ["vllm serve", "pip install 'videogen-local[torch]'"],
     "docs/how-to/emulate.md": ["videogen emulate tempo"],
+    "docs/how-to/shapes.md": ["pip install 'videogen-local[torch]'", "from importlib.resources import files"],
     "docs/plugins/new-plugin.md": ["cd videogen-acme"],
     "docs/plugins/publishing.md": ["python -m build"],
 }
