@@ -297,10 +297,10 @@ def test_a_timeout_is_resumable(run: Run) -> None:
 # --- progress
 
 
-def on_terminal(*arguments: str, columns: int = 100) -> tuple[int, str, str]:
+def on_terminal(*arguments: str, columns: int = 100, term: str = "xterm-256color") -> tuple[int, str, str]:
     """Run the script with standard error on a terminal; its output, and what the terminal got."""
     terminal, end = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns)}
+    environment = {**os.environ, "TERM": term, "COLUMNS": str(columns)}
     process = subprocess.Popen(
         [str(SCRIPT), *arguments], stdout=subprocess.PIPE, stderr=end, stdin=subprocess.DEVNULL, env=environment
     )
@@ -358,7 +358,9 @@ def test_models_is_a_table(run: Run) -> None:
         "ready",
     ):
         assert title in head
-    assert re.fullmatch(r"sandbox +sandbox +text image .* +0.5-60 +144p-1080p +optional +free +economy +ga +yes", row)
+    assert re.fullmatch(
+        r"sandbox +sandbox +videogen +text image .* +0.5-60 +144p-1080p +optional +free +economy +ga +yes", row
+    )
 
 
 @pytest.mark.parametrize("columns", ["40", "60", "80", "140"])
@@ -507,8 +509,10 @@ def test_jobs_list_and_one_job(run: Run) -> None:
 def test_plugins(run: Run) -> None:
     answer = run("plugins")
     assert re.search(r"sandbox +videogen-core +\S+ +2 +loaded +1 +yes", answer.out)
-    (row,) = run("plugins", "--json").json["plugins"]
-    assert (row["name"], row["state"], row["ready"], row["error"]) == ("sandbox", "loaded", True, None)
+    rows = {row["name"]: row for row in run("plugins", "--json").json["plugins"]}
+    assert rows.keys() == {"sandbox", "otel"}
+    row = rows["sandbox"]
+    assert (row["state"], row["ready"], row["error"]) == ("loaded", True, None)
 
 
 def test_config(run: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

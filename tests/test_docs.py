@@ -62,6 +62,7 @@ NOT_RUN = {
     "docs/how-to/minimax.md": ["pip install videogen-minimax"],
     "docs/how-to/provider.md": ["pip install -e ."],
     "docs/how-to/replicate.md": ["pip install videogen-replicate", "export REPLICATE_API_TOKEN"],
+    "docs/explanation/figures.md": ["nox -s bench -- --page docs/explanation/figures.md"],
     "docs/how-to/runway.md": ["pip install videogen-runway", "export RUNWAYML_API_SECRET"],
     "docs/how-to/veo.md": ["pip install videogen-core videogen-veo", "pip install 'videogen-veo[testing]'"],
     "docs/how-to/fastapi.md": ["pip install fastapi uvicorn"],
@@ -69,6 +70,7 @@ NOT_RUN = {
     "docs/tutorial/real-key.md": ["pip install videogen-runway", "export RUNWAYML_API_SECRET"],
     "docs/how-to/servers.md": ["vllm serve", "pip install 'videogen-local[torch]'"],
     "docs/how-to/emulate.md": ["videogen emulate tempo"],
+    "docs/how-to/shapes.md": ["pip install 'videogen-local[torch]'", "from importlib.resources import files"],
     "docs/plugins/new-plugin.md": ["cd videogen-acme"],
     "docs/plugins/publishing.md": ["python -m build"],
 }

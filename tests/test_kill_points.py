@@ -22,7 +22,7 @@ import rig
 import vendor
 from history import check
 from rig import REF, STRANGER, Zygote
-from videogen_core import AsyncClient, AsyncJob, SubmissionUnknownError, VideogenError
+from videogen_core import AsyncClient, AsyncJob, SubmissionUnknownError, VideogenError, VideoRequest, hookimpl
 from videogen_core.testing import Fault, Script, ServerProcess, serve_process
 
 ENGINE = Path(rig.__file__).parents[1] / "src" / "videogen_core" / "engine"
@@ -88,6 +88,19 @@ async def expired(videogen: AsyncClient, n: int) -> None:
         await plain(videogen, n)
 
 
+async def reworded(videogen: AsyncClient, n: int) -> None:
+    with suppress(VideogenError):  # in other words it is blocked again, and that is the end
+        await plain(videogen, n, rewrites=1)
+
+
+class Softly:
+    """Puts every prompt in other words."""
+
+    @hookimpl
+    def videogen_rewrite_prompt(self, request: VideoRequest) -> str:
+        return f"soft {request.prompt}"
+
+
 async def redirected(videogen: AsyncClient, n: int) -> object:
     job = await videogen.submit(f"boat {n}", model="paper")
     return await job.wait(20, output=videogen.settings.home / f"elsewhere-{n}.mp4")
@@ -123,6 +136,7 @@ class Scenario:
 
 
 REJECTED = Fault("status", status=429, on="create", at="before", retry_after="0")
+BLOCKED = Fault("refusal", code="content_policy", on="create", at="before")
 REFUSED = Fault("status", status=422, on="create", at="before")
 NO_CREDIT = Fault("status", status=402, on="create", at="before", times=None)
 LOST = Fault("reset", on="create")
@@ -140,6 +154,10 @@ POINTS: dict[str, dict[str, Scenario]] = {
     "failed": {
         "refused": Scenario(expired, faults=each(REFUSED)),
         "by the vendor": Scenario(expired, script=Script(polls=1, ending="failed", times=None)),
+    },
+    "rewritten": {
+        "by the vendor": Scenario(reworded, script=Script(polls=1, ending="blocked", times=None)),
+        "refused": Scenario(reworded, faults=each(BLOCKED)),
     },
     "absent": {"": Scenario(faults=each(NEVER_CAME), classes="B")},
     "resubmitted": {
@@ -194,6 +212,8 @@ async def _drive(
     plan = rig.arguments(home, url, kind=kind, ledger=ledger, submit_timeout=1.0)
     if event == "fallback":
         plan["plugins"].append(vendor.Acme(Path(home).parent / "other", name="zenith"))
+    if event == "rewritten":
+        plan["plugins"].append(Softly())
     async with AsyncClient(**plan) as videogen:
         if finish:
             await videogen.resume(timeout=10)

@@ -11,6 +11,8 @@ command         document
 any, on error   ``{"error": {"type", "message", "hint", ...}}``, what `VideogenError.to_dict` gives
 generate        `Result.to_dict`
 batch           `BatchReport.to_dict`; the results file holds a `BatchRow` on each line
+compare         ``{"prompt", "rows": [{"model", "offer", "estimate": {"low", "high"}, "cost", "seconds", "seed",
+                "job_id", "result" or null, "error" or null}, ...], "cost", "sheet" or null}``
 submit, cancel  `Job.to_dict`
 jobs            ``{"jobs": [Job.to_dict, ...]}``
 jobs --unknown  the same, each with ``"unknown": {"reason", "asked_at", "held", "reference", "search", "console",

@@ -35,12 +35,16 @@ _Since = Annotated[
 _Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Attempts that began before.")]
 _Csv = Annotated[bool, typer.Option("--csv", help="Comma-separated values, for a spreadsheet.")]
 
+_LONG, _SHORT = 20, 10  # characters of the longest bar, and where the terminal is narrow
+_WIDE = 100
+_EIGHTHS = "▏▎▍▌▋▊▉█"
+
 _NUMBERS = tuple(name for name in CostLine.__struct_fields__ if name != "key")
 
 
 @takes()
 def costs(screen: Screen, by: _By = "model", since: _Since = None, until: _Until = None, csv: _Csv = False) -> None:
-    """Sum up what was spent. Days are those of the setting `timezone`, or of this machine."""
+    """Sum up what was spent, on a terminal with a bar for each share. Days are those of the setting `timezone`."""
     if csv and screen.json:
         raise RequestError("--csv and --json exclude each other.")
     with Client() as client:
@@ -93,12 +97,32 @@ def _show(screen: Screen, by: str, lines: Sequence[CostLine]) -> None:
             numbers("failed", "failed", spare=3),
             numbers("unknown", "unknown", spare=2),
             money("spent", "spent"),
+            _bars(screen, [row.spent for row in rows], of=total.spent),
             money("spent_on_failures", "on failures", spare=6),
             money("assumed", "assumed", spare=7),
             money("held", "held", spare=4),
         ],
     )
     _remark(screen, total, complete=complete)
+
+
+def _bars(screen: Screen, amounts: Sequence[Decimal], *, of: Decimal) -> Column:
+    """A bar for each share of a sum, for a terminal; none beside the sum itself."""
+    drawn = screen.out.file.isatty() and len(amounts) > 2 and of > 0
+    most = max(amounts[:-1], default=of)
+    longest = _LONG if screen.out.width >= _WIDE else _SHORT
+    cells = [_bar(longest * amount / most, screen.out.encoding) if drawn and most else "" for amount in amounts[:-1]]
+    return Column("", [*cells, ""], spare=4, styles=["cyan"] * len(amounts))
+
+
+def _bar(length: Decimal, encoding: str) -> str:
+    """A bar of so many characters, to an eighth of one where the encoding has them; something is never nothing."""
+    try:
+        _EIGHTHS.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return "#" * max(round(length), 1 if length > 0 else 0)
+    whole, rest = divmod(max(round(length * 8), 1 if length > 0 else 0), 8)
+    return _EIGHTHS[-1] * whole + (_EIGHTHS[rest - 1] if rest else "")
 
 
 def _keys(lines: Sequence[CostLine], by: str) -> list[str]:

@@ -193,21 +193,21 @@ def _show_table(
         [
             Column("model", [spec.name for spec in found], wrap=20),
             Column("provider", [spec.provider for spec in found]),
-            Column("maker", [spec.maker for spec in found], spare=spare("maker", 7)),
-            Column("tasks", [_or_unknown(spec, tasks_of(spec)) for spec in found], wrap=10),
-            Column("seconds", [_or_unknown(spec, durations_of(spec)) for spec in found], spare=1),
-            Column("resolution", [_or_unknown(spec, resolutions_of(spec)) for spec in found], spare=2),
-            Column("audio", [_or_unknown(spec, audio_of(spec)) for spec in found], spare=4),
+            Column("maker", [spec.maker for spec in found], spare=spare("maker", 8), wrap=10),
+            Column("tasks", [_or_unknown(spec, tasks_of(spec)) for spec in found], spare=1, wrap=10),
+            Column("seconds", [_or_unknown(spec, durations_of(spec)) for spec in found], spare=2),
+            Column("resolution", [_or_unknown(spec, resolutions_of(spec)) for spec in found], spare=3),
+            Column("audio", [_or_unknown(spec, audio_of(spec)) for spec in found], spare=5),
             Column("per second", [price_per_second(spec) for spec in found], right=True),
             *(
                 [Column("takes", [seconds(took[s.id]) if s.id in took else "" for s in found], right=True)]
                 if took
                 else []
             ),
-            Column("tier", [spec.tier.value for spec in found], spare=spare("tier", 5)),
-            Column("stage", [stage_of(spec) for spec in found], spare=6),
-            Column("licence", [spec.license.name if spec.license else "" for spec in found], spare=8),
-            Column("ready", [_is_ready(spec, reasons) for spec in found], spare=3),
+            Column("tier", [spec.tier.value for spec in found], spare=spare("tier", 6)),
+            Column("stage", [stage_of(spec) for spec in found], spare=7),
+            Column("licence", [spec.license.name if spec.license else "" for spec in found], spare=9),
+            Column("ready", [_is_ready(spec, reasons) for spec in found], spare=4),
         ],
     )
     remarks = [] if complete else ["A wider terminal shows more columns, `videogen models NAME` shows all of one."]
