@@ -156,7 +156,7 @@ def docs(session: nox.Session) -> None:
     else:
         session.warn("there is no mkdocs.yml")
     if (ROOT / "tests/test_docs.py").exists():
-        session.run("pytest", "tests/test_docs.py", "tests/test_recipes.py", *session.posargs)
+        session.run("pytest", "-n", "3", "tests/test_docs.py", "tests/test_recipes.py", *session.posargs)
     else:
         session.warn("there is no tests/test_docs.py")
 
