@@ -95,7 +95,7 @@ def test_a_client_that_closes_leaves_its_job_to_the_next(folder: Path, tmp_path:
 
 def test_two_processes_share_a_device_by_turns(folder: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
-    other = started(generating(home, folder, 150))
+    other = started(generating(home, folder, 500))
     until(lambda: any(state.get("step", 0) > 1 for state in states(home)))
     messages: list[str] = []
     with client(home) as videogen:
