@@ -164,9 +164,9 @@ def _plain_begin() -> None:
 
 
 def _keys_cross_redirects() -> None:
-    from videogen_core import transport
+    from videogen_core import _guard
 
-    transport._origin = lambda url: ("", "", 0)
+    _guard.origin = lambda url: ("", "", 0)
 
 
 def _probe_only() -> None:

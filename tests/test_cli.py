@@ -300,7 +300,8 @@ def test_a_timeout_is_resumable(run: Run) -> None:
 def on_terminal(*arguments: str, columns: int = 100, term: str = "xterm-256color") -> tuple[int, str, str]:
     """Run the script with standard error on a terminal; its output, and what the terminal got."""
     terminal, end = pty.openpty()
-    environment = {**os.environ, "TERM": term, "COLUMNS": str(columns)}
+    own = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
+    environment = {**own, "TERM": term, "COLUMNS": str(columns)}
     process = subprocess.Popen(
         [str(SCRIPT), *arguments], stdout=subprocess.PIPE, stderr=end, stdin=subprocess.DEVNULL, env=environment
     )

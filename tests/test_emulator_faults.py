@@ -194,6 +194,12 @@ def test_bodies_that_are_not_what_they_should_be(acme: ServerThread) -> None:
     assert acme.created == len(_BODIES)
 
 
+@pytest.mark.promise("T17")
+def test_an_answer_may_be_changed_at_random_each_size_otherwise(acme: ServerThread) -> None:
+    heard = [faulty_create(acme, Fault("mutated", size=size)).body for size in (1, 2, 3, 1)]
+    assert len(set(heard)) >= 3
+
+
 def _fails(body: bytes, error: type[Exception]) -> bool:
     with pytest.raises(error):
         json.loads(body)

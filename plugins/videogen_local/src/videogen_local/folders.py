@@ -271,7 +271,7 @@ def _config(pipeline: Pipeline, component: str) -> Path:
 def _json(path: Path) -> dict[str, Any]:
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelNotFoundError(f"{path} cannot be read: {error}.", hint="Copy or pull the model again.") from error
     if not isinstance(table, dict):
         raise ModelNotFoundError(f"{path} holds no table.", hint="Copy or pull the model again.")
