@@ -32,7 +32,7 @@ KINDS: dict[str, str] = {
 }
 """The kinds of vendor to start from, and what such a vendor does."""
 
-LONGEST_NAME = 30
+LONGEST_NAME = 20
 """Characters; what is written for longer ones would break lines of 120."""
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _SUFFIX = ".tmpl"
