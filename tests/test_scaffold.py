@@ -131,7 +131,7 @@ def test_the_kinds_differ(tmp_path: Path) -> None:
         ("-acme", "Such as acme."),
         ("acme-", "Such as acme."),
         ("3d", "Such as d."),
-        ("a" * 21, f"Such as {'a' * 30}."),
+        ("a" * 21, f"Such as {'a' * 20}."),
         ("", "Such as acme."),
         ("Ω", "Such as acme."),
         ("../acme", "Such as acme."),
