@@ -270,7 +270,8 @@ def demo_local(session: nox.Session) -> None:
     session.install(str(core), f"{local}[torch]")
     folder = Path(session.create_tmp())
     session.chdir(folder)
-    session.env.update(VIDEOGEN_HOME=str(folder / "home"), OMP_NUM_THREADS="1")
+    quick = {"VIDEOGEN_POLL_INTERVAL": "0.02"}  # a tiny clip is made between two looks otherwise
+    session.env.update(VIDEOGEN_HOME=str(folder / "home"), OMP_NUM_THREADS="1", **quick)
     tests = str(ROOT / "plugins" / "videogen_local" / "tests")
     session.run("python", "-c", TINY, tests)
     model = ("--model", "local/./tiny")
