@@ -149,6 +149,15 @@ async def test_a_job_that_another_process_began_has_a_trace_here(tmp_path: Path,
     assert span.attributes["videogen.outcome"] == "succeeded"
 
 
+async def test_what_people_say_of_a_job_afterwards_begins_no_second_one(tmp_path: Path, heard: Heard) -> None:
+    async with client(tmp_path, Acme(tmp_path / "vendor")) as videogen:
+        await videogen.generate(PROMPT, model="paper", options=script(cost="0.25"))
+        (job,) = await videogen.jobs()
+        await job.settle(cost="0.20")
+    assert heard.sum("videogen.jobs") == 1
+    assert not telemetry._telemetry()._jobs
+
+
 def test_it_follows_no_more_jobs_than_it_can_hold(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
     from datetime import UTC, datetime
 

@@ -7,6 +7,7 @@ hold a key. Provenance is a claim by whoever made the file, not a proof; a vendo
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import platform
@@ -181,7 +182,7 @@ def write_sidecar(found: Provenance, path: Path, *, overwrite: bool = False) -> 
     """
     target = sidecar_of(path)
     if not overwrite and os.path.lexists(target) and not _is_of(target, found):
-        raise FileExistsError(17, "there is another file of that name", str(target))
+        raise FileExistsError(errno.EEXIST, "there is another file of that name", str(target))
     with temporary(path.parent) as draft:
         try:
             claim(draft)

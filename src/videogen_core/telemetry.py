@@ -60,6 +60,7 @@ ATTRIBUTES = {
 _OPERATION = "generate_content"
 _MOST_JOBS = 10_000  # that are followed at once; the one that was quiet longest goes first
 _OVER = {"settled", "failed", "rejected", "rewritten", "fallback", "unknown", "cancelled", "expired", "retrying"}
+_AFTERWARDS = {"corrected", "redirected", "cancel_requested"}  # may come when a job is over, and begin nothing
 _CREATES = {"accepted", "rejected", "unknown"}
 
 
@@ -98,6 +99,8 @@ class _Telemetry:
     def hear(self, event: Event) -> None:
         """Take in one event."""
         with self._lock:
+            if event.type in _AFTERWARDS and event.job_id not in self._jobs:
+                return
             job = self._jobs.get(event.job_id) or self._begin(event)
             self._jobs.move_to_end(event.job_id)
             job.offer = event.data.get("offer", job.offer)
