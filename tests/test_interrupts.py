@@ -10,6 +10,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -23,6 +24,7 @@ import rig
 from history import check, gather
 from rig import Zygote
 from videogen_core import AsyncClient, Client, Event, JobStatus, VideogenError
+from videogen_core.ledger.sqlite import SqliteLedger
 from videogen_core.testing import Fault, Script, ServerProcess, serve_process
 
 SEED = int(os.environ.get("VIDEOGEN_TEST_SEED", "1"))
@@ -355,6 +357,37 @@ async def _leaves_it_running(acme: ServerProcess, home: Path, delay: float) -> N
     task = asyncio.create_task(_make(videogen))
     await asyncio.sleep(delay)
     assert task is not None  # it is referred to until here
+
+
+@pytest.mark.promise("X1", "X3")
+def test_what_is_cancelled_while_it_is_put_on_record_is_told_of(
+    acme: ServerProcess, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrange(acme)
+    begun, go_on = threading.Event(), threading.Event()
+    create = SqliteLedger.create
+
+    def slowly(*arguments: Any) -> Any:
+        begun.set()
+        go_on.wait(10)
+        return create(*arguments)
+
+    async def main() -> None:
+        async with rig.client(tmp_path / "home", acme.url) as videogen:
+            task = asyncio.create_task(videogen.generate("boat", model="paper"))
+            await asyncio.to_thread(begun.wait, 10)
+            task.cancel()
+            await asyncio.sleep(0.05)
+            go_on.set()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    monkeypatch.setattr(SqliteLedger, "create", slowly)
+    asyncio.run(main())
+    history = gather(str(tmp_path / "home" / "ledger.db"), acme, "N")
+    (job,) = history.jobs
+    assert (job.status, acme.count("create")) == ("created", 0)
+    assert f"videogen resume {job.id}" in caplog.text
 
 
 # of the last: its client is closed by nobody

@@ -111,7 +111,8 @@ class Engine:
             NoRouteError: No offer can take it.
         """
         job = await to_thread.run_sync(self._plan, request, policy, delivery)
-        return await self.recorder.create(job)
+        with _left_behind(job):  # a write that has begun is not given up with the task that waits for it
+            return await self.recorder.create(job)
 
     def _plan(self, request: VideoRequest, policy: Policy, delivery: Delivery) -> JobRecord:
         """The blocking part: look at the inputs, route, look at the output path, keep what is only in memory."""
@@ -190,6 +191,9 @@ class Engine:
                         log.note(job, "prepared", said)
                     await log.tell()
                 job = await self._drive(job, log, until_accepted=until_accepted)
+            except VideogenError as error:
+                error.job_id = error.job_id or job.id
+                raise
             finally:
                 await log.release(job)
         if scope.cancelled_caught and not _arrived(job := await self.recorder.get(job.id), until_accepted):
@@ -559,8 +563,7 @@ def _left_behind(job: JobRecord) -> Iterator[None]:
     """Say how to go on with a job that its driver leaves, for Ctrl-C, a cancellation or an error of the user's code."""
     try:
         yield
-    except VideogenError as error:
-        error.job_id = error.job_id or job.id
+    except VideogenError:
         raise
     except BaseException:
         logger.warning("Job %s is not finished; `videogen resume %s` picks it up.", job.id, job.id)
