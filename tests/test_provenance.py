@@ -113,6 +113,10 @@ async def test_a_clip_from_the_cache_says_so(tmp_path: Path) -> None:
     assert (found.job_id, found.cached, found.cost, found.model) == (second.job_id, True, 0, "paper")
     assert json.loads(sidecar_of(tmp_path / "c.mp4").read_text())["job_id"] == third.job_id
     assert second.videos[0].sha256 == hashlib.sha256((tmp_path / "b.mp4").read_bytes()).hexdigest()
+    plain = (tmp_path / "c.mp4").read_bytes()  # as the vendor made it: nothing of the job whose clip was kept
+    assert xmp.survey(tmp_path / "c.mp4").packet is None
+    assert (tmp_path / "a.mp4").read_bytes().startswith(plain)
+    assert (tmp_path / "b.mp4").read_bytes().startswith(plain)
 
 
 @anyio

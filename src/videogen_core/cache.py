@@ -127,7 +127,8 @@ class Cache:
 
         Args:
             key: Of the request.
-            videos: The clips of a job that succeeded, stored and verified.
+            videos: The clips of a job that succeeded, stored and verified. A file may be longer than its clip, where
+                something was appended for one user: what counts is the size and the digest.
             facts: Plain data to find beside them. No secrets: nothing here is encrypted.
         """
         path = self._path(key)
@@ -341,8 +342,9 @@ def _sealed(manifest: _Manifest) -> bytes:
 def _copy(source: Path, target: Path, video: Video) -> None:
     """A copy of a clip, verified and on the disk."""
     # the user's path may be a link, and may by now be anything
-    with _created(target) as copy, _opened(source.resolve(), video.size) as original:
+    with _created(target) as copy, _opened(source.resolve()) as original:
         copy_file(original.fileno(), copy.fileno())
+        copy.truncate(video.size)
         copy.seek(0)
         if _digest(copy) != video.sha256:
             raise _DamagedError(f"{source} has been changed since it was stored.")

@@ -25,7 +25,7 @@ from .partials import claim, sync_folder, temporary
 from .request import Media
 from .states import JobRecord, Video
 
-__all__ = ["Provenance", "describe", "embedded", "read_provenance", "sidecar_of", "write_sidecar"]
+__all__ = ["Provenance", "describe", "embedded", "read_provenance", "sidecar_of", "unstamped", "write_sidecar"]
 
 _FORMAT = "videogen.provenance/1"
 _MOST_BYTES = 16 * 1024**2
@@ -208,17 +208,31 @@ def _is_of(target: Path, found: Provenance) -> bool:
 # --- inside the clip
 
 
-def embedded(found: Provenance, path: Path) -> bytes:
-    """What to append to a clip so that it says this; nothing where its format or its signature does not allow it.
-
-    Raises:
-        OSError: The clip cannot be read.
-    """
-    boxes = xmp.survey(path)
+def embedded(found: Provenance, boxes: xmp.Boxes) -> bytes:
+    """What to append to a clip of these boxes so that it says this; nothing where its format or a signature forbids."""
     if boxes.signed or not boxes.extensible:
         return b""
     tool = f"videogen-core {found.versions.get('videogen-core', '')}".strip()
     return xmp.box(found.to_json().decode(), tool=tool, generated=not found.placeholder)
+
+
+def unstamped(path: Path, video: Video) -> Video:
+    """A clip as it was before this was appended: the same, but for the size and digest of the bytes in front of it.
+
+    Raises:
+        OSError: The clip cannot be read.
+    """
+    inside = xmp.read_packet(path)
+    if inside is None:
+        return video
+    text, before, after = inside
+    try:
+        found = _parsed(text.encode())
+    except RequestError:  # somebody else's packet
+        return video
+    if (found.size, after) != (before, video.size):
+        return video
+    return msgspec.structs.replace(video, size=found.size, sha256=found.sha256)
 
 
 # --- reading

@@ -9,7 +9,7 @@ from functools import partial
 import msgspec
 from anyio import to_thread
 
-from .. import targets, transitions
+from .. import provenance, targets, transitions
 from ..cache import Cache, Entry
 from ..cachekey import cache_key, is_cacheable
 from ..clips import ENDINGS
@@ -90,9 +90,18 @@ class Caching:
         key = self.key(job, spec, attempt.request, attempt.account)
         if key is None or len(videos) < attempt.request.count:  # some may have been withheld
             return
-        why_not = await to_thread.run_sync(self.cache.put, key, videos, {"offer": job.offer})
+        why_not = await to_thread.run_sync(self._put, key, job, videos)
         if why_not is not None:
             log.note(job, "warning", why_not)
+
+    def _put(self, key: str, job: JobRecord, videos: Sequence[Video]) -> str | None:
+        """Keep the clips without what was written into them about this one job; returns why not."""
+        if job.provenance == "embed":
+            try:
+                videos = [provenance.unstamped(video.path, video) if video.path else video for video in videos]
+            except OSError as error:
+                return f"The clip was not kept in the cache: it cannot be read ({error.strerror})."
+        return self.cache.put(key, videos, {"offer": job.offer})
 
 
 def _withdraw(videos: Sequence[Video]) -> None:

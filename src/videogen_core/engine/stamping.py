@@ -44,7 +44,8 @@ class Stamping:
             return None
 
         def stamp(path: Path, video: Video) -> bytes:
-            return provenance.embedded(self._of(job, video, index, path), path)
+            boxes = xmp.survey(path)
+            return provenance.embedded(self._of(job, video, index, boxes), boxes)
 
         return stamp
 
@@ -61,14 +62,15 @@ class Stamping:
 
     def _beside(self, job: JobRecord, video: Video, index: int, path: Path) -> str:
         try:
-            if job.provenance == "embed" and xmp.survey(path).packet is not None:
+            boxes = xmp.survey(path)
+            if job.provenance == "embed" and boxes.packet is not None:
                 return ""
-            provenance.write_sidecar(self._of(job, video, index, path), path, overwrite=job.overwrite)
+            provenance.write_sidecar(self._of(job, video, index, boxes), path, overwrite=job.overwrite)
         except OSError as error:
             return error.strerror or type(error).__name__
         return ""
 
-    def _of(self, job: JobRecord, video: Video, index: int, path: Path) -> provenance.Provenance:
-        found = ("C2PA",) if xmp.survey(path).signed else ()
+    def _of(self, job: JobRecord, video: Video, index: int, boxes: xmp.Boxes) -> provenance.Provenance:
+        found = ("C2PA",) if boxes.signed else ()
         marks = tuple(dict.fromkeys((*found, *self.spec.marks)))
         return provenance.describe(job, video, index, versions=self.versions(job.provider), marks=marks)
