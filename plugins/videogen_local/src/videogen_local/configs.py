@@ -13,7 +13,7 @@ import msgspec
 
 from .families import Compression, Family
 
-__all__ = ["Dimensions", "dimensions"]
+__all__ = ["Dimensions", "dimensions", "dropped"]
 
 Config = Mapping[str, Any]
 
@@ -45,6 +45,20 @@ def dimensions(family: Family, configs: Mapping[str, Config]) -> Dimensions:
     patch_frames, patch = _patches(denoiser, usual)
     compression = Compression(temporal=temporal, spatial=spatial, patch=patch, patch_frames=patch_frames)
     return Dimensions(compression=compression, hidden=_hidden(denoiser), layers=_layers(denoiser))
+
+
+def dropped(family: Family, configs: Mapping[str, Config]) -> int:
+    """Frames that a checkpoint makes and its pipeline throws away.
+
+    HunyuanVideo's first image to video model lays the picture beside the noise; diffusers cuts off the latent frame that
+    shows it.
+    """
+    beside = any(
+        configs.get(name, {}).get("image_condition_type") == "latent_concat"
+        for name in family.denoisers
+        if family.name == "HunyuanVideoImageToVideoPipeline"
+    )
+    return family.compression.temporal if beside else family.dropped
 
 
 def _number(config: Config, *names: str) -> int | None:

@@ -87,6 +87,24 @@ class Compression(_Record, frozen=True, kw_only=True):
         return latent_frames * -(-width // side) * -(-height // side)
 
 
+class Sections(_Record, frozen=True, kw_only=True):
+    """A clip that is made piece by piece, every piece with all its denoising steps.
+
+    Attributes:
+        first: Frames up to which there is one section.
+        more: Frames that each further section adds.
+        told: Frames to ask for per section, where the pipeline counts otherwise than it makes.
+    """
+
+    first: int
+    more: int
+    told: int | None = None
+
+    def count(self, frames: int) -> int:
+        """Sections of a clip of so many frames."""
+        return 1 + max(0, -((self.first - frames) // self.more))
+
+
 class Family(_Record, frozen=True, kw_only=True):
     """One class of pipelines, or one workflow of a modular pipeline.
 
@@ -105,7 +123,10 @@ class Family(_Record, frozen=True, kw_only=True):
         guidance: Default guidance scale; None = it takes none.
         parameters: Our neutral field -> the keyword of ``__call__``. What is missing cannot be told.
         fixed: Keywords that are always passed with these values.
-        progress: How each step is seen: ``callback`` (``callback_on_step_end``) or ``bar`` (its progress bar).
+        progress: How each step is seen: ``bar`` (its progress bar) or, where it has none, ``callback``
+            (``callback_on_step_end``).
+        sections: How it makes a clip piece by piece; None = as a whole.
+        dropped: Frames at the beginning that it makes and throws away.
         rounds: Whether the pipeline rounds frames to ``temporal * k + 1`` by itself.
         guider: Whether guidance is set on ``pipe.guider`` instead of in the call.
         audio: Whether a clip comes with sound.
@@ -116,8 +137,10 @@ class Family(_Record, frozen=True, kw_only=True):
         denoise_bytes: Activations while denoising, per token and unit of width, in sixteen-bit numbers.
         decode_pixel: Activations while decoding, per pixel of a frame, in sixteen-bit numbers.
         decode_volume: The same per pixel and frame.
+        tiled: Whether its decoder works in tiles only.
         tile: Side of the square that a tile of the decoder is as large as, in pixels.
         workflow: For modular pipelines: the workflow to ask for, by task.
+        needs: Packages that it imports besides those that every pipeline needs.
         outputs: For modular pipelines: names of video, sound and sampling rate among the outputs.
     """
 
@@ -135,7 +158,9 @@ class Family(_Record, frozen=True, kw_only=True):
     guidance: float | None = None
     parameters: Mapping[str, str] = {}
     fixed: Mapping[str, Any] = {}
-    progress: Literal["callback", "bar"] = "callback"
+    progress: Literal["callback", "bar"] = "bar"
+    sections: Sections | None = None
+    dropped: int = 0
     rounds: bool = False
     guider: bool = False
     audio: bool = False
@@ -146,8 +171,10 @@ class Family(_Record, frozen=True, kw_only=True):
     denoise_bytes: float = 48.0
     decode_pixel: float = 16_000.0
     decode_volume: float = 12.0
+    tiled: bool = False
     tile: int = 256
     workflow: Mapping[str, str] = {}
+    needs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
 
     def frames_for(self, duration: float, fps: float | None = None) -> int:
@@ -159,7 +186,10 @@ class Family(_Record, frozen=True, kw_only=True):
 
         Pipelines that round to ``4k + 1`` by themselves add a frame where the VAE does not compress time.
         """
-        return frames - 1 if self.rounds and self.compression.temporal == 1 else frames
+        if self.sections is not None and self.sections.told is not None:
+            return self.sections.told * self.sections.count(frames)
+        rounded = 1 if self.rounds and self.compression.temporal == 1 else 0
+        return frames + self.dropped - rounded
 
     def nominal(self, frames: int) -> float:
         """The seconds that people call a clip of so many frames: the first one of ``4k + 1`` counts for nothing."""
@@ -169,18 +199,24 @@ class Family(_Record, frozen=True, kw_only=True):
         """The same family for a checkpoint whose VAE or patches are not those of the released models."""
         if compression == self.compression:
             return self
+        unit = compression.spatial * compression.patch
+        changed = msgspec.structs.replace(
+            self,
+            multiple=math.lcm(self.multiple, unit) if self.multiple % unit else self.multiple,
+            compression=compression,
+        )
+        same = (self.compression.temporal, self.compression.patch_frames)
+        if same == (compression.temporal, compression.patch_frames):
+            return changed
         # so many latent frames make a whole number of patches, and the first one is a single frame
         step = compression.temporal * compression.patch_frames
         offset = (1 - compression.temporal) % step
         least = offset if offset > 1 else offset + step
         most = max(least, least + (self.frames.maximum - least) // step * step)
         rule = FrameRule(step=step, offset=offset, minimum=least, maximum=most)
-        unit = compression.spatial * compression.patch
         return msgspec.structs.replace(
-            self,
+            changed,
             frames=rule,
-            multiple=math.lcm(self.multiple, unit) if self.multiple % unit else self.multiple,
-            compression=compression,
             default_frames=None if self.default_frames is None else rule.nearest(self.default_frames),
         )
 

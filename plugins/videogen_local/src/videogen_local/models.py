@@ -17,7 +17,7 @@ from videogen_core import ConfigurationError, ModelNotFoundError, ModelSpec
 from . import folders
 from .costs import priced
 from .library import Library
-from .rows import completed
+from .rows import completed, family_of
 from .switches import switched
 from .timing import Timings
 
@@ -141,6 +141,12 @@ def check_here(spec: ModelSpec) -> None:
         raise ConfigurationError(absent(spec))
     if not Path(str(folder)).is_dir():
         raise ConfigurationError(f"{spec.id}: its folder {folder} is gone.")
+    family = family_of(spec)
+    if lacking := [name for name in (family.needs if family else ()) if find_spec(name) is None]:
+        raise ConfigurationError(
+            f"{spec.id} is a {family.name if family else ''}, which also needs {' and '.join(lacking)}.",
+            hint=f"Run: pip install {' '.join(lacking)}. Nothing has been loaded.",
+        )
 
 
 def absent(spec: ModelSpec) -> str:

@@ -27,7 +27,7 @@ def place(pipe: Any, plan: Plan, order: Order, device: str) -> None:
         for module in denoisers(pipe, order):
             module.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=precision(device))
     vae: Any = getattr(pipe, "vae", None)
-    if plan.tiling and hasattr(vae, "enable_tiling"):
+    if (plan.tiling or order.family.tiled) and hasattr(vae, "enable_tiling"):
         vae.enable_tiling()
     if plan.placement == "resident":
         pipe.to(device)

@@ -53,7 +53,8 @@ def run(pipe: Any, order: Order, inputs: Mapping[str, bytes], watch: Watch) -> M
     modular = order.family.kind == "modular"
     told = arguments(pipe, order, inputs)
     told["generator"] = torch.Generator("cpu").manual_seed(order.seed)  # the same noise on every device
-    with torch.no_grad(), _guidance(pipe, order), extras(pipe, order), watched(pipe, watch, modular=modular):
+    with torch.no_grad(), _guidance(pipe, order), extras(pipe, order), watched(pipe, watch, order) as seen:
+        told.update(seen)
         try:
             result = pipe(**told, output=list(order.family.outputs)) if modular else pipe(**told)
         finally:
@@ -169,7 +170,8 @@ def _frames(result: Any) -> Any:
     found = _field(result, "videos", "frames", "video", "images")
     if found is None and isinstance(result, tuple):
         found = result[0]
-    frames = np.asarray(found[0] if found is not None else ())
+    first = np.asarray(found[0] if found is not None else ())
+    frames = np.asarray(found) if first.ndim == 3 else first  # a clip, or a batch of one
     if frames.ndim != 4 or frames.shape[-1] != 3:
         raise JobError(f"The pipeline gave no frames (shape {frames.shape}).")
     if frames.dtype == np.uint8:

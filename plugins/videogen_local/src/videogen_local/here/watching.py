@@ -1,15 +1,18 @@
 """Seeing how far a pipeline is, and stopping it at its next step.
 
-Some pipelines call back after each step and some do not, but all of them tick a progress bar. So theirs is replaced by
-one that counts for us, and that raises inside the pipeline when somebody has asked to stop.
+Nearly all pipelines tick a progress bar, whether they call back after each step or not. So theirs is replaced by one that
+counts for us, and that raises inside the pipeline when somebody has asked to stop. Some make a clip in sections and begin
+a bar for each; what is told goes on counting through all of them.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol, Self
+
+from ..orders import Order
 
 __all__ = ["Watch", "watched"]
 
@@ -24,14 +27,49 @@ class Watch(Protocol):
         """A denoising step is done."""
 
 
+class _Count:
+    """The steps of one clip, through all its sections.
+
+    Args:
+        watch: Who is told.
+        sections: How many there are expected to be.
+    """
+
+    def __init__(self, watch: Watch, sections: int) -> None:
+        self._watch = watch
+        self._left = sections
+        self._before = self._total = self._done = 0
+
+    def begin(self, total: int) -> None:
+        """Another section begins, of so many steps."""
+        if not self._before and not self._total:
+            self._watch.phase("denoising")
+        self._before += self._total
+        self._left = max(self._left - 1, 0)
+        self._total, self._done = total, 0
+
+    def update(self, count: int = 1) -> None:
+        """Steps of it are done."""
+        self._done += count
+        self._total = max(self._total, self._done)
+        whole = self._before + self._total * (1 + self._left)
+        self._watch.step(self._before + self._done, whole)
+
+    def called_back(self, pipe: Any, number: int, at: Any, values: dict[str, Any]) -> dict[str, Any]:
+        """As diffusers calls back after each step; a section begins with number 0."""
+        if number == 0:
+            self.begin(len(pipe.scheduler.timesteps))
+        self.update()
+        return values
+
+
 class _Bar:
     """In the place of tqdm's, for a pipeline."""
 
-    def __init__(self, watch: Watch, iterable: Any, total: int | None) -> None:
-        self._watch = watch
+    def __init__(self, count: _Count, iterable: Any, total: int | None) -> None:
+        self._count = count
         self._iterable = iterable
-        self._total = total if total is not None else len(iterable) if hasattr(iterable, "__len__") else 0
-        self._done = 0
+        count.begin(total if total is not None else len(iterable) if hasattr(iterable, "__len__") else 0)
 
     def __enter__(self) -> Self:
         return self
@@ -45,8 +83,7 @@ class _Bar:
             self.update()
 
     def update(self, count: int = 1) -> None:
-        self._done += count
-        self._watch.step(self._done, max(self._total, self._done))
+        self._count.update(count)
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         """Whatever else a pipeline writes on its bar is not shown."""
@@ -59,35 +96,48 @@ _watching = threading.local()
 
 
 @contextmanager
-def watched(pipe: Any, watch: Watch, *, modular: bool) -> Iterator[None]:
-    """Tell ``watch`` how the pipeline fares within the block."""
+def watched(pipe: Any, watch: Watch, order: Order) -> Iterator[dict[str, Any]]:
+    """Tell ``watch`` how the pipeline fares within the block.
+
+    Yields:
+        Keywords that the call needs for it.
+    """
+    family = order.family
+    count = _Count(watch, family.sections.count(order.frames) if family.sections else 1)
 
     def bar(iterable: Any = None, total: int | None = None) -> _Bar:
-        watch.phase("denoising")
-        return _Bar(watch, iterable, total)
+        return _Bar(count, iterable, total)
 
-    vae = getattr(pipe, "vae", None)
-    if vae is not None:
-        decode = vae.decode
+    with ExitStack() as stack:
+        if (vae := getattr(pipe, "vae", None)) is not None:
+            stack.enter_context(_decoding_told(vae, watch))
+        if family.progress == "callback":
+            pipe.set_progress_bar_config(disable=True)  # its own would be drawn on the terminal
+            yield {"callback_on_step_end": count.called_back}
+        elif family.kind == "modular":
+            _patch_blocks()
+            _watching.bar = bar
+            stack.callback(setattr, _watching, "bar", None)
+            yield {}
+        else:
+            pipe.progress_bar = bar
+            stack.callback(delattr, pipe, "progress_bar")
+            yield {}
 
-        def decoding(*args: Any, **kwargs: Any) -> Any:
-            watch.phase("decoding")
-            return decode(*args, **kwargs)
 
-        vae.decode = decoding
-    if modular:
-        _patch_blocks()
-        _watching.bar = bar
-    else:
-        pipe.progress_bar = bar
+@contextmanager
+def _decoding_told(vae: Any, watch: Watch) -> Iterator[None]:
+    decode = vae.decode
+
+    def decoding(*args: Any, **kwargs: Any) -> Any:
+        watch.phase("decoding")
+        return decode(*args, **kwargs)
+
+    vae.decode = decoding
     try:
         yield
     finally:
-        _watching.bar = None
-        if vae is not None:
-            del vae.decode
-        if not modular:
-            del pipe.progress_bar
+        del vae.decode
 
 
 def _patch_blocks() -> None:
