@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 
 from local_rig import client, look, model, need_torch, steps
-from videogen_core import Event, GenerationFailedError, JobCancelledError, JobStatus, UnsupportedRequestError
+from videogen_core import (
+    Event,
+    GenerationFailedError,
+    JobCancelledError,
+    JobStatus,
+    NoRouteError,
+    UnsupportedRequestError,
+)
 
 need_torch()
 with warnings.catch_warnings():
@@ -21,7 +28,9 @@ with warnings.catch_warnings():
     from PIL import Image
 
     import tiny
+    from tiny.worlds import LetsAllPass
     from videogen_local.here import devices, lanes, loading, running, working
+    from videogen_local.here.encoding import write_mp4
     from videogen_local.plans import Plan
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -43,42 +52,98 @@ def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 RED = Image.new("RGB", (50, 30), "red")
 BLUE = Image.new("RGB", (20, 30), "blue")
-INPUTS: dict[str, dict[str, Any]] = {
-    "wan-image": {"image": RED},
-    "wan-frames": {"image": RED, "last_frame": BLUE},
-    "ltx-image": {"image": RED},
-    "ltx-condition": {"image": RED},
-}
 
 
-@pytest.mark.parametrize("name", tiny.MAKERS)
-def test_every_family_makes_a_clip_that_plays(name: str, pipelines: Any, tmp_path: Path) -> None:
+@pytest.fixture(scope="session")
+def given(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What clips begin from, by the field of the request."""
+    video = tmp_path_factory.mktemp("inputs") / "noise.mp4"
+    noise = np.random.default_rng(0).integers(0, 255, (12, 32, 32, 3), dtype=np.uint8)
+    write_mp4(video, noise, 16, about={})
+    return {"image": RED, "last_frame": BLUE, "video": video, "reference_images": [RED]}
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The steps that are told, and the pipeline that was loaded last."""
+    found: dict[str, Any] = {"steps": []}
+    step, load = working.Reporter.step, loading.load
+
+    def stepped(self: Any, done: int, total: int) -> None:
+        found["steps"].append((done, total))
+        step(self, done, total)
+
+    def loaded(order: Any, device: str) -> Any:
+        found["pipe"], found["order"] = load(order, device), order
+        return found["pipe"]
+
+    monkeypatch.setattr(working.Reporter, "step", stepped)
+    monkeypatch.setattr(loading, "load", loaded)
+    return found
+
+
+@pytest.fixture
+def no_guardrail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cosmos judges every clip with gigabytes of models; here all pass."""
+    from diffusers.pipelines.cosmos import (
+        pipeline_cosmos2_video2world,
+        pipeline_cosmos_text2world,
+        pipeline_cosmos_video2world,
+    )
+
+    for module in (pipeline_cosmos2_video2world, pipeline_cosmos_text2world, pipeline_cosmos_video2world):
+        monkeypatch.setattr(module, "CosmosSafetyChecker", LetsAllPass)
+
+
+@pytest.mark.usefixtures("no_guardrail")
+@pytest.mark.parametrize("name", tiny.TINY)
+def test_every_family_makes_a_clip_that_plays(
+    name: str, pipelines: Any, given: dict[str, Any], seen: dict[str, Any], tmp_path: Path
+) -> None:
     events: list[Event] = []
+    pipeline = tiny.TINY[name]
+    folder = pipelines(name)
+    inputs = {field: given[field] for field in pipeline.given}
+
+    def make(seed: int, **more: Any) -> Any:
+        output = tmp_path / f"{seed}-{len(list(tmp_path.iterdir()))}.mp4"
+        return videogen.generate("a red circle", model=model(folder), seed=seed, output=output, **inputs, **more)
+
     with client(tmp_path / "home") as videogen:
-        folder = pipelines(name)
         (spec,) = [videogen.workspace.registry.discovery.find(model(folder))]
         assert spec is not None
-        told = {"seed": 7, "on_event": events.append, "output": tmp_path / "clip.mp4", **INPUTS.get(name, {})}
-        result = videogen.generate("a red circle", model=model(folder), **told)
-        assert result.path is not None
-        clip = look(result.path)
-        side = tiny.side(name)
-        assert (clip.width, clip.height, clip.frames) == (side, side, tiny.frames(name))
-        assert (clip.codec, clip.pixels, clip.index_first) == ("h264", "yuv420p", True)
-        assert clip.fps == pytest.approx(spec.output_fps or spec.default.fps)
-        assert (clip.sound == "aac") is (name in tiny.WITH_SOUND)
-        if clip.sound:
-            assert clip.sound_seconds == pytest.approx(clip.seconds, abs=1 / clip.fps + 0.05)
-        assert clip.about["seed"] == 7
-        assert clip.about["versions"]["diffusers"]
-        told.pop("on_event")
-        again = videogen.generate("a red circle", model=model(folder), **{**told, "output": tmp_path / "again.mp4"})
-        other = videogen.generate(
-            "a red circle", model=model(folder), **{**told, "output": tmp_path / "o.mp4", "seed": 8}
-        )
+        result = make(7, on_event=events.append)
+        steps_told = list(seen["steps"])
+        again = make(7)
+    clip = look(result.path)
+    assert (clip.width, clip.height, clip.frames) == (pipeline.side, pipeline.side, pipeline.frames)
+    assert (clip.codec, clip.pixels, clip.index_first) == ("h264", "yuv420p", True)
+    assert clip.fps == pytest.approx(spec.output_fps or spec.default.fps)
+    assert (clip.sound == "aac") is pipeline.sound
+    if clip.sound:
+        assert clip.sound_seconds == pytest.approx(clip.seconds, abs=1 / clip.fps + 0.05)
+    assert clip.about["seed"] == 7
+    assert clip.about["versions"]["diffusers"]
     assert again.videos[0].sha256 == result.videos[0].sha256, "a seed makes the same clip on one device"
-    assert other.videos[0].sha256 != result.videos[0].sha256
     assert event_order(events)
+    assert in_order(steps_told)
+    assert_switches(seen["pipe"], seen["order"])
+
+
+def in_order(told: list[tuple[int, int]]) -> bool:
+    """Every step once, through all sections of the clip, to the last one of those that were promised."""
+    done, totals = [step for step, _ in told], {total for _, total in told}
+    return done == sorted(set(done)) and len(totals) == 1 and done[-1] in totals
+
+
+def assert_switches(pipe: Any, order: Any) -> None:
+    """The file of families says what the denoisers of this diffusers can do."""
+    family = order.family
+    for module in loading.denoisers(pipe, order):
+        processors = [getattr(each, "processor", None) for each in module.modules()]
+        assert family.compiles == bool(getattr(module, "_repeated_blocks", None))
+        assert family.attends == any(hasattr(each, "_attention_backend") for each in processors)
+        assert not family.caches or hasattr(module, "enable_cache")
 
 
 def event_order(events: list[Event]) -> bool:
@@ -314,8 +379,30 @@ def test_sound_can_be_left_out(pipelines: Any, tmp_path: Path) -> None:
     assert look(silent.path).sound is None
 
 
+def test_a_long_clip_is_made_in_windows_and_counted_through(
+    pipelines: Any, seen: dict[str, Any], tmp_path: Path
+) -> None:
+    name, options = model(pipelines("skyreels-forcing")), {"local": {"steps": 2}}
+    with client(tmp_path / "home") as videogen:
+        result = videogen.generate("a boat", model=name, duration=4.25, options=options)
+    assert result.path is not None
+    assert look(result.path).frames == 105
+    assert [told for told in seen["steps"] if told[0] == told[1]] == [(4, 4)], "two windows of two steps"
+
+
+def test_a_package_that_only_one_family_needs_is_asked_for_before_anything_is_loaded(
+    tmp_path: Path, seen: dict[str, Any]
+) -> None:
+    folder = tiny.save("cosmos", tmp_path / "cosmos")
+    corrections = folder / "videogen.toml"
+    corrections.write_text(corrections.read_text().replace("needs = []", 'needs = ["no_such_guardrail"]'))
+    with client(tmp_path / "home") as videogen, pytest.raises(NoRouteError, match="no_such_guardrail"):
+        videogen.generate("a boat", model=model(folder))
+    assert "pipe" not in seen
+
+
 def test_frames_of_odd_sides_are_made_even(tmp_path: Path) -> None:
-    from videogen_local.here.encoding import Sound, write_mp4
+    from videogen_local.here.encoding import Sound
 
     frames = np.zeros((5, 33, 31, 3), np.uint8)
     short = Sound(np.zeros(800), 16_000)

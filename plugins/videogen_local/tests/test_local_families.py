@@ -13,7 +13,7 @@ from hypothesis import given, strategies as st
 from videogen_core import Client, ModelSpec, UnsupportedRequestError
 from videogen_core.capabilities import check, frame_size, resolve
 from videogen_core.request import Task, VideoRequest
-from videogen_local.configs import dimensions
+from videogen_local.configs import dimensions, fitted
 from videogen_local.families import FAMILIES, Compression, Family, FrameRule, nearest
 from videogen_local.plugin import LocalProvider
 from videogen_local.rows import completed, family_of, offer_fields
@@ -274,6 +274,51 @@ def test_licences_with_limits_are_marked() -> None:
     limited = {spec.license.name for spec in ROWS.values() if spec.license is not None and spec.license.limits}
     assert {"tencent-hunyuan-community", "ltx-2-community", "minimax-h3-community"} <= limited
     assert "apache-2.0" not in limited
+
+
+# --- clips made piece by piece
+
+
+@pytest.mark.parametrize(
+    ("name", "frames", "sections", "told"),
+    [
+        ("HeliosPipeline", 33, 1, 33),
+        ("HeliosPipeline", 132, 4, 132),
+        ("HunyuanVideoFramepackPipeline", 37, 1, 33),
+        ("HunyuanVideoFramepackPipeline", 145, 4, 132),
+        ("SkyReelsV2DiffusionForcingPipeline", 97, 1, 97),
+        ("SkyReelsV2DiffusionForcingPipeline", 101, 2, 101),
+        ("SkyReelsV2DiffusionForcingPipeline", 257, 3, 257),
+    ],
+)
+def test_sections_of_a_clip(name: str, frames: int, sections: int, told: int) -> None:
+    family = FAMILIES[name]
+    assert family.sections is not None
+    assert frames in family.frames
+    assert (family.sections.count(frames), family.told(frames)) == (sections, told)
+
+
+def test_another_size_of_patch_does_not_change_how_many_frames_a_section_has() -> None:
+    changed = FAMILIES["HeliosPipeline"].with_compression(Compression(temporal=4, spatial=8, patch=1))
+    assert changed.frames == FAMILIES["HeliosPipeline"].frames
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "tasks", "dropped"),
+    [
+        ("WanImageToVideoPipeline", {"image_dim": 1280}, ("image_to_video",), 0),
+        ("WanImageToVideoPipeline", {"image_dim": 1280, "pos_embed_seq_len": 514}, ("first_last_frame",), 0),
+        ("WanImageToVideoPipeline", {"image_dim": None}, ("image_to_video", "first_last_frame"), 0),
+        ("HunyuanVideoImageToVideoPipeline", {"image_condition_type": "latent_concat"}, ("image_to_video",), 4),
+        ("HunyuanVideoImageToVideoPipeline", {"image_condition_type": "token_replace"}, ("image_to_video",), 0),
+    ],
+)
+def test_a_checkpoint_says_what_it_was_trained_to_see(
+    name: str, config: dict[str, Any], tasks: tuple[str, ...], dropped: int
+) -> None:
+    family = fitted(FAMILIES[name], {"transformer": config})
+    assert (family.tasks, family.dropped) == (tasks, dropped)
+    assert family.told(9) == 9 + dropped
 
 
 # --- the installed diffusers

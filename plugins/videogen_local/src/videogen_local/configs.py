@@ -13,7 +13,7 @@ import msgspec
 
 from .families import Compression, Family
 
-__all__ = ["Dimensions", "dimensions", "dropped"]
+__all__ = ["Dimensions", "dimensions", "fitted"]
 
 Config = Mapping[str, Any]
 
@@ -47,18 +47,24 @@ def dimensions(family: Family, configs: Mapping[str, Config]) -> Dimensions:
     return Dimensions(compression=compression, hidden=_hidden(denoiser), layers=_layers(denoiser))
 
 
-def dropped(family: Family, configs: Mapping[str, Config]) -> int:
-    """Frames that a checkpoint makes and its pipeline throws away.
+def fitted(family: Family, configs: Mapping[str, Config]) -> Family:
+    """A family as one checkpoint is: what its VAE and patches shrink, and what its denoiser was trained to see.
 
-    HunyuanVideo's first image to video model lays the picture beside the noise; diffusers cuts off the latent frame that
-    shows it.
+    Args:
+        family: As the class is.
+        configs: The ``config.json`` of each component, by the component's name.
     """
-    beside = any(
-        configs.get(name, {}).get("image_condition_type") == "latent_concat"
-        for name in family.denoisers
-        if family.name == "HunyuanVideoImageToVideoPipeline"
-    )
-    return family.compression.temporal if beside else family.dropped
+    denoiser = next((configs[name] for name in family.denoisers if name in configs), {})
+    family = family.with_compression(dimensions(family, configs).compression)
+    # HunyuanVideo's first image to video model lays the picture beside the noise, and diffusers cuts off the latent frame
+    # that shows it
+    if family.name.startswith("HunyuanVideoImage") and denoiser.get("image_condition_type") == "latent_concat":
+        family = msgspec.structs.replace(family, dropped=family.compression.temporal)
+    # Wan's denoisers that look at pictures look at one, or at two if they have places for two
+    if "first_last_frame" in family.tasks and denoiser.get("image_dim") is not None:
+        unseen = "first_last_frame" if denoiser.get("pos_embed_seq_len") is None else "image_to_video"
+        family = msgspec.structs.replace(family, tasks=tuple(task for task in family.tasks if task != unseen))
+    return family
 
 
 def _number(config: Config, *names: str) -> int | None:

@@ -140,6 +140,10 @@ class Family(_Record, frozen=True, kw_only=True):
         tiled: Whether its decoder works in tiles only.
         tile: Side of the square that a tile of the decoder is as large as, in pixels.
         workflow: For modular pipelines: the workflow to ask for, by task.
+        caches: Step caches of diffusers that work with it, and skip something.
+        compiles: Whether its denoiser can be compiled block by block.
+        attends: Whether its denoiser's attention can be exchanged.
+        parallel: Whether one clip can be made on several devices at once.
         needs: Packages that it imports besides those that every pipeline needs.
         outputs: For modular pipelines: names of video, sound and sampling rate among the outputs.
     """
@@ -174,6 +178,10 @@ class Family(_Record, frozen=True, kw_only=True):
     tiled: bool = False
     tile: int = 256
     workflow: Mapping[str, str] = {}
+    caches: tuple[str, ...] = ()
+    compiles: bool = True
+    attends: bool = True
+    parallel: bool = False
     needs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
 

@@ -1,4 +1,4 @@
-"""Options that every model has on this machine, whatever its family: adaptations, and what makes it quicker.
+"""Options that models have on this machine besides those of their family's own: adaptations, and what makes them quicker.
 
 None of them is on unless it is asked for: compiling takes a minute before the first step, and a step cache changes what
 is drawn.
@@ -11,10 +11,36 @@ import msgspec
 from videogen_core import ModelSpec
 from videogen_core.spec import OptionSpec
 
-__all__ = ["CACHES", "switched"]
+from .families import Family
+from .rows import family_of
+
+__all__ = ["ATTENTIONS", "CACHES", "switched"]
 
 CACHES = ("first_block", "taylor_seer", "pyramid_attention", "faster")
 """Step caches of diffusers that need nothing measured beforehand."""
+
+ATTENTIONS = (
+    "native",
+    "_native_cudnn",
+    "_native_efficient",
+    "_native_flash",
+    "_native_math",
+    "_native_npu",
+    "_native_xla",
+    "flex",
+    "flash",
+    "flash_varlen",
+    "_flash_3",
+    "_flash_varlen_3",
+    "sage",
+    "sage_varlen",
+    "_sage_qk_int8_pv_fp8_cuda",
+    "_sage_qk_int8_pv_fp8_cuda_sm90",
+    "_sage_qk_int8_pv_fp16_cuda",
+    "_sage_qk_int8_pv_fp16_triton",
+    "xformers",
+)
+"""Attention backends of diffusers, but for those that it downloads as programs (``…_hub``), which are never run."""
 
 _SWITCHES = {
     "loras": OptionSpec(
@@ -29,7 +55,9 @@ _SWITCHES = {
         description="Compile the denoiser's blocks: quicker steps after a minute of compiling, once per loaded model.",
     ),
     "attention": OptionSpec(
-        type="string", description="diffusers' name of an attention backend, such as native, flash or sage."
+        type="string",
+        choices=ATTENTIONS,
+        description="diffusers' name of an attention backend; most need a GPU of some kind and a package of their own.",
     ),
     "cache": OptionSpec(
         type="string",
@@ -46,5 +74,20 @@ _SWITCHES = {
 
 
 def switched(spec: ModelSpec) -> ModelSpec:
-    """An offer of this machine with these options; those that it has itself stand."""
-    return msgspec.structs.replace(spec, options={**_SWITCHES, **spec.options})
+    """An offer of this machine with those of these options that work with it; those that it has itself stand."""
+    family = family_of(spec)
+    return msgspec.structs.replace(spec, options={**(_options(family) if family else _SWITCHES), **spec.options})
+
+
+def _options(family: Family) -> dict[str, OptionSpec]:
+    """The options that work with a family."""
+    works = {
+        "compile": family.compiles,
+        "attention": family.attends,
+        "cache": bool(family.caches),
+        "cache_threshold": "first_block" in family.caches,
+    }
+    found = {name: option for name, option in _SWITCHES.items() if works.get(name, True)}
+    if family.caches:
+        found["cache"] = msgspec.structs.replace(found["cache"], choices=family.caches)
+    return found

@@ -91,12 +91,20 @@ def _unipc() -> Any:
     )
 
 
-def wan_vace() -> Any:
-    """Wan 2.1 VACE: control, inpainting and reference images."""
-    transformer = diffusers.WanVACETransformer3DModel(
+def _vace_transformer() -> Any:
+    return diffusers.WanVACETransformer3DModel(
         **_WAN, in_channels=16, vace_layers=[0], vace_in_channels=96
     ).eval()
-    return _alike(diffusers.WanVACEPipeline, transformer)
+
+
+def wan_vace(**more: Any) -> Any:
+    """Wan 2.1 VACE: control, inpainting and reference images."""
+    return _alike(diffusers.WanVACEPipeline, _vace_transformer(), **more)
+
+
+def wan_vace_pair() -> Any:
+    """The same with two experts."""
+    return wan_vace(transformer_2=_vace_transformer(), boundary_ratio=0.875)
 
 
 def lucy() -> Any:

@@ -63,9 +63,11 @@ class Engine(Session):
     def _check(self, wanted: Order) -> None:
         from . import devices
         from .choosing import check_fit
+        from .extras import check_switches
 
         settings = self._context.settings
         check_fit(wanted, settings)
+        check_switches(wanted)
         remember_devices(self._context.folder, map(devices.measure, devices.chosen(settings)))
 
     async def submit(self, call: SubmitCall) -> Submission:

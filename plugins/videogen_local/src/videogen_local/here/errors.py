@@ -47,4 +47,10 @@ def failure_of(error: BaseException, doing: str) -> Failure:
             hint="Its files are damaged, or were made for another version of diffusers. Pull or copy it again.",
             code="corrupt",
         )
+    if isinstance(error, NameError):  # diffusers leaves out what it cannot import, and stumbles over it later
+        return Failure(
+            message=f"The pipeline failed: {said}. diffusers takes it from a package that is not installed.",
+            hint="'ftfy' is a package of that name; 'transforms' is of torchvision. Install it and ask again.",
+            code="no_package",
+        )
     return Failure(message=f"The pipeline failed: {type(error).__name__}: {said}", code="failed")

@@ -5,16 +5,24 @@ What lasts as long as the pipeline (compiled blocks, another attention) is set w
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from videogen_core import ConfigurationError
+
 from ..orders import Lora, Order
 from .errors import JobError
 from .loading import denoisers
 
-__all__ = ["extras", "lasting"]
+__all__ = ["check_switches", "extras", "lasting"]
+
+
+_ATTENTION = r"[a-z_]*blocks\.\d+\.\w*att\w*"
+"""Names of the attentions within a denoiser; diffusers' own patterns for TaylorSeer miss those that end in a number."""
 
 
 @contextmanager
@@ -43,16 +51,56 @@ def lasting(pipe: Any, order: Order) -> None:
     """
     for module in denoisers(pipe, order):
         if order.attention is not None:
-            try:
-                module.set_attention_backend(order.attention)
-            except Exception as error:
-                raise JobError(
-                    f"attention {order.attention!r} cannot be used here: {error}", code="bad_option"
-                ) from error
+            _exchange_attention(module, order.attention)
         if order.compile:
-            if not hasattr(module, "compile_repeated_blocks"):
-                raise JobError(f"{type(module).__name__} cannot be compiled block by block.", code="bad_option")
-            module.compile_repeated_blocks(fullgraph=True)
+            try:
+                module.compile_repeated_blocks(fullgraph=True)
+            except (AttributeError, ValueError) as error:
+                raise JobError(
+                    f"{type(module).__name__} cannot be compiled block by block: {error}", code="bad_option"
+                ) from error
+
+
+def check_switches(order: Order) -> None:
+    """Return when what a clip asks for besides its model is there. Imports diffusers.
+
+    Raises:
+        ConfigurationError: The package of an attention backend, or a compiler, is missing.
+    """
+    if order.attention is not None:
+        from diffusers.models import attention_dispatch as dispatch
+
+        try:
+            dispatch._check_attention_backend_requirements(dispatch.AttentionBackendName(order.attention))
+        except (RuntimeError, ValueError) as error:
+            raise ConfigurationError(
+                f"attention {order.attention!r} cannot be used here: {' '.join(str(error).split())}",
+                hint="Nothing has been loaded. Without the option, torch's own attention is used.",
+            ) from error
+    if order.compile and not any(map(shutil.which, _COMPILERS)):
+        raise ConfigurationError(
+            "The option compile needs a C++ compiler, and none is on this machine's path.",
+            hint="Install g++ or clang, or set the environment variable CXX; or leave compile out.",
+        )
+
+
+_COMPILERS = (os.environ.get("CXX") or "c++", "g++", "clang++", "gcc", "cc", "cl")
+
+
+def _exchange_attention(module: Any, name: str) -> None:
+    """Set another attention in one denoiser, and in no other: diffusers would make it the default of the process."""
+    from diffusers.models.attention_dispatch import _AttentionBackendRegistry as Registry
+
+    usual, _ = Registry.get_active_backend()
+    try:
+        module.set_attention_backend(name)
+    except Exception as error:
+        raise JobError(f"attention {name!r} cannot be used here: {error}", code="bad_option") from error
+    finally:
+        Registry.set_active_backend(usual)
+    processors = (getattr(each, "processor", None) for each in module.modules())
+    if not any(hasattr(processor, "_attention_backend") for processor in processors):
+        raise JobError(f"The attention of {type(module).__name__} cannot be exchanged.", code="bad_option")
 
 
 def _load_loras(pipe: Any, loras: tuple[Lora, ...]) -> None:
@@ -98,11 +146,14 @@ def _enable_cache(module: Any, order: Order, pipe: Any) -> None:
             case "first_block":
                 config: Any = diffusers.FirstBlockCacheConfig(**more)
             case "taylor_seer":
-                config = diffusers.TaylorSeerCacheConfig()
+                config = diffusers.TaylorSeerCacheConfig(cache_identifiers=[_ATTENTION])
             case "pyramid_attention":
                 config = diffusers.PyramidAttentionBroadcastConfig(spatial_attention_block_skip_range=2, **timestep)
             case "faster":
-                config = diffusers.FasterCacheConfig(spatial_attention_block_skip_range=2, **timestep)
+                shape = "BFCHW" if "CogVideoX" in type(module).__name__ else "BCFHW"
+                config = diffusers.FasterCacheConfig(
+                    spatial_attention_block_skip_range=2, tensor_format=shape, **timestep
+                )
             case _:
                 raise ValueError(f"there is no cache {order.cache}")
         module.enable_cache(config)
