@@ -384,9 +384,9 @@ def test_a_long_clip_is_made_in_windows_and_counted_through(
 ) -> None:
     name, options = model(pipelines("skyreels-forcing")), {"local": {"steps": 2}}
     with client(tmp_path / "home") as videogen:
-        result = videogen.generate("a boat", model=name, duration=4.25, options=options)
+        result = videogen.generate("a boat", model=name, duration=100 / 24, options=options)
     assert result.path is not None
-    assert look(result.path).frames == 105
+    assert look(result.path).frames == 101
     assert [told for told in seen["steps"] if told[0] == told[1]] == [(4, 4)], "two windows of two steps"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from .families import Compression, Family
+from .families import Compression, Family, FrameRule, Sections
 
 __all__ = ["Dimensions", "dimensions", "fitted"]
 
@@ -60,6 +60,20 @@ def fitted(family: Family, configs: Mapping[str, Config]) -> Family:
     # that shows it
     if family.name.startswith("HunyuanVideoImage") and denoiser.get("image_condition_type") == "latent_concat":
         family = msgspec.structs.replace(family, dropped=family.compression.temporal)
+    # AnyFlow FAR has its latent frames shared out among chunks by the checkpoint, so that there is one count that works
+    partition = denoiser.get("chunk_partition")
+    if (
+        family.progress == "callback"
+        and isinstance(partition, list | tuple)
+        and all(isinstance(n, int) for n in partition)
+    ):
+        count = (sum(partition) - 1) * family.compression.temporal + 1
+        family = msgspec.structs.replace(
+            family,
+            frames=FrameRule(step=family.frames.step, offset=family.frames.offset, minimum=count, maximum=count),
+            default_frames=count,
+            sections=Sections(first=count - len(partition) + 1, more=1),
+        )
     # Wan's denoisers that look at pictures look at one, or at two if they have places for two
     if "first_last_frame" in family.tasks and denoiser.get("image_dim") is not None:
         unseen = "first_last_frame" if denoiser.get("pos_embed_seq_len") is None else "image_to_video"

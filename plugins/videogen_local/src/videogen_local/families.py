@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["FAMILIES", "Compression", "Family", "FrameRule", "Nearest", "nearest"]
+__all__ = ["FAMILIES", "Compression", "Family", "FrameRule", "Nearest", "Sections", "nearest"]
 
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

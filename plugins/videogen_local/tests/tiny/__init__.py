@@ -53,7 +53,9 @@ TINY = {
     "wan-modular": Tiny(wan.wan_modular),
     "wan-pair-modular": Tiny(lambda: wan.modular("Wan22ModularPipeline", wan.wan_pair())),
     "wan-image-modular": Tiny(lambda: wan.modular("WanImage2VideoModularPipeline", wan.wan_image()), given=("image",)),
-    "wan-frames-modular": Tiny(lambda: wan.modular("Wan22Image2VideoModularPipeline", wan.wan_frames()), given=("image",)),
+    "wan-frames-modular": Tiny(
+        lambda: wan.modular("Wan22Image2VideoModularPipeline", wan.wan_frames()), given=("image",)
+    ),
     "wan-vace-modular": Tiny(lambda: wan.modular("Wan22VaceModularPipeline", wan.wan_vace_pair())),
     "ltx-modular": Tiny(lambda: wan.modular("LTXModularPipeline", ltx.ltx()), side=32),
     "ltx-2-modular": Tiny(lambda: wan.modular("LTX2ModularPipeline", ltx.ltx2()), side=32, sound=True),
@@ -65,7 +67,7 @@ TINY = {
     "skyreels-forcing": Tiny(wan.skyreels_forcing),
     "skyreels-forcing-image": Tiny(wan.skyreels_forcing_image, given=("image",)),
     "anyflow": Tiny(wan.anyflow),
-    "anyflow-far": Tiny(wan.anyflow_far, family="frames = { step = 4, offset = 1, minimum = 9, maximum = 9 }"),
+    "anyflow-far": Tiny(wan.anyflow_far),
     "helios": Tiny(wan.helios, frames=33),
     "helios-pyramid": Tiny(wan.helios_pyramid, side=64, frames=33),
     "ltx": Tiny(ltx.ltx, side=32),

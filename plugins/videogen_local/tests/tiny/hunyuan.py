@@ -69,7 +69,11 @@ def hunyuan_image() -> Any:
         patch_size=8,
     )
     language = LlavaConfig(
-        vision_config=vision, text_config=parts.llama_config(), image_token_index=259, pad_token_id=0, vision_feature_layer=-1
+        vision_config=vision,
+        text_config=parts.llama_config(),
+        image_token_index=259,
+        pad_token_id=0,
+        vision_feature_layer=-1,
     )
     return _alike(
         diffusers.HunyuanVideoImageToVideoPipeline,

@@ -167,16 +167,16 @@ def ltx2_parts() -> dict[str, Any]:
         leaky_relu_negative_slope=0.1,
         output_sampling_rate=16000,
     )
-    return dict(
-        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
-        vae=vae.eval(),
-        audio_vae=audio_vae.eval(),
-        text_encoder=encoder.eval(),
-        tokenizer=parts.byte_tokenizer(64, side="left"),
-        connectors=connectors.eval(),
-        transformer=transformer.eval(),
-        vocoder=vocoder.eval(),
-    )
+    return {
+        "scheduler": diffusers.FlowMatchEulerDiscreteScheduler(),
+        "vae": vae.eval(),
+        "audio_vae": audio_vae.eval(),
+        "text_encoder": encoder.eval(),
+        "tokenizer": parts.byte_tokenizer(64, side="left"),
+        "connectors": connectors.eval(),
+        "transformer": transformer.eval(),
+        "vocoder": vocoder.eval(),
+    }
 
 
 def ltx2() -> Any:

@@ -70,9 +70,7 @@ def wan_image() -> Any:
 def wan_frames() -> Any:
     """Wan 2.2, image to video, and from a first to a last frame: no image encoder."""
     second = wan_transformer(36)
-    return _alike(
-        diffusers.WanImageToVideoPipeline, wan_transformer(36), transformer_2=second, boundary_ratio=0.9
-    )
+    return _alike(diffusers.WanImageToVideoPipeline, wan_transformer(36), transformer_2=second, boundary_ratio=0.9)
 
 
 def wan_modular() -> Any:
@@ -92,9 +90,7 @@ def _unipc() -> Any:
 
 
 def _vace_transformer() -> Any:
-    return diffusers.WanVACETransformer3DModel(
-        **_WAN, in_channels=16, vace_layers=[0], vace_in_channels=96
-    ).eval()
+    return diffusers.WanVACETransformer3DModel(**_WAN, in_channels=16, vace_layers=[0], vace_in_channels=96).eval()
 
 
 def wan_vace(**more: Any) -> Any:
@@ -131,9 +127,7 @@ def skyreels_image() -> Any:
 
 def skyreels_forcing() -> Any:
     """SkyReels V2 with diffusion forcing, for long clips in windows."""
-    return _alike(
-        diffusers.SkyReelsV2DiffusionForcingPipeline, _skyreels_transformer(), _skyreels_scheduler()
-    )
+    return _alike(diffusers.SkyReelsV2DiffusionForcingPipeline, _skyreels_transformer(), _skyreels_scheduler())
 
 
 def skyreels_forcing_image() -> Any:

@@ -18,7 +18,7 @@ from ..orders import Lora, Order
 from .errors import JobError
 from .loading import denoisers
 
-__all__ = ["check_switches", "extras", "lasting"]
+__all__ = ["check_switches", "compiler", "extras", "lasting"]
 
 
 _ATTENTION = r"[a-z_]*blocks\.\d+\.\w*att\w*"
@@ -54,7 +54,7 @@ def lasting(pipe: Any, order: Order) -> None:
             _exchange_attention(module, order.attention)
         if order.compile:
             try:
-                module.compile_repeated_blocks(fullgraph=True)
+                module.compile_repeated_blocks()
             except (AttributeError, ValueError) as error:
                 raise JobError(
                     f"{type(module).__name__} cannot be compiled block by block: {error}", code="bad_option"
@@ -77,14 +77,16 @@ def check_switches(order: Order) -> None:
                 f"attention {order.attention!r} cannot be used here: {' '.join(str(error).split())}",
                 hint="Nothing has been loaded. Without the option, torch's own attention is used.",
             ) from error
-    if order.compile and not any(map(shutil.which, _COMPILERS)):
+    if order.compile and compiler() is None:
         raise ConfigurationError(
             "The option compile needs a C++ compiler, and none is on this machine's path.",
             hint="Install g++ or clang, or set the environment variable CXX; or leave compile out.",
         )
 
 
-_COMPILERS = (os.environ.get("CXX") or "c++", "g++", "clang++", "gcc", "cc", "cl")
+def compiler() -> str | None:
+    """The C++ compiler that torch would use; None when there is none."""
+    return next(filter(None, map(shutil.which, (os.environ.get("CXX") or "c++", "g++", "clang++", "cl"))), None)
 
 
 def _exchange_attention(module: Any, name: str) -> None:

@@ -141,15 +141,23 @@ def _decoding_told(vae: Any, watch: Watch) -> Iterator[None]:
 
 
 def _patch_blocks() -> None:
-    """Modular pipelines tick the bars of their blocks, which are reached through the class; each thread has its own."""
+    """Modular pipelines tick the bars of their blocks, which are reached through the class; each thread has its own.
+
+    Those of Helios draw a bar of tqdm themselves.
+    """
+    from diffusers.modular_pipelines.helios import denoise as helios
     from diffusers.modular_pipelines.modular_pipeline import LoopSequentialPipelineBlocks as Blocks
 
     if hasattr(Blocks, "_videogen"):
         return
-    usual = Blocks.progress_bar
+    usual, drawn = Blocks.progress_bar, helios.tqdm
 
     def progress_bar(self: Any, iterable: Any = None, total: int | None = None) -> Any:
         bar = getattr(_watching, "bar", None)
         return usual(self, iterable, total) if bar is None else bar(iterable, total)
 
-    Blocks.progress_bar, Blocks._videogen = progress_bar, True
+    def tqdm(iterable: Any = None, total: int | None = None, **more: Any) -> Any:
+        bar = getattr(_watching, "bar", None)
+        return drawn(iterable, total=total, **more) if bar is None else bar(iterable, total)
+
+    Blocks.progress_bar, helios.tqdm, Blocks._videogen = progress_bar, tqdm, True
