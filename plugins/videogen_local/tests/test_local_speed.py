@@ -1,4 +1,4 @@
-"""What makes a clip quicker: step caches, other attentions, compiled blocks. Each is applied, does something, and is undone."""
+"""What makes a clip quicker: step caches, other attentions, compiled blocks. Each does something, and is undone."""
 
 from __future__ import annotations
 

@@ -56,8 +56,8 @@ def fitted(family: Family, configs: Mapping[str, Config]) -> Family:
     """
     denoiser = next((configs[name] for name in family.denoisers if name in configs), {})
     family = family.with_compression(dimensions(family, configs).compression)
-    # HunyuanVideo's first image to video model lays the picture beside the noise, and diffusers cuts off the latent frame
-    # that shows it
+    # HunyuanVideo's first image to video model lays the picture beside the noise, and diffusers cuts off the latent
+    # frame that shows it
     if family.name.startswith("HunyuanVideoImage") and denoiser.get("image_condition_type") == "latent_concat":
         family = msgspec.structs.replace(family, dropped=family.compression.temporal)
     # AnyFlow FAR has its latent frames shared out among chunks by the checkpoint, so that there is one count that works

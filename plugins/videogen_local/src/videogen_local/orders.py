@@ -57,6 +57,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         attention: Name of diffusers' attention backend; None = its default.
         cache: Name of a step cache; None = every step is worked out.
         cache_threshold: How unlike two steps may be for one to stand for both; None = the cache's own.
+        devices: How many make it together.
         sizes: Parameters, width and layers of the denoiser, to learn how quick the device is; None = not known.
     """
 
@@ -82,6 +83,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     attention: str | None = None
     cache: str | None = None
     cache_threshold: float | None = None
+    devices: int = 1
     sizes: tuple[int, int, int] | None = None
 
 
@@ -134,6 +136,7 @@ def order(spec: ModelSpec, request: VideoRequest, options: Mapping[str, Any]) ->
         attention=options.get("attention"),
         cache=options.get("cache"),
         cache_threshold=options.get("cache_threshold"),
+        devices=options.get("devices") or 1,
         sizes=sizes_of(spec.vendor),
     )
 

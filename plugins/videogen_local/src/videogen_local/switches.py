@@ -1,4 +1,4 @@
-"""Options that models have on this machine besides those of their family's own: adaptations, and what makes them quicker.
+"""Options that models have on this machine besides those of their family: adaptations, and what makes them quicker.
 
 None of them is on unless it is asked for: compiling takes a minute before the first step, and a step cache changes what
 is drawn.
@@ -54,6 +54,13 @@ _SWITCHES = {
         default=False,
         description="Compile the denoiser's blocks: quicker steps after a minute of compiling, once per loaded model.",
     ),
+    "devices": OptionSpec(
+        type="integer",
+        min=1,
+        max=8,
+        default=1,
+        description="How many devices make one clip together: quicker, and the model is loaded anew on each of them.",
+    ),
     "attention": OptionSpec(
         type="string",
         choices=ATTENTIONS,
@@ -83,6 +90,7 @@ def _options(family: Family) -> dict[str, OptionSpec]:
     """The options that work with a family."""
     works = {
         "compile": family.compiles,
+        "devices": family.parallel,
         "attention": family.attends,
         "cache": bool(family.caches),
         "cache_threshold": "first_block" in family.caches,

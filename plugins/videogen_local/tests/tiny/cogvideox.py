@@ -1,4 +1,4 @@
-"""Tiny pipelines of CogVideoX and of others with a T5 and a denoiser of their own: Mochi, Allegro, Latte, EasyAnimate."""
+"""Tiny pipelines of CogVideoX and of others with a denoiser of their own: Mochi, Allegro, Latte, EasyAnimate."""
 
 from __future__ import annotations
 

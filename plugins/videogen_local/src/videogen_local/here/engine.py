@@ -64,10 +64,12 @@ class Engine(Session):
         from . import devices
         from .choosing import check_fit
         from .extras import check_switches
+        from .team import check_team
 
         settings = self._context.settings
         check_fit(wanted, settings)
         check_switches(wanted)
+        check_team(wanted, devices.chosen(settings))
         remember_devices(self._context.folder, map(devices.measure, devices.chosen(settings)))
 
     async def submit(self, call: SubmitCall) -> Submission:

@@ -52,6 +52,8 @@ def lasting(pipe: Any, order: Order) -> None:
     for module in denoisers(pipe, order):
         if order.attention is not None:
             _exchange_attention(module, order.attention)
+        if order.devices > 1:
+            _share_out(module, order.devices)
         if order.compile:
             try:
                 module.compile_repeated_blocks()
@@ -59,6 +61,18 @@ def lasting(pipe: Any, order: Order) -> None:
                 raise JobError(
                     f"{type(module).__name__} cannot be compiled block by block: {error}", code="bad_option"
                 ) from error
+
+
+def _share_out(module: Any, count: int) -> None:
+    """Let the processes that have met work on every step together."""
+    import diffusers
+
+    try:
+        module.enable_parallelism(config=diffusers.ContextParallelConfig(ulysses_degree=count))
+    except Exception as error:
+        raise JobError(
+            f"{type(module).__name__} cannot be shared out among {count} devices: {error}", code="bad_option"
+        ) from error
 
 
 def check_switches(order: Order) -> None:

@@ -11,12 +11,12 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .errors import Stopped, failure_of
+from .errors import JobError, Stopped, failure_of
 from .spool import Owner, Spool, State
 
 __all__ = ["Lanes", "lanes"]
@@ -64,7 +64,8 @@ class Lanes:
         self._queue: list[_Entry] = []
         self._running: list[_Entry] = []
         self._started = False
-        self._failure: str | None = None
+        self._names: tuple[str, ...] = ()
+        self._warm: dict[str, Any] = {}
 
     def take(self, spool: Spool, job: str, holder: int) -> bool:
         """Take a job that nobody works on; False when somebody does, here or elsewhere."""
@@ -131,6 +132,7 @@ class Lanes:
         except Exception as error:
             self._refuse_all(error)
             return
+        self._names = names
         for name in names[1:]:
             threading.Thread(target=self._serve, args=(name,), name=f"videogen-{name}", daemon=True).start()
         self._serve(names[0])
@@ -148,7 +150,7 @@ class Lanes:
         from .warm import Warm
 
         limit = self._settings.get("warm_gb")
-        warm = Warm(device, limit=round(float(limit) * 2**30) if limit is not None else None)
+        self._warm[device] = warm = Warm(device, limit=round(float(limit) * 2**30) if limit is not None else None)
         while True:
             with self._change:
                 while not self._queue:
@@ -164,14 +166,25 @@ class Lanes:
                 entry.over.set()
 
     def _do(self, entry: _Entry, device: str, warm: Any) -> None:
+        from .team import work_together
         from .working import Reporter, work
 
         reporter = Reporter(entry.spool, entry.job, State(status="queued", device=device), entry.must_stop)
         try:
-            with self._lent(device, reporter, entry):
-                reporter.started = time.monotonic()
-                reporter.tell(status="running", phase="starting")
-                work(reporter, warm)
+            order = entry.spool.order(entry.job)
+            team = self._team(device, order.devices)
+            with ExitStack() as held:
+                for name in sorted(team, key=self._names.index):  # all in one order, so that no two wait for each other
+                    held.enter_context(self._lent(name, reporter, entry))
+                reporter.started, reporter.devices = time.monotonic(), len(team)
+                reporter.tell(status="running", phase="starting", device=" and ".join(team))
+                if len(team) == 1:
+                    work(reporter, warm)
+                else:
+                    for name in team:  # what is kept there would be in the way, and nobody uses it now
+                        if name in self._warm:
+                            self._warm[name].clear()
+                    work_together(reporter, order, team)
         except Stopped:
             if entry.spool.is_cancelled(entry.job):
                 reporter.tell(status="cancelled", remaining=None)
@@ -179,6 +192,13 @@ class Lanes:
                 reporter.tell(status="queued", phase="", progress=0.0, remaining=None)
         except BaseException as error:
             reporter.tell(status="failed", failure=failure_of(error, "running"))
+
+    def _team(self, device: str, count: int) -> tuple[str, ...]:
+        """A device and as many others as make up the number, those that come after it first."""
+        if count > len(self._names):
+            raise JobError(f"The job asks for {count} devices, and there are {len(self._names)} here now.")
+        first = self._names.index(device)
+        return tuple(self._names[(first + offset) % len(self._names)] for offset in range(count))
 
     @contextmanager
     def _lent(self, device: str, reporter: Any, entry: _Entry) -> Iterator[None]:

@@ -20,7 +20,7 @@ def precision(device: str) -> Any:
     """The type of numbers that a device computes with."""
     import torch
 
-    return torch.float32 if device == "cpu" else torch.bfloat16
+    return torch.float32 if device.startswith("cpu") else torch.bfloat16
 
 
 def load(order: Order, device: str) -> Any:
@@ -83,7 +83,7 @@ def _modular(order: Order, dtype: Any) -> Any:
 def _types(order: Order, device: str) -> Any:
     """Wan's VAE loses detail in sixteen bits; everything else is made for them."""
     dtype = precision(device)
-    if device == "cpu" or not order.family.name.startswith("Wan"):
+    if device.startswith("cpu") or not order.family.name.startswith("Wan"):
         return dtype
     import torch
 

@@ -43,6 +43,7 @@ class Reporter:
         stop: Says whether to stop now.
         denoised: Seconds of its steps.
         loaded: Seconds that loading took.
+        devices: How many work on it; their seconds add up.
     """
 
     spool: Spool
@@ -53,6 +54,7 @@ class Reporter:
     _first: float = 0.0
     denoised: float = 0.0
     loaded: float = 0.0
+    devices: int = 1
     started: float = field(default_factory=time.monotonic)
 
     def phase(self, name: str) -> None:
@@ -82,7 +84,8 @@ class Reporter:
 
     def tell(self, *, quiet: float = 0.0, **changes: Any) -> None:
         """Change the record; at most once in ``quiet`` seconds on disk."""
-        self.state = msgspec.structs.replace(self.state, seconds=time.monotonic() - self.started, **changes)
+        seconds = (time.monotonic() - self.started) * self.devices
+        self.state = msgspec.structs.replace(self.state, seconds=seconds, **changes)
         if time.monotonic() - self._told >= quiet:
             self.spool.tell(self.job, self.state)
             self._told = time.monotonic()
@@ -92,12 +95,13 @@ class Reporter:
             raise Stopped
 
 
-def work(reporter: Reporter, warm: Warm) -> None:
+def work(reporter: Reporter, warm: Warm, order: Order | None = None) -> None:
     """Do a job; whatever becomes of it is on disk afterwards.
 
     Args:
         reporter: Of the job.
         warm: The pipelines of the device that is to do it.
+        order: What is to be made; None = as it stands on disk.
 
     Raises:
         Stopped: Somebody asked for it; what that means is for the caller to say.
@@ -105,7 +109,7 @@ def work(reporter: Reporter, warm: Warm) -> None:
     spool, job = reporter.spool, reporter.job
     doing = "running"
     try:
-        order = spool.order(job)
+        order = order or spool.order(job)
         made = _clip(reporter, order, warm)
         spool.keep(job)
         _learn(reporter, order, warm.device)
@@ -197,7 +201,7 @@ def _size(pipe: Any) -> int:
 
 def _learn(reporter: Reporter, order: Order, device: str) -> None:
     """Remember how quick the device was, unless something made the job quicker or slower than others of its kind."""
-    if order.sizes is None or order.cache is not None or order.compile:
+    if order.sizes is None or order.cache is not None or order.compile or order.devices > 1:
         return
     numbers, hidden, layers = order.sizes
     size = Dimensions(compression=order.family.compression, hidden=hidden, layers=layers)
@@ -244,5 +248,6 @@ def _about(order: Order, plan: Plan, device: str) -> dict[str, Any]:
         "versions": {name: version(name) for name in names},
         **({"cache": order.cache} if order.cache else {}),
         **({"attention": order.attention} if order.attention else {}),
+        **({"devices": order.devices} if order.devices > 1 else {}),
         **({"loras": [[Path(lora.path).name, lora.scale] for lora in order.loras]} if order.loras else {}),
     }
