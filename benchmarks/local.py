@@ -79,7 +79,66 @@ def _measured(home: Path, repeat: int) -> list[Figure]:
             note="progress of every step on disk, and a look for a cancel; encoding is not in it",
         ),
         Figure(name="second job: loads of its pipeline", value=loads, unit="", limit=0, baseline="the first job: 1"),
+        *_switches(wanted, pipe, repeat),
     ]
+
+
+_CACHES: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("step cache first_block, threshold 0.1", {"cache": "first_block", "cache_threshold": 0.1}),
+    ("step cache taylor_seer", {"cache": "taylor_seer"}),
+    ("step cache pyramid_attention", {"cache": "pyramid_attention"}),
+)
+_LASTING: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("attention _native_math", {"attention": "_native_math"}),
+    ("compiled blocks, once they are", {"compile": True}),
+)
+
+
+class _Nobody:
+    """Is told of steps and does nothing with it."""
+
+    def phase(self, name: str) -> None:
+        return
+
+    def step(self, done: int, total: int) -> None:
+        return
+
+
+def _switches(wanted: Any, pipe: Any, repeat: int) -> list[Figure]:
+    """The CPU time of a clip with each of the options that are to make it quicker, as a share of that without."""
+    from msgspec.structs import replace
+
+    from videogen_local.here import extras, loading, running
+
+    figures = []
+    for name, options in (*_CACHES, *_LASTING):
+        if options.get("compile") and extras.compiler() is None:
+            figures.append(Figure(name=name, value=0, unit="", note="there is no C++ compiler; this was not measured"))
+            continue
+        order = replace(wanted, **options)
+        other = pipe
+        if "cache" not in options:
+            other = loading.load(order, "cpu")
+            extras.lasting(other, order)
+
+        def plain() -> None:
+            running.run(pipe, wanted, {}, _Nobody())
+
+        def switched(other: Any = other, order: Any = order) -> None:
+            running.run(other, order, {}, _Nobody())
+
+        times = _by_turns(plain, switched, repeat)
+        usual = statistics.median(usual for usual, _ in times)
+        figures.append(
+            Figure(
+                name=f"{name}: CPU over the plain clip",
+                value=statistics.median(quick / usual for usual, quick in times),
+                unit="x",
+                baseline=f"the plain clip {1000 * usual:.0f} ms",
+                note="a tiny model with random weights on the processor: that it acts, not what a GPU gains",
+            )
+        )
+    return figures
 
 
 def _by_turns(bare: Callable[[], Any], ours: Callable[[], Any], repeat: int) -> list[tuple[float, float]]:
