@@ -144,6 +144,7 @@ def assert_switches(pipe: Any, order: Any) -> None:
         assert family.compiles == bool(getattr(module, "_repeated_blocks", None))
         assert family.attends == any(hasattr(each, "_attention_backend") for each in processors)
         assert not family.caches or hasattr(module, "enable_cache")
+        assert not family.parallel or getattr(module, "_cp_plan", None)
 
 
 def event_order(events: list[Event]) -> bool:

@@ -127,3 +127,14 @@ def test_what_cannot_be_shared_out_is_refused_before_anything_is_loaded(
 ) -> None:
     with pytest.raises(ConfigurationError, match=said):
         videogen.generate("a boat", model=model(folder), options=options(**more))
+
+
+@pytest.mark.parametrize("names", [("cuda:0", "cpu"), ("xpu:0", "xpu:1")])
+def test_devices_of_kinds_that_cannot_work_together_are_refused(
+    names: tuple[str, ...], videogen: Client, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = devices.measure("cpu")
+    monkeypatch.setattr(devices, "chosen", lambda settings: names)
+    monkeypatch.setattr(devices, "measure", lambda name: whole)
+    with pytest.raises(ConfigurationError, match="of one kind"):
+        videogen.generate("a boat", model=model(folder), options=options(devices=2))

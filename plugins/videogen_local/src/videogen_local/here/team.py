@@ -78,6 +78,12 @@ def check_team(order: Order, names: Sequence[str]) -> None:
             f"The option devices asks for {count}, and there {'is' if len(names) == 1 else 'are'} {len(names)} here.",
             hint=f"The devices are {', '.join(names)}; [providers.local] devices may list more.",
         )
+    kinds = {name.partition(":")[0] for name in names}
+    if len(kinds) > 1 or not kinds <= {"cuda", "cpu"}:
+        raise ConfigurationError(
+            f"Devices work together on one clip only where all are of one kind, cuda; here are {', '.join(names)}.",
+            hint="Leave the option devices out, or list such devices in [providers.local] devices.",
+        )
     if order.cache is not None:
         raise ConfigurationError(
             "A step cache and several devices do not go together: each device would skip steps of its own choice.",
@@ -220,9 +226,9 @@ def _main(path: str) -> None:
         # diffusers numbers the processes by the accelerators of the machine, of which there are none
         torch.accelerator.device_count = lambda: 1
     else:
-        getattr(torch, kind).set_device(task.device)
+        torch.cuda.set_device(task.device)
     distributed.init_process_group(
-        {"cuda": "nccl", "xpu": "xccl"}.get(kind, "gloo"),
+        "nccl" if kind == "cuda" else "gloo",
         init_method=Path(task.meet).as_uri(),
         rank=task.rank,
         world_size=task.order.devices,

@@ -1,8 +1,8 @@
 """Seeing how far a pipeline is, and stopping it at its next step.
 
 Nearly all pipelines tick a progress bar, whether they call back after each step or not. So theirs is replaced by one
-that counts for us, and that raises inside the pipeline when somebody has asked to stop. Some make a clip in sections and
-begin a bar for each; what is told goes on counting through all of them.
+that counts for us, and that raises inside the pipeline when somebody has asked to stop. Some make a clip in sections
+and begin a bar for each; what is told goes on counting through all of them.
 """
 
 from __future__ import annotations
