@@ -248,6 +248,7 @@ class JobRecord(Record, frozen=True, kw_only=True):
         videos: What was stored.
         error: Why it failed, as `VideogenError.to_dict` gives it.
         changes: What extensions (``by``) have changed of the request, and what ``fit`` moved.
+        trace: W3C ``traceparent`` of the span in which it was asked for; empty = there was none.
     """
 
     id: str
@@ -282,6 +283,7 @@ class JobRecord(Record, frozen=True, kw_only=True):
     videos: tuple[Video, ...] = ()
     error: dict[str, Any] | None = None
     changes: tuple[dict[str, Any], ...] = ()
+    trace: str = ""
 
     @property
     def attempt(self) -> Attempt:
