@@ -406,6 +406,13 @@ class Result(Record, frozen=True, kw_only=True):
         """Where the first clip is stored."""
         return self.videos[0].path if self.videos else None
 
+    def __repr__(self) -> str:
+        """What one wants to know at a prompt; `to_dict` has everything."""
+        return (
+            f"Result(job_id={self.job_id!r}, model={self.model!r}, provider={self.provider!r}, "
+            f"cost={self.cost!r}, path={(None if self.path is None else str(self.path))!r})"
+        )
+
     def _repr_html_(self) -> str:
         return "".join(video._repr_html_() for video in self.videos)
 
