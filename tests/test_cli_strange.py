@@ -99,6 +99,20 @@ def test_a_home_that_cannot_be_used_is_told_in_words(here: Path) -> None:
         assert "Internal error" not in answer.err + answer.out, answer
 
 
+def test_a_file_that_is_no_file_of_rows_is_told_in_words(run: Run, here: Path) -> None:
+    (here / "excel.csv").write_text("prompt;seed\na boat;1\n")
+    (here / "tabs.csv").write_text("prompt\tseed\na boat\t1\n")
+    (here / "broken.csv").symlink_to("/proc/self/mem")  # can be opened, and not read
+    for name, words in (
+        ("excel", "separated by semicolons; save the file with commas"),
+        ("tabs", "separated by tabs"),
+        ("broken", "The file of rows cannot be read: Input/output error."),
+    ):
+        answer = run("batch", f"{name}.csv", "-o", "out", *SHORT)
+        assert (answer.code, answer.out) == (2, ""), answer
+        assert words in answer.err
+
+
 def test_a_large_file_with_broken_rows_names_the_first_and_is_quick(run: Run, here: Path) -> None:
     rows = [json.dumps({"prompt": f"boat {n}"}) for n in range(3000)]
     rows[7] = '{"prompt": '

@@ -256,7 +256,10 @@ class _Pace:
 
 def _checked(found: BatchReport) -> str:
     before = f", {found.before:,} of them ended before" if found.before else ""
-    return f"{_rows(found.rows)} in order{before}. What is to be made costs at most {_estimate(found)}."
+    free = not found.estimate and not found.unpriced
+    return f"{_rows(found.rows)} in order{before}. What is to be made " + (
+        "is free." if free else f"costs at most {_estimate(found)}."
+    )
 
 
 def _estimate(found: BatchReport) -> str:
