@@ -34,7 +34,8 @@ class Earlier:
             raise RequestError(f"--tag: {TAG} is the command's own.", hint="Leave it out.")
         self.tags = {**arguments.get("tags", {}), TAG: str(folder)}
         self._folder = folder
-        self._jobs = {job.record.idempotency_key: job for job in client.jobs(tags={TAG: str(folder)}, limit=None)}
+        known = client.jobs(tags={TAG: str(folder)}, limit=None) if client.workspace.has_ledger else []
+        self._jobs = {job.record.idempotency_key: job for job in known}
         self._anew = anew and not any(_under_way(job) for job in self._jobs.values())
 
     def find(self, named: str, request: VideoRequest) -> tuple[str, Job | None]:
