@@ -121,8 +121,10 @@ def test_a_folder_is_needed(run: Run) -> None:
 
 @pytest.mark.parametrize("columns", [60, 100])
 def test_a_terminal_shows_elapsed_and_expected_time_and_a_summary_that_fits(here: Path, columns: int) -> None:
-    (here / "rows.jsonl").write_text("".join(f'"boat {number}"\n' for number in range(8)))
-    slow = ("-O", "sandbox.delay=2.5", "--budget", "3", "--max-concurrency", "4")
+    delays = [2.5, 2.5, 2.5, 2.5, 0.1, 0.1, 0.1, 3]  # so that it stands at 0/8 for a while, and at 7/8
+    rows = [{"prompt": "boat", "seed": n, "options": {"sandbox": {"delay": d}}} for n, d in enumerate(delays)]
+    (here / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    slow = ("--budget", "3", "--max-concurrency", "4")
     terminal = Terminal("batch", "rows.jsonl", "-o", "out", *SHORT, *slow, columns=columns)
     assert terminal.leave() == 0
     lines = [line.rstrip() for line in re.split(r"[\r\n]+", terminal.seen) if line.strip()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import pty
 import re
@@ -44,6 +45,7 @@ class Terminal:
             variables = {"TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": "40"}
             os.execve(SCRIPT, [str(SCRIPT), *arguments], {**os.environ, **variables})
         self.seen = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")()  # a letter may come in two pieces
 
     def until(self, word: str) -> None:
         """Read until a word is there."""
@@ -66,7 +68,7 @@ class Terminal:
         try:
             if select.select([self._end], [], [], 0.2)[0]:
                 data = os.read(self._end, 65536)
-                self.seen += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", data.decode())
+                self.seen += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self._decoder.decode(data))
                 return bool(data)
         except OSError:  # the other end was closed
             return False
