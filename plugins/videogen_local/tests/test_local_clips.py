@@ -373,9 +373,10 @@ def test_several_devices_take_several_jobs_and_others_wait_in_order(
     assert {device for _, device in at} == {"cpu", "cpu:1"}
 
 
-def test_sound_can_be_left_out(pipelines: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["ltx-2", "kandinsky-6"])
+def test_sound_can_be_left_out(name: str, pipelines: Any, tmp_path: Path) -> None:
     with client(tmp_path / "home") as videogen:
-        silent = videogen.generate("a boat", model=model(pipelines("ltx-2")), audio=False)
+        silent = videogen.generate("a boat", model=model(pipelines(name)), audio=False)
     assert silent.path is not None
     assert look(silent.path).sound is None
 

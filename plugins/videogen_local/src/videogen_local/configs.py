@@ -74,6 +74,11 @@ def fitted(family: Family, configs: Mapping[str, Config]) -> Family:
             default_frames=count,
             sections=Sections(first=count - len(partition) + 1, more=1),
         )
+    # where sound is asked for in the call, a checkpoint may have come without what makes it
+    if family.audio and "audio" in family.parameters and not {"vocoder", "sound_tokenizer"} & configs.keys():
+        told = {field: keyword for field, keyword in family.parameters.items() if field != "audio"}
+        silent = {**family.fixed, family.parameters["audio"]: False}
+        family = msgspec.structs.replace(family, audio=False, parameters=told, fixed=silent)
     # Wan's denoisers that look at pictures look at one, or at two if they have places for two
     if "first_last_frame" in family.tasks and denoiser.get("image_dim") is not None:
         unseen = "first_last_frame" if denoiser.get("pos_embed_seq_len") is None else "image_to_video"

@@ -111,6 +111,8 @@ TINY = {
     "hunyuan-1.5-image": Tiny(hunyuan.hunyuan_15_image, given=("image",)),
     "kandinsky-5": Tiny(hunyuan.kandinsky5, side=32),
     "kandinsky-5-image": Tiny(hunyuan.kandinsky5_image, side=32, frames=17, given=("image",)),
+    "kandinsky-6": Tiny(hunyuan.kandinsky6, side=32, sound=True),
+    "kandinsky-6-silent": Tiny(lambda: hunyuan.kandinsky6(sound=False), side=32),
     "cogvideox": Tiny(cogvideox.cogvideox, family=_SHORT),
     "cogvideox-image": Tiny(cogvideox.cogvideox_image, given=("image",), family=_SHORT),
     "cogvideox-video": Tiny(cogvideox.cogvideox_video, given=("video",), family=_SHORT),

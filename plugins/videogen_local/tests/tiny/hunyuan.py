@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import diffusers
+from diffusers.models.autoencoders.autoencoder_mmaudio import MMAudioVAE
+from diffusers.models.autoencoders.mmaudio_vocoder import MMAudioVocoder
 from transformers import (
     ByT5Tokenizer,
     CLIPVisionConfig,
@@ -216,3 +218,54 @@ def kandinsky5() -> Any:
 
 def kandinsky5_image() -> Any:
     return _kandinsky5(diffusers.Kandinsky5I2VPipeline, image=True)
+
+
+def kandinsky6(*, sound: bool = True) -> Any:
+    """Kandinsky 6: video, and sound unless what makes it is left out."""
+    transformer = diffusers.Kandinsky6Transformer3DModel(
+        in_visual_dim=4,
+        out_visual_dim=4,
+        in_text_dim=32,
+        in_text_dim2=8,
+        time_dim=16,
+        model_dim=16,
+        ff_dim=32,
+        num_text_blocks=1,
+        num_visual_blocks=2,
+        axes_dims=(4, 6, 6),
+        in_audio_dim=4,
+        out_audio_dim=4,
+        text_token_padding=True,
+        ca_rope=True,
+        cross_gates=True,
+        fix_modulation=True,
+    )
+    audio_vae = MMAudioVAE(
+        mel_bins=8,
+        latent_channels=4,
+        hidden_channels=8,
+        channel_multipliers=(1, 2),
+        layers_per_block=1,
+        sample_rate=16_000,
+        n_fft=64,
+        hop_length=16,
+    )
+    vocoder = MMAudioVocoder(
+        num_mels=8,
+        upsample_initial_channel=16,
+        upsample_rates=(4, 4),
+        upsample_kernel_sizes=(8, 8),
+        resblock_kernel_sizes=(3,),
+        resblock_dilation_sizes=((1, 3, 5),),
+    )
+    return diffusers.Kandinsky6TI2VAPipeline(
+        transformer=transformer.eval(),
+        vae=parts.hunyuan_vae(),
+        text_encoder=parts.qwen(32),
+        tokenizer=parts.byte_tokenizer(2048),
+        text_encoder_2=parts.clip_text(),
+        tokenizer_2=parts.byte_tokenizer(77),
+        scheduler=parts.flow(5.0),
+        audio_vae=audio_vae.eval() if sound else None,
+        vocoder=vocoder.eval() if sound else None,
+    )

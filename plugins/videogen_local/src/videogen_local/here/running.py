@@ -81,6 +81,7 @@ def arguments(pipe: Any, order: Order, inputs: Mapping[str, bytes]) -> dict[str,
         "fps": order.fps,
         "steps": order.steps,
         "guidance": None if order.family.guider else order.guidance,
+        "audio": order.audio,
         **order.told,
         **_pictures(order, inputs),
     }
@@ -194,11 +195,20 @@ def _sound(pipe: Any, result: Any) -> Sound | None:
     samples = np.asarray(samples, dtype=np.float32)
     samples = samples[0] if samples.ndim == 3 else samples
     rate = _field(result, "sampling_rate", "audio_sampling_rate", "sample_rate")
-    vocoder = getattr(getattr(pipe, "vocoder", None), "config", None)
-    rate = rate or getattr(vocoder, "output_sampling_rate", None) or getattr(vocoder, "sampling_rate", None)
+    rate = rate or _rate(pipe)
     if not rate or not np.isfinite(samples).all():
         return None
     return Sound(samples, int(rate))
+
+
+def _rate(pipe: Any) -> int | None:
+    """Samples per second, from whichever component makes them."""
+    for name in ("vocoder", "sound_tokenizer", "audio_vae"):
+        config = getattr(getattr(pipe, name, None), "config", None)
+        for key in ("output_sampling_rate", "sampling_rate", "sample_rate"):
+            if rate := getattr(config, key, None):
+                return int(rate)
+    return None
 
 
 def _field(result: Any, *names: str) -> Any:
