@@ -13,7 +13,7 @@ import msgspec
 
 from .families import Compression, Family
 
-__all__ = ["Dimensions", "dimensions"]
+__all__ = ["Dimensions", "dimensions", "tasks"]
 
 Config = Mapping[str, Any]
 
@@ -45,6 +45,18 @@ def dimensions(family: Family, configs: Mapping[str, Config]) -> Dimensions:
     patch_frames, patch = _patches(denoiser, usual)
     compression = Compression(temporal=temporal, spatial=spatial, patch=patch, patch_frames=patch_frames)
     return Dimensions(compression=compression, hidden=_hidden(denoiser), layers=_layers(denoiser))
+
+
+def tasks(family: Family, configs: Mapping[str, Config]) -> tuple[str, ...]:
+    """The kinds of work that a checkpoint is made for, of those that its class does.
+
+    Wan 2.1 looks at pictures through an encoder whose tokens have positions of their own: a checkpoint without them
+    (``pos_embed_seq_len``) has room for one picture, and fails on a second.
+    """
+    denoiser = next((configs[name] for name in family.denoisers if name in configs), {})
+    if _number(denoiser, "image_dim") is None or _number(denoiser, "pos_embed_seq_len") is not None:
+        return family.tasks
+    return tuple(task for task in family.tasks if task != "first_last_frame") or family.tasks
 
 
 def _number(config: Config, *names: str) -> int | None:

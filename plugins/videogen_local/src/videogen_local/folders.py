@@ -19,7 +19,7 @@ import msgspec
 
 from videogen_core import License, ModelNotFoundError, ModelSpec, PromptLimits
 
-from .configs import dimensions
+from .configs import dimensions, tasks
 from .families import FAMILIES, Family
 from .rows import offer_fields
 from .switches import switched
@@ -132,7 +132,9 @@ def family_of_folder(pipeline: Pipeline) -> Family:
             "version of videogen-local knows.",
             hint=f"It knows {', '.join(sorted(FAMILIES))}.",
         )
-    family = family.with_compression(dimensions(family, _configs(pipeline)).compression)
+    configs = _configs(pipeline)
+    family = family.with_compression(dimensions(family, configs).compression)
+    family = msgspec.structs.replace(family, tasks=tasks(family, configs))
     changes = pipeline.corrections.get("family", {})
     try:
         return msgspec.convert({**msgspec.to_builtins(family), **changes}, Family) if changes else family

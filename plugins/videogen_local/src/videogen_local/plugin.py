@@ -34,6 +34,7 @@ class LocalProvider(Provider):
     concurrency: ClassVar[int] = 64  # they queue per device
     discovery_seconds: ClassVar[float] = 0.0
     commands: ClassVar[str] = "videogen_local.commands:app"
+    console: ClassVar[str] = "the folder providers/local/jobs of your videogen home"
     emulator: ClassVar[str] = "videogen_local.emulator:LocalEmulator"
 
     def offers(
