@@ -13,12 +13,12 @@ from typing import Any
 import msgspec
 
 from videogen_core import ModelSpec
-from videogen_core.capabilities import frame_size
 from videogen_core.request import VideoRequest
 
 from .configs import Dimensions
 from .families import Family, Nearest
 from .memory import estimator, of_folder
+from .orders import clip_of
 from .plans import Device, Footprint, Refusal, choose, gigabytes
 from .rows import family_of
 from .weights import ComponentWeights
@@ -68,7 +68,7 @@ def remark(spec: ModelSpec, request: VideoRequest, folder: Path) -> str:
     estimate = None if family is None else _estimate(spec, family)
     if family is None or estimate is None:
         return ""
-    clip = _clip(spec, family, request)
+    clip = clip_of(spec, family, request, request.options.get(spec.provider, {}))
     told = [_on(device, estimate, clip, family) for device in known_devices(folder)]
     if told:
         return "; ".join(told)
@@ -82,19 +82,6 @@ def _on(device: Device, estimate: Callable[[Nearest], Footprint], clip: Nearest,
     if isinstance(found, Refusal):
         return f"does not fit {where}: {found.hint.rstrip('.')}"
     return f"{found[0].name} on {where}, {gigabytes(found[0].needs)} of {gigabytes(device.total)}"
-
-
-def _clip(spec: ModelSpec, family: Family, request: VideoRequest) -> Nearest:
-    options = request.options.get(spec.provider, {})
-    width, height = frame_size(spec, request) or family.size
-    frames = family.default_frames or family.frames.minimum
-    if request.duration is not None:
-        frames = family.frames_for(request.duration, request.fps)
-    return Nearest(
-        frames=options.get("num_frames", frames),
-        width=options.get("width", width),
-        height=options.get("height", height),
-    )
 
 
 def _estimate(spec: ModelSpec, family: Family) -> Callable[[Nearest], Footprint] | None:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 
 from videogen_core import Context, ModelSpec, Provider, Recovery, Session, VideoRequest, hookimpl
 
-from . import fitting, hub, models, servers
+from . import costs, fitting, hub, models, servers
 
 __all__ = ["LocalProvider", "videogen_provider"]
 
@@ -71,6 +71,17 @@ class LocalProvider(Provider):
         folder: Path,
     ) -> str:
         return fitting.remark(spec, request, folder) if spec.vendor.get("engine", "here") == "here" else ""
+
+    def tailored(
+        self,
+        spec: ModelSpec,
+        request: VideoRequest,
+        environment: Mapping[str, str],
+        settings: Mapping[str, Any],
+        folder: Path,
+    ) -> ModelSpec:
+        here = spec.vendor.get("engine", "here") == "here"
+        return costs.tailored(spec, request, settings, models.timings_in(folder)) if here else spec
 
     def connect(self, context: Context) -> Session:
         from .session import LocalSession

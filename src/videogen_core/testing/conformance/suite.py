@@ -91,8 +91,8 @@ class Suite:
         request_ids: Whether the plugin gets to see the vendor's id of a create's request; not so with some SDKs.
         option_values: Values to try of options whose rows do not list any: free text, lists, objects.
         speed: Vendor seconds per real second. Lower it for a vendor whose addresses or tokens live for a moment only.
-        workshop: The class of the `Workshop`, where a provider makes its clips on this
-            machine and so has no vendor to emulate. Nothing may be connected to then.
+        workshop: The class of the `Workshop`, where a provider makes its clips on this machine and so has no vendor to
+            emulate. Nothing may be connected to then.
         excused: Standard tests by name, each with the reason why it cannot be asked without a wire; with a workshop
             alone. One that can be is run all the same, and one that cannot and is not named here fails.
     """

@@ -189,6 +189,7 @@ class Engine(Session):
         from . import devices
 
         found = [devices.measure(name) for name in devices.chosen(self._context.settings)]
+        remember_devices(self._context.folder, found)
         return ", ".join(f"{d.name} with {d.free / 2**30:.1f} of {d.total / 2**30:.1f} GB free" for d in found)
 
     async def close(self) -> None:
