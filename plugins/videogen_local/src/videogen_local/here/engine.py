@@ -33,10 +33,11 @@ from ..orders import Order, order
 from .lanes import lanes
 from .spool import Spool, State
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "look_after"]
 
 _LEAVE_SECONDS = 4.0  # within those that the core gives a session to close
-_SOONEST, _LATEST = 0.1, 1.0  # seconds between two polls, which read one small file
+_SOONEST, _USUAL, _LATEST = 0.1, 1.0, 5.0  # seconds between two polls, which read one small file
+_LOOKS = 20  # at a job that takes no longer than so many times `_USUAL`
 _holders = itertools.count(1)
 
 
@@ -137,23 +138,23 @@ class Engine(Session):
             case "queued":
                 before = self._lanes.place(job)
                 waits = f"{before} before it in the queue" if before else state.phase
-                return Snapshot(status=JobStatus.QUEUED, message=waits, poll_after=_SOONEST)
+                after = look_after(state, self._spool.quiet_for(job))
+                return Snapshot(status=JobStatus.QUEUED, message=waits, poll_after=after)
             case "running":
-                return self._running(state)
+                return self._running(state, self._spool.quiet_for(job))
 
     def _cost(self, state: State) -> Decimal | None:
         """Seconds of the device at the user's own rate; nothing at all for a job that never had it."""
         return charge(state.seconds, self._context.settings) if state.seconds else Decimal(0)
 
-    def _running(self, state: State) -> Snapshot:
+    def _running(self, state: State, quiet: float) -> Snapshot:
         steps = f" {state.step}/{state.steps}" if state.phase == "denoising" and state.steps else ""
-        pause = (state.remaining or 0.0) / 20
         return Snapshot(
             status=JobStatus.RUNNING,
             progress=state.progress,
             message=f"{state.phase}{steps} on {state.device}",
             remaining=state.remaining,
-            poll_after=min(max(pause, _SOONEST), _LATEST),
+            poll_after=look_after(state, quiet),
         )
 
     async def cancel(self, job: ProviderJob) -> Cancellation:
@@ -199,3 +200,20 @@ class Engine(Session):
 def _file_of(field: str) -> str:
     """The field of an input as the name of a file, such as ``reference_images-0``."""
     return field.replace("[", "-").replace("]", "")
+
+
+def look_after(state: State, quiet: float) -> float:
+    """Seconds until a job is worth another look: when its next step is due, but about once a second if steps are quick.
+
+    A job of a few seconds is looked at more often, so that its steps are seen and its end is noticed at once. Where
+    nothing tells how long it takes, in the queue or while the model loads, looks become rarer as time goes by.
+
+    Args:
+        state: As it was last told.
+        quiet: Seconds since then.
+    """
+    if state.phase != "denoising" or state.remaining is None or state.step >= state.steps:
+        return min(max(quiet / 5, _SOONEST), _USUAL)
+    least = min(max((state.seconds + state.remaining) / _LOOKS, _SOONEST), _USUAL)
+    last = (state.steps - state.step) * state.pace - quiet
+    return min(max(state.pace - quiet, least), max(last, _SOONEST), _LATEST)

@@ -71,6 +71,7 @@ class Reporter:
         self.tell(
             step=done,
             steps=total,
+            pace=each,
             progress=max(self.state.progress, _BEGIN + (_END - _BEGIN) * done / total),
             remaining=each * (total - done) + each * total * _TAIL,
             quiet=_QUIET if done < total else 0.0,
