@@ -527,6 +527,19 @@ class Provider(ABC):
         """
         return spec
 
+    def notes(self, environment: Mapping[str, str], settings: Mapping[str, Any], folder: Path) -> tuple[str, ...]:
+        """What somebody who examines the installation wants to know, in sentences, for ``videogen doctor``.
+
+        The default: nothing. For what is known here without asking anybody: the devices of this machine, say, as they
+        were last seen. It must be quick; neither the network nor a vendor's SDK is used.
+
+        Args:
+            environment: Environment variables, with ``.env`` beneath them.
+            settings: This provider's table of the configuration.
+            folder: The provider's own; see `Context.folder`.
+        """
+        return ()
+
     def account(self, environment: Mapping[str, str], settings: Mapping[str, Any]) -> str:
         """What tells this user's account at the vendor from another one: a project, an organisation, or the key.
 

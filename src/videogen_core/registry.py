@@ -233,6 +233,18 @@ class Registry:
         except Exception:  # a plugin's bug, and no reason not to show the route
             return ""
 
+    def notes(self, name: str) -> list[str]:
+        """What a provider knows of this installation, in sentences; nothing where it fails to say it."""
+        provider = self.plugins.load(name).provider
+        if provider is None:
+            return []
+        settings = self.settings
+        try:
+            said = provider.notes(settings.environment, settings.provider(name), settings.folder(name))
+            return [str(sentence) for sentence in said]
+        except Exception:  # a plugin's bug, and no reason not to examine the rest
+            return []
+
     def tailoring(self, offers: Iterable[ModelSpec]) -> dict[str, Callable[[ModelSpec, VideoRequest], ModelSpec]]:
         """Of the providers of some offers, those whose prices follow a request's options: how to ask each of them."""
         found: dict[str, Callable[[ModelSpec, VideoRequest], ModelSpec]] = {}

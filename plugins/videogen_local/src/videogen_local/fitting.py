@@ -5,14 +5,16 @@ What devices there are is known from the last time that the engine looked at the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from videogen_core import ModelSpec
+from videogen_core import ModelSpec, RequestError
 from videogen_core.request import VideoRequest
 
 from .configs import Dimensions
@@ -23,7 +25,7 @@ from .plans import Device, Footprint, Refusal, choose, gigabytes
 from .rows import family_of
 from .weights import ComponentWeights
 
-__all__ = ["known_devices", "remark", "remember_devices"]
+__all__ = ["known_devices", "notes", "remark", "remember_devices"]
 
 _FILE = "devices.json"
 
@@ -51,6 +53,54 @@ def known_devices(folder: Path) -> list[Device]:
     except (OSError, msgspec.DecodeError):
         return []
     return [replace(one, free=one.total) for one in found]
+
+
+def notes(offers: Iterable[ModelSpec], folder: Path) -> tuple[str, ...]:
+    """Each device with its memory and the models that fit it, as far as it was ever looked at.
+
+    Args:
+        offers: The models.
+        folder: The provider's own.
+    """
+    devices = known_devices(folder)
+    if not devices:
+        return ("no device was looked at yet; `videogen doctor --online` does, with torch, and so does the first job.",)
+    seen = datetime.fromtimestamp((folder / _FILE).stat().st_mtime, UTC)
+    ways = list(_ways(offers))
+    return tuple(_note(device, ways, seen) for device in devices)
+
+
+def _ways(offers: Iterable[ModelSpec]) -> Iterator[tuple[str, Family, Callable[[Nearest], Footprint], Nearest]]:
+    """Of each model whose memory can be told: its name, and its usual clip."""
+    for spec in offers:
+        with suppress(RequestError, KeyError):  # its files are damaged, which naming it says
+            family = family_of(spec)
+            estimate = None if family is None else _estimate(spec, family)
+            if family is not None and estimate is not None:
+                yield spec.id.partition("/")[2], family, estimate, _usual(spec, family)
+
+
+def _usual(spec: ModelSpec, family: Family) -> Nearest:
+    usual = spec.default
+    shapes = spec.sizes.get(usual.resolution or "", {})
+    width, height = shapes.get(usual.aspect_ratio or "", family.size)
+    frames = family.default_frames or family.frames.minimum
+    return Nearest(frames=family.frames_for(usual.duration) if usual.duration else frames, width=width, height=height)
+
+
+def _note(
+    device: Device, ways: Iterable[tuple[str, Family, Callable[[Nearest], Footprint], Nearest]], seen: datetime
+) -> str:
+    fits: dict[str, list[str]] = {"as a whole": [], "in parts": [], "not": []}
+    for name, family, estimate, clip in ways:
+        found = choose(estimate, clip, family, device)
+        if isinstance(found, Refusal):
+            fits["not"].append(name)
+        else:
+            fits["as a whole" if found[0].placement == "resident" else "in parts"].append(name)
+    told = [f"{how}: {', '.join(names)}" for how, names in fits.items() if names]
+    where = device.name or device.kind
+    return f"{where}, {gigabytes(device.total)}, seen on {seen:%Y-%m-%d %H:%M} UTC. Fits {'; '.join(told)}."
 
 
 def remark(spec: ModelSpec, request: VideoRequest, folder: Path) -> str:

@@ -72,6 +72,11 @@ class LocalProvider(Provider):
     ) -> str:
         return fitting.remark(spec, request, folder) if spec.vendor.get("engine", "here") == "here" else ""
 
+    def notes(self, environment: Mapping[str, str], settings: Mapping[str, Any], folder: Path) -> tuple[str, ...]:
+        if missing := models.missing_packages():
+            return (f"no model runs on this machine: {', '.join(missing)} not installed.",)
+        return fitting.notes(models.offers(self.models(), environment, settings, folder), folder)
+
     def tailored(
         self,
         spec: ModelSpec,
