@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from videogen_core import ConfigurationError
+from videogen_core import ConfigurationError, RequestError
 
 from .. import memory, plans
 from ..families import Nearest
@@ -16,7 +16,7 @@ from ..plans import Device, Footprint, Plan, Refusal
 from . import devices
 from .errors import JobError
 
-__all__ = ["check_fit", "plans_for"]
+__all__ = ["check_attention", "check_fit", "plans_for"]
 
 _PATIENT = 4 << 30
 """Bytes of weights up to which a clip may be made on the processor unasked; beyond, it takes hours."""
@@ -78,3 +78,21 @@ def check_fit(order: Order, settings: Mapping[str, Any]) -> None:
         else:
             return
     raise ConfigurationError(f"{order.offer}: {refusals[0].message}", hint=refusals[0].hint)
+
+
+def check_attention(order: Order) -> None:
+    """Return when diffusers has the attention backend of an order, if it names one. Imports diffusers then.
+
+    Raises:
+        RequestError: It has none of that name.
+    """
+    if order.attention is None:
+        return
+    from diffusers.models.attention_dispatch import AttentionBackendName
+
+    names = sorted(backend.value for backend in AttentionBackendName)
+    if order.attention not in names:
+        usual = ", ".join(name for name in names if not name.startswith("_"))
+        raise RequestError(
+            f"options.local.attention: diffusers has no attention backend {order.attention!r}.", hint=f"It has {usual}."
+        )

@@ -13,6 +13,7 @@ from anyio import to_thread
 
 from videogen_core import (
     Cancellation,
+    ConfigurationError,
     Context,
     Found,
     GenerationFailedError,
@@ -63,16 +64,23 @@ class Engine(Session):
 
     def _check(self, wanted: Order) -> None:
         from . import devices
-        from .choosing import check_fit
+        from .choosing import check_attention, check_fit
 
         settings = self._context.settings
         check_fit(wanted, settings)
+        check_attention(wanted)
         remember_devices(self._context.folder, map(devices.measure, devices.chosen(settings)))
 
     async def submit(self, call: SubmitCall) -> Submission:
         wanted = order(call.spec, call.request, call.options)
         inputs = {_file_of(field): await call.read(media) for field, media in call.request.media()}
-        await to_thread.run_sync(self._spool.add, call.client_ref, wanted, inputs)
+        try:
+            await to_thread.run_sync(self._spool.add, call.client_ref, wanted, inputs)
+        except OSError as error:
+            raise ConfigurationError(
+                f"The job could not be put into {self._spool.folder}: {error.strerror or error}. Nothing was begun.",
+                hint="Free some space there, or set VIDEOGEN_HOME to a disk that has some.",
+            ) from error
         await to_thread.run_sync(self._lanes.take, self._spool, call.client_ref, self._holder)
         return self._submission(call.client_ref)
 
@@ -91,7 +99,7 @@ class Engine(Session):
                 status_code=404,
                 charged=False,
             )
-        state = spool.state(name)
+        state = self._lanes.untold(name) or spool.state(name)
         if not state.over:
             if spool.is_cancelled(name) and self._stopped_here(name):
                 return Snapshot(status=JobStatus.CANCELLED)

@@ -83,10 +83,14 @@ class Reporter:
 
     def tell(self, *, quiet: float = 0.0, **changes: Any) -> None:
         """Change the record; at most once in ``quiet`` seconds on disk."""
-        self.state = msgspec.structs.replace(self.state, seconds=time.monotonic() - self.started, **changes)
+        self.state = self.changed(**changes)
         if time.monotonic() - self._told >= quiet:
             self.spool.tell(self.job, self.state)
             self._told = time.monotonic()
+
+    def changed(self, **changes: Any) -> State:
+        """The record with changes, as of now."""
+        return msgspec.structs.replace(self.state, seconds=time.monotonic() - self.started, **changes)
 
     def _stop_if_asked(self) -> None:
         if self.stop():
