@@ -204,6 +204,15 @@ def test_fit_moves_only_duration_and_resolution_and_says_so(pair: tuple[ModelSpe
         assert resolution_height(used.resolution or "") >= resolution_height(asked.resolution or "")
 
 
+def test_a_value_that_is_given_up_is_not_replaced_by_a_default() -> None:
+    """A resolution that is nearest to "none to choose" must not come back as the largest there is."""
+    large = Mode(tasks=TEXT, durations=(4,), resolutions=("4k",))
+    fixed = Mode(tasks=(*TEXT, Task.FIRST_LAST_FRAME), durations=(4, 8))
+    resolved = resolve(model(large, fixed), make("a boat", resolution="360p"), "nearest")
+    assert (resolved.request.resolution, resolved.mode) == (None, fixed)
+    assert [(change.field, change.asked, change.used) for change in resolved.changes] == [("resolution", "360p", None)]
+
+
 def test_fit_in_figures() -> None:
     def used(fit: Any, **arguments: Any) -> tuple[float | None, str | None]:
         request = resolve(BOAT, make("a boat", **arguments), fit).request

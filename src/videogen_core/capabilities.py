@@ -171,7 +171,9 @@ def resolve(spec: ModelSpec, request: VideoRequest, fit: Fit = "exact") -> Resol
     if violations:
         raise unsupported(spec, violations)
     present = present_inputs(moved)
-    modes = [mode for mode in spec.modes if _admits(mode, moved, present)]
+    # A value that was given up is left to a mode that has none; a default must not take its place.
+    dropped = [d for d in _FIT if getattr(moved, d.field) is None and getattr(request, d.field) is not None]
+    modes = [m for m in spec.modes if _admits(m, moved, present) and not any(d.allowed(m) for d in dropped)]
     mode = max(modes, key=lambda mode: kept_defaults(spec, mode, moved))
     changes = tuple(
         Change(field=dim.field, asked=asked, used=used)

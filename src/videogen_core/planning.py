@@ -142,8 +142,8 @@ class Planner:
             return None
         return next((spec.latency.typical for spec in offers if spec.id == offer and spec.latency), None)
 
-    def facts(self, catalog: Catalog) -> Facts:
-        """The state of the world that routing weighs, for the offers of a catalogue."""
+    def facts(self, catalog: Catalog, named: Sequence[ModelSpec] = ()) -> Facts:
+        """The state of the world that routing weighs, for the offers of a catalogue, or the few that can be chosen."""
         seen, now = self.observations(), time.time()
         resting = {}
         for provider, outcomes in seen.outcomes.items():
@@ -152,7 +152,7 @@ class Planner:
                 resting[provider] = f"it keeps failing; it is tried again in {until - now:.0f} s"
         return Facts(
             today=self._today(),
-            not_ready=self.registry.not_ready(catalog),
+            not_ready=self.registry.not_ready(catalog, named),
             resting=resting,
             latency=seen.latency,
             failure_rate=seen.failure_rate,
@@ -210,21 +210,23 @@ class Planner:
         """
         names = () if policy.placeholder else policy.models
         catalog = self.catalog(names)
-        self._refuse_wrong_options(request, policy, catalog)
-        facts = self.facts(catalog)
+        named = self._named(policy.models, catalog)
+        self._refuse_wrong_options(request, named or catalog.offers)
+        facts = self.facts(catalog, () if policy.placeholder else named)
         if not now:
             facts = msgspec.structs.replace(facts, budgets=(), resting={})
         found = route(request, policy, catalog, facts, hint=self._hint(policy.models))
         return self.registry.extensions.rank(found)
 
-    def _refuse_wrong_options(self, request: VideoRequest, policy: Policy, catalog: Catalog) -> None:
+    def _named(self, names: Sequence[str], catalog: Catalog) -> list[ModelSpec]:
+        """The offers that these names mean."""
+        hint, today = self._hint(names), self._today()
+        return [spec for name in names for spec in catalog.lookup(name, today=today, hint=hint)]
+
+    def _refuse_wrong_options(self, request: VideoRequest, among: Sequence[ModelSpec]) -> None:
         """Options that no offer of their provider takes are a mistake, and no reason to choose another provider."""
-        if not request.options:
-            return
-        hint, today = self._hint(policy.models), self._today()
-        named = [spec for name in policy.models for spec in catalog.lookup(name, today=today, hint=hint)]
         for provider in request.options:
-            offers = [spec for spec in named or catalog.offers if spec.provider == provider and not spec.outline]
+            offers = [spec for spec in among if spec.provider == provider and not spec.outline]
             wrong = [(_option_violations(spec, request), spec) for spec in offers]
             if wrong and all(violations for violations, _ in wrong):
                 _, spec = min(wrong, key=lambda pair: len(pair[0]))

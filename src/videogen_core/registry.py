@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from importlib import resources
 from pathlib import Path
@@ -171,7 +171,7 @@ class Registry:
             override[id_] = changes
         return catalog.merged(msgspec.structs.replace(file, models=models, override=override), origin=origin)
 
-    def not_ready(self, catalog: Catalog | None = None) -> dict[str, str]:
+    def not_ready(self, catalog: Catalog | None = None, among: Sequence[ModelSpec] = ()) -> dict[str, str]:
         """Why a provider, by its adapter id, or a single offer, by its own, cannot be used now.
 
         A provider may be broken, blocked, without credentials, or named only in a catalogue; of one that can be used,
@@ -179,6 +179,7 @@ class Registry:
 
         Args:
             catalog: Offers that are looked at too: a user's file may name some whose provider no plugin serves.
+            among: Look at no offers but these; none = all of them.
         """
         known = self.plugins.names()
         named = {spec.provider for spec in catalog.offers} if catalog is not None else set()
@@ -188,10 +189,10 @@ class Registry:
             if reason is not None:
                 reasons[name] = reason
         if catalog is not None:
-            reasons.update(self._offers_not_ready(catalog, reasons))
+            reasons.update(self._offers_not_ready(among or catalog.offers, reasons))
         return reasons
 
-    def _offers_not_ready(self, catalog: Catalog, reasons: Mapping[str, str]) -> dict[str, str]:
+    def _offers_not_ready(self, offers: Sequence[ModelSpec], reasons: Mapping[str, str]) -> dict[str, str]:
         """Offer id -> why it cannot be used although its provider can."""
         own = {
             name: plugin.provider
@@ -202,7 +203,7 @@ class Registry:
             and type(plugin.provider).check_offer is not Provider.check_offer
         }
         found = {}
-        for spec in catalog.offers if own else ():
+        for spec in offers if own else ():
             if (provider := own.get(spec.provider)) is None:
                 continue
             check = partial(

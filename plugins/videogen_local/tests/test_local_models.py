@@ -189,7 +189,7 @@ sys.exit(f"loaded {{heavy}}" if heavy else 0)
 
 
 def test_without_torch_it_says_what_to_install(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "find_spec", lambda name: None)
+    monkeypatch.setattr(models, "_missing", lambda second: models._NEEDED)
     with client(tmp_path / "home") as videogen:
         with pytest.raises((ConfigurationError, NoRouteError), match="torch") as caught:
             videogen.generate("a boat", model=model(folder))

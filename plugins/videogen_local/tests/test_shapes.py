@@ -71,6 +71,7 @@ def test_it_draws_what_no_training_showed_it(score: Any, pipeline: Any) -> None:
     total = scorer.tally(score.clips(pipeline, HANDFUL, iter(range(FIRST_SEED, 2**31))))
     assert total.clips == 12
     assert min(total.colour, total.direction, total.background) >= 11, total
+    assert total.shape >= 10, total
 
 
 def test_it_draws_the_shapes_that_training_showed_it(score: Any, pipeline: Any) -> None:

@@ -130,3 +130,12 @@ def test_the_scenes_held_out_are_a_fifth_and_every_word_is_among_them_equally_of
 def test_every_sentence_names_all_four_points() -> None:
     for template in range(len(world.SENTENCES)):
         assert all(getattr(SCENE, point) in SCENE.sentence(template) for point in scorer.POINTS)
+
+
+def test_what_a_scene_does_not_name_is_nothing_that_has_a_name() -> None:
+    dice = random.Random(12)
+    for scene in world.LOOSE:
+        reading = scorer.read(world.draw(scene, world.Staging.drawn(dice, scene=scene)))
+        for point in scorer.POINTS:
+            named = getattr(scene, point)
+            assert getattr(reading, point) == (None if named == world.UNNAMED else named)

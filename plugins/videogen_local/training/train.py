@@ -44,6 +44,7 @@ PHASES = (
     Phase(until=1200, spread=0.25, clips=40, batch=16, shift=3.0),
     Phase(until=math.inf, spread=0.25, clips=40, batch=16, shift=network.SHIFT),
 )
+LOOSE = 0.4  # share of the clips of which one word is not said, so that each word is learnt by itself
 DROP = 0.1  # share of sentences left out, so that guidance has something to push away from
 FALL = 0.2  # share of the steps over which the rate falls
 UNKNOWN = 0.05  # share of the words that say nothing that are taken for unknown, so that unknown words say nothing
@@ -58,11 +59,15 @@ class Lesson:
     def __init__(self, words: Any) -> None:
         dice = random.Random(SEED)
         scenes = [scene for scene in world.SCENES if not scene.held_out]
+        self.named = len(scenes)
+        scenes += world.LOOSE
         sentences = [""] + [scene.sentence(template) for scene in scenes for template in range(len(world.SENTENCES))]
         filled = words(sentences, padding="longest", return_tensors="pt")
         self.filler, self.unknown = network.WORDS.index(network.FILLERS[0]), network.WORDS.index("<unk>")
         self.ids, self.mask = filled.input_ids, filled.attention_mask
-        sample = np.stack([world.draw(scene, world.Staging.drawn(dice)) for scene in scenes for _ in range(4)])
+        sample = np.stack(
+            [world.draw(scene, world.Staging.drawn(dice, scene=scene)) for scene in scenes for _ in range(4)]
+        )
         self.basis = codec.Basis(codec.patches(sample))
         self.scenes, self.dice, self.drawn = scenes, dice, (0.0, 0)
 
@@ -74,8 +79,8 @@ class Lesson:
             self.dice.seed(SEED + 1)  # the same whether or not others were drawn before
         clips = []
         for scene in self.scenes:
-            drawn = [world.draw(scene, world.Staging.drawn(self.dice, spread)) for _ in range(number)]
-            clips.append(self.basis.encode(codec.patches(np.stack(drawn))))
+            stagings = [world.Staging.drawn(self.dice, spread, scene) for _ in range(number)]
+            clips.append(self.basis.encode(codec.patches(np.stack([world.draw(scene, each) for each in stagings]))))
         self.clips, self.drawn = torch.cat(clips), (spread, number)
 
     def batch(self, step: int) -> tuple[torch.Tensor, ...]:
@@ -84,7 +89,10 @@ class Lesson:
         self.draw(phase.spread, phase.clips)
         size = phase.batch
         dice = torch.Generator().manual_seed(SEED * 1_000_003 + step)
-        picks = torch.randint(len(self.clips), (size,), generator=dice)
+        named = self.named * phase.clips
+        loose = torch.randint(named, len(self.clips), (size,), generator=dice)
+        picks = torch.randint(named, (size,), generator=dice)
+        picks = torch.where(torch.rand(size, generator=dice) < LOOSE, loose, picks)
         templates = torch.randint(len(world.SENTENCES), (size,), generator=dice)
         sentences = 1 + picks // phase.clips * len(world.SENTENCES) + templates
         sentences[torch.rand(size, generator=dice) < DROP] = 0
@@ -187,7 +195,7 @@ def replace(path: Path, old: str, new: str) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=8000)
+    parser.add_argument("--steps", type=int, default=20_000)
     given = parser.parse_args()
     torch.set_num_threads(1)
     train(given.out, given.steps)

@@ -7,8 +7,10 @@ show.
 from __future__ import annotations
 
 import itertools
+import math
 import random
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -43,6 +45,10 @@ SENTENCES: Final = (  # the first is the one to use; "to the up" is bad English 
     "{shape}, {colour}, {direction}, {background}",
 )
 
+UNNAMED: Final = "unnamed"
+"""In the place of a word: what is shown there is drawn by lot, and is nothing that has a word here."""
+
+Colour = tuple[float, float, float]  # red, green, blue; 0 to 255
 Frames = npt.NDArray[np.float32]  # (frames, height, width, 3), values from 0 to 1
 
 
@@ -77,35 +83,67 @@ SCENES: Final = tuple(
     for shape, colour, direction, background in itertools.product(SHAPES, COLOURS, DIRECTIONS, BACKGROUNDS)
 )
 
+LOOSE: Final = tuple(
+    dict.fromkeys(
+        replace(scene, **{point: UNNAMED}) for point in ("colour", "direction", "background") for scene in SCENES
+    )
+)
+"""The scenes of which one word is not said. They teach that the other words mean what they mean by themselves."""
+
 
 @dataclass(frozen=True, slots=True)
 class Staging:
-    """What a sentence leaves open: how large the shape is, how far it goes, how far off the middle. Pixels."""
+    """What a sentence leaves open: how large the shape is, how far it goes, how far off the middle. Pixels.
+
+    And what stands for a word that is not said: the colour, the way as a vector of length 1, the background.
+    """
 
     radius: float = 12.0
     reach: float = 13.0  # from the middle of the picture to either end of the way
     along: float = 0.0
     across: float = 0.0
+    paint: Colour | None = None
+    way: tuple[float, float] | None = None
+    ground: Colour | None = None
 
     @classmethod
-    def drawn(cls, dice: random.Random, spread: float = 1.0) -> Staging:
-        """One of many; `spread` says how unlike each other they are."""
+    def drawn(cls, dice: random.Random, spread: float = 1.0, scene: Scene | None = None) -> Staging:
+        """One of many; `spread` says how unlike each other they are, `scene` what must be drawn with it."""
 
         def about(middle: float, width: float) -> float:
             return dice.uniform(middle - width * spread, middle + width * spread)
 
-        return cls(about(12.25, 1.25), about(13.0, 1.5), about(0.0, 2.0), about(0.0, 3.0))
+        plain = cls(about(12.25, 1.25), about(13.0, 1.5), about(0.0, 2.0), about(0.0, 3.0))
+        if scene is None:
+            return plain
+        if scene.colour == UNNAMED:
+            return replace(plain, paint=_odd(dice, COLOURS.values(), BACKGROUNDS[scene.background]))
+        if scene.background == UNNAMED:
+            return replace(plain, ground=_odd(dice, BACKGROUNDS.values(), COLOURS[scene.colour]))
+        if scene.direction == UNNAMED:
+            angle = math.radians(dice.choice((45, 135, 225, 315)) + dice.uniform(-15, 15))
+            return replace(plain, way=(math.cos(angle), math.sin(angle)))
+        return plain
+
+
+def _odd(dice: random.Random, named: Iterable[Colour], beside: Colour) -> Colour:
+    """A colour that none of these words would do for, and that stands out beside another."""
+    named = tuple(named)
+    while True:
+        colour = (dice.uniform(0, 255), dice.uniform(0, 255), dice.uniform(0, 255))
+        if min(math.dist(colour, other) for other in named) > 0.3 * 255 and math.dist(colour, beside) > 0.6 * 255:
+            return colour
 
 
 def draw(scene: Scene, staging: Staging = Staging()) -> Frames:
     """The clip that shows this scene, with soft edges one pixel wide."""
-    way = np.asarray(DIRECTIONS[scene.direction], dtype=np.float32)
-    side = way[::-1]
+    way = np.asarray(staging.way or DIRECTIONS[scene.direction], dtype=np.float32)
+    side = np.asarray((-way[1], way[0]))
     time = np.linspace(-1, 1, FRAMES, dtype=np.float32)
     centres = SIZE / 2 + (time * staging.reach + staging.along)[:, None] * way + staging.across * side
     inside = cover(scene.shape, centres, staging.radius)[..., None]
-    paint = np.asarray(COLOURS[scene.colour], dtype=np.float32) / 255
-    ground = np.asarray(BACKGROUNDS[scene.background], dtype=np.float32) / 255
+    paint = np.asarray(staging.paint or COLOURS[scene.colour], dtype=np.float32) / 255
+    ground = np.asarray(staging.ground or BACKGROUNDS[scene.background], dtype=np.float32) / 255
     frames: Frames = ground + inside * (paint - ground)
     return frames
 

@@ -5,7 +5,9 @@ All of it is read from files; nothing here asks the network or imports torch.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -122,7 +124,13 @@ def discovered(
 
 def missing_packages() -> list[str]:
     """Which of the packages that run a model are not installed; nothing is imported to find out."""
-    return [name for name in _NEEDED if find_spec(name) is None]
+    return list(_missing(int(time.monotonic())))
+
+
+@lru_cache(maxsize=1)
+def _missing(second: int) -> tuple[str, ...]:
+    """Looked for once a second: a search of every folder of the path takes long, and there are many models."""
+    return tuple(name for name in _NEEDED if find_spec(name) is None)
 
 
 def check_here(spec: ModelSpec) -> None:

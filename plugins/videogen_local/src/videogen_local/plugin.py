@@ -1,6 +1,7 @@
 """The provider: which models there are on this machine, and whether they can be used.
 
-Nothing here imports torch or diffusers; they load when the first job runs.
+Nothing here imports torch or diffusers; they load when the first job runs. What drives servers, asks the hub or plans
+memory loads when a question needs it: every process that lists models loads this module.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any, ClassVar, Literal
 
 from videogen_core import Context, ModelSpec, Provider, Recovery, Session, VideoRequest, hookimpl
 
-from . import costs, fitting, hub, models, servers
+from . import models
 
 __all__ = ["LocalProvider", "videogen_provider"]
 
@@ -41,9 +42,15 @@ class LocalProvider(Provider):
         self, environment: Mapping[str, str], settings: Mapping[str, Any], folder: Path
     ) -> tuple[ModelSpec, ...]:
         here = models.offers(self.models(), environment, settings, folder)
+        if not settings.get("servers"):
+            return here
+        from . import servers
+
         return (*here, *servers.offers(environment, settings, folder, here))
 
     async def discover(self, name: str, context: Context) -> ModelSpec | None:
+        from . import hub, servers
+
         rows = models.offers(self.models(), context.environment, context.settings, context.folder)
         found = await servers.discover(name, context, rows)
         found = found or models.discovered(name, context.environment, context.settings, context.folder)
@@ -57,10 +64,16 @@ class LocalProvider(Provider):
         if spec.vendor.get("engine", "here") == "here":
             models.check_here(spec)
         else:
+            from . import servers
+
             servers.check(spec, environment, settings)
 
     def recovery(self, spec: ModelSpec) -> Recovery:
-        return servers.recovery(spec) if spec.vendor.get("engine") == "server" else super().recovery(spec)
+        if spec.vendor.get("engine") != "server":
+            return super().recovery(spec)
+        from . import servers
+
+        return servers.recovery(spec)
 
     def remark(
         self,
@@ -70,11 +83,17 @@ class LocalProvider(Provider):
         settings: Mapping[str, Any],
         folder: Path,
     ) -> str:
-        return fitting.remark(spec, request, folder) if spec.vendor.get("engine", "here") == "here" else ""
+        if spec.vendor.get("engine", "here") != "here":
+            return ""
+        from . import fitting
+
+        return fitting.remark(spec, request, folder)
 
     def notes(self, environment: Mapping[str, str], settings: Mapping[str, Any], folder: Path) -> tuple[str, ...]:
         if missing := models.missing_packages():
             return (f"no model runs on this machine: {', '.join(missing)} not installed.",)
+        from . import fitting
+
         return fitting.notes(models.offers(self.models(), environment, settings, folder), folder)
 
     def tailored(
@@ -85,8 +104,11 @@ class LocalProvider(Provider):
         settings: Mapping[str, Any],
         folder: Path,
     ) -> ModelSpec:
-        here = spec.vendor.get("engine", "here") == "here"
-        return costs.tailored(spec, request, settings, models.timings_in(folder)) if here else spec
+        if spec.vendor.get("engine", "here") != "here":
+            return spec
+        from . import costs
+
+        return costs.tailored(spec, request, settings, models.timings_in(folder))
 
     def connect(self, context: Context) -> Session:
         from .session import LocalSession
