@@ -17,8 +17,7 @@ from videogen_core.spec import Latency, Mode, Price, Span
 
 from .configs import Dimensions
 from .families import Family
-from .orders import clip_of
-from .rows import family_of
+from .rows import clip_of, family_of
 from .timing import PUBLISHED, Timings, sizes_of, work
 
 __all__ = ["charge", "per_second", "priced", "tailored"]

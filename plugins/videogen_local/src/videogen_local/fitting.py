@@ -20,9 +20,8 @@ from videogen_core.request import VideoRequest
 from .configs import Dimensions
 from .families import Family, Nearest
 from .memory import estimator, of_folder
-from .orders import clip_of
 from .plans import Device, Footprint, Refusal, choose, gigabytes
-from .rows import family_of
+from .rows import clip_of, family_of
 from .weights import ComponentWeights
 
 __all__ = ["known_devices", "notes", "remark", "remember_devices"]

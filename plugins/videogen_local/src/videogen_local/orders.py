@@ -12,15 +12,15 @@ from typing import Any
 
 import msgspec
 
-from videogen_core import ConfigurationError, ModelSpec, RequestError, Task, VideoRequest, frame_size
+from videogen_core import ConfigurationError, ModelSpec, RequestError, Task, VideoRequest
 from videogen_core.spec import Span
 
-from .families import Family, Nearest
-from .rows import family_of
+from .families import Family
+from .rows import clip_of, family_of
 from .timing import sizes_of
 from .weights import read_header
 
-__all__ = ["Lora", "Order", "clip_of", "order"]
+__all__ = ["Lora", "Order", "order"]
 
 
 class Lora(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -154,26 +154,6 @@ def _family(spec: ModelSpec) -> Family:
             hint='Write vendor = { engine = "here", pipeline = "WanPipeline", folder = "/…" } there.',
         )
     return family
-
-
-def clip_of(spec: ModelSpec, family: Family, request: VideoRequest, options: Mapping[str, Any]) -> Nearest:
-    """Frames and size of a request: what the options say, else what duration, resolution and shape come to.
-
-    Args:
-        spec: The offer.
-        family: Its rules.
-        request: With every default written out.
-        options: This provider's.
-    """
-    frames = family.default_frames or family.frames.minimum
-    if request.duration is not None:
-        frames = family.frames_for(request.duration, request.fps)
-    width, height = frame_size(spec, request) or family.size
-    return Nearest(
-        frames=options.get("num_frames") or frames,
-        width=options.get("width") or width,
-        height=options.get("height") or height,
-    )
 
 
 def _check_length(spec: ModelSpec, family: Family, request: VideoRequest, fps: float, frames: int | None) -> None:
