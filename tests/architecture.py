@@ -33,6 +33,7 @@ LAYERS: dict[str, dict[str, str]] = {
         "pricing": "errors request spec capabilities",
         "catalog": "errors spec matching pricing",
         "retry": "",
+        "tracing": "",
         "polling": "",
         "budget": "errors",
         "cost": "",
@@ -82,14 +83,14 @@ LAYERS: dict[str, dict[str, str]] = {
         "extensions registry ledger media",
         "engine": "errors request spec capabilities pricing retry polling states transitions cachekey routing delivery "
         "provider settings redaction transport outcomes extensions sinks registry ledger cache media clips partials "
-        "targets downloads planning xmp provenance",
+        "targets downloads planning xmp provenance tracing",
         "workspace": "budget settings registry ledger planning",
         "_portal": "",
         "arguments": "errors secret request capabilities routing delivery settings states planning",
         "progress": "states",
         "notebook": "states progress",
         # an extension, as a stranger could write it
-        "telemetry": "hookspecs retry states",
+        "telemetry": "hookspecs retry states tracing",
         "handle": "states",
         "questions": "request spec limits pricing routing workspace arguments",
         "accounting": "errors budget cost settings workspace",

@@ -363,6 +363,30 @@ async def test_in_a_list_what_is_left_has_the_budgets_error(tmp_path: Path, acme
     assert all(isinstance(answer, BudgetExceededError) for answer in found[2:])
 
 
+async def test_the_budget_of_a_list_without_a_name_ends_with_it(tmp_path: Path, acme: Acme) -> None:
+    async with client(tmp_path, acme) as videogen:
+        await videogen.batch(["a", "b"], model="paper", budget="5")
+        assert await videogen.budgets() == []
+        await videogen.batch(["a", "b"], model="paper", budget="5", name="twice")
+        assert [state.budget.tags for state in await videogen.budgets()] == [{"batch": "twice"}]
+
+
+async def test_the_budget_of_a_list_stays_while_it_bounds_something(tmp_path: Path, acme: Acme) -> None:
+    async with client(tmp_path, acme) as videogen:
+        await videogen.batch(["a", {"prompt": "b", "options": script(submit=["lost"])}], model="paper", budget="5")
+        (state,) = await videogen.budgets()
+        assert state.held > 0
+
+
+async def test_budgets_of_batches_with_long_names_are_not_confused(tmp_path: Path, acme: Acme) -> None:
+    async with client(tmp_path, acme) as videogen:
+        for middle in "xy":
+            await videogen.batch(["a"], model="paper", budget="5", name="n" * 60 + middle + "n" * 60)
+        states = await videogen.budgets()
+    assert len({state.budget.name for state in states}) == 2
+    assert {len(state.budget.name) for state in states} == {99}
+
+
 async def test_a_dry_run_adds_up_and_sends_nothing(work: Work) -> None:
     work.write("boat", {"prompt": "cat", "duration": 4})
     found = await work.run(dry_run=True)

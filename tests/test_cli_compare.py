@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import pty
 import re
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from test_cli import JOB_ID, SCRIPT, Run, here, run, script
+from test_cli import SCRIPT, Run, here, run, script
 from videogen_core import Client
 from videogen_core.cli.frames import pictures
 from videogen_core.cli.sheet import Strip, save_sheet
@@ -44,6 +45,7 @@ class Terminal:
             variables = {"TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": "40"}
             os.execve(SCRIPT, [str(SCRIPT), *arguments], {**os.environ, **variables})
         self.seen = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")()  # a letter may come in two pieces
 
     def until(self, word: str) -> None:
         """Read until a word is there."""
@@ -66,7 +68,7 @@ class Terminal:
         try:
             if select.select([self._end], [], [], 0.2)[0]:
                 data = os.read(self._end, 65536)
-                self.seen += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", data.decode())
+                self.seen += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self._decoder.decode(data))
                 return bool(data)
         except OSError:  # the other end was closed
             return False
@@ -202,17 +204,67 @@ def test_a_person_who_says_yes_sees_a_bar_for_each(here: Path) -> None:
     assert (here / "out" / "contact-sheet.png").exists()
 
 
-def test_ctrl_c_says_how_to_resume_all_of_them(here: Path) -> None:
-    terminal = Terminal("compare", "a boat", *TWO, "-o", "out", "-O", "sandbox.delay=30", "--yes", columns=140)
+def test_the_same_command_goes_on_after_ctrl_c_and_makes_the_sheet(here: Path) -> None:
+    command = ("compare", "a boat", *TWO, "-O", "sandbox.delay=4", "--yes")
+    terminal = Terminal(*command, columns=140)
     terminal.until("running")
     time.sleep(1)  # both
     terminal.type("\x03")
     assert terminal.leave() == 130
-    (line,) = (line for line in terminal.seen.splitlines() if "videogen resume" in line)
-    assert len(JOB_ID.findall(line)) == 2, line
-    assert "picks them up" in line
-    unfinished = script("jobs", "--unfinished", "--json").json["jobs"]
-    assert {job["id"] for job in unfinished} == set(JOB_ID.findall(line))
+    said = " ".join(re.sub("[│╭╮╰╯─]", " ", terminal.seen).split())
+    (folder,) = re.findall(r"The same command with `-o (\S+)` goes on with the clips, pays for none twice", said)
+    assert "videogen resume" not in said
+    begun = {job["id"] for job in script("jobs", "--unfinished", "--json").json["jobs"]}
+    assert len(begun) == 2
+    assert not (here / folder / "contact-sheet.png").exists()
+
+    answer = script(*command, "-o", folder, "--json")
+    assert answer.code == 0, answer
+    assert {row["job_id"] for row in answer.json["rows"]} == begun
+    assert Path(answer.json["sheet"]) == here / folder / "contact-sheet.png"
+    assert {job["id"] for job in script("jobs", "--json").json["jobs"]} == begun, "nothing was made twice"
+
+
+def test_a_killed_comparison_goes_on_even_if_nothing_is_left_of_the_budget(run: Run, here: Path) -> None:
+    assert run("budgets", "set", "all", "--limit", "0.12", "--period", "total").code == 0
+    command = ("compare", "a boat", *TWO, "-O", "sandbox.delay=4", "-O", "sandbox.cost=0.02", "--yes", "-o", "out")
+    process = subprocess.Popen([str(SCRIPT), *command], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    begun = set()
+    while len(begun) < 2:
+        line = process.stderr.readline()
+        assert line, "it ended"
+        begun |= {line.partition(":")[0]} if "queued" in line else set()
+    process.kill()
+    process.wait()
+    process.stderr.close()
+
+    answer = run(*command)
+    assert answer.code == 0, answer
+    assert len(re.findall(r"^sandbox/practice-\w+ +under way +.*costs nothing more", answer.err, re.M)) == 2
+    assert (here / "out" / "contact-sheet.png").exists()
+    assert len(run("jobs", "--json").json["jobs"]) == 2
+    assert run("costs", "--json").json["total"]["spent"] == "0.04"
+
+
+def test_what_is_made_already_is_not_made_again_unless_asked_for(run: Run, here: Path) -> None:
+    command = ("compare", "a boat", *THREE, "--yes", "-o", "out")
+    assert run(*command, "-q").code == 4
+    first = {job["id"] for job in run("jobs", "--json").json["jobs"]}
+    (here / "out" / "sandbox-practice-lite.mp4").unlink()
+
+    answer = run(*command)
+    assert answer.code == 4
+    assert re.search(r"^sandbox/practice-pro +made ", answer.err, re.M)
+    assert "All together: up to $0.03" in answer.err, "the one that is gone and the one that failed"
+    assert len(run("jobs", "--json").json["jobs"]) == 5
+
+    assert run(*command, "-q", "--json", "--overwrite").code == 4
+    jobs = run("jobs", "--json").json["jobs"]
+    assert len(jobs) == 8
+    assert {job["tags"]["compare"] for job in jobs} == {str(here / "out")}
+    assert first < {job["id"] for job in jobs}
+    assert "is the command's own" in run(*command, "--tag", "compare=x").err
 
 
 # --- the picture

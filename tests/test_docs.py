@@ -76,6 +76,7 @@ NOT_RUN = {
 FOLLOWED = ["docs/plugins/tutorial.md"]
 SHOWN_HOME = "/home/you"  # stands for the folder that a page runs in
 # What one block exports holds in the next, as in a reader's terminal.
+_AST = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 _KEEP_EXPORTS = "[ ! -f .exports ] || . ./.exports; trap 'export -p > .exports' EXIT"
 
 _FENCE = re.compile(
@@ -400,6 +401,20 @@ def test_data_blocks_parse(path: Path) -> None:
 
 
 _LINK = re.compile(r"\]\(<?([^)\s>]+)>?\)|(?:src|href)=\"([^\"]+)\"")
+
+
+_COMPOUND = (ast.For, ast.With, ast.If, ast.Try, ast.While, ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)
+
+
+@pytest.mark.parametrize("path", _WITH_EXAMPLES, ids=_name)
+def test_examples_can_be_pasted_at_a_prompt(path: Path) -> None:
+    for block in blocks(path.read_text(encoding="utf-8")):
+        if block.language == "python" and block.runs:
+            for before, after in pairwise(compile(block.body, "", "exec", _AST).body):
+                apart = after.lineno > (before.end_lineno or 0) + 1
+                assert apart or not isinstance(before, _COMPOUND), (
+                    f"line {block.line + after.lineno}: no empty line above"
+                )
 
 
 @pytest.mark.parametrize("path", PAGES, ids=_name)

@@ -346,6 +346,14 @@ def test_a_result_is_plain_json_too() -> None:
     assert Result(videos=(), attempts=(), **facts).to_dict()["path"] is None
 
 
+def test_a_result_is_short_at_a_prompt() -> None:
+    facts: dict[str, Any] = {"job_id": "vg-1", "model": "boat", "provider": "acme", "cost": Decimal("0.5")}
+    known = "Result(job_id='vg-1', model='boat', provider='acme', cost=Decimal('0.5'), path="
+    result = Result(videos=FULL.videos, attempts=FULL.attempts, **facts)
+    assert repr(result) == f"{known}{str(result.path)!r})"
+    assert repr(Result(videos=(), attempts=(), **facts)) == f"{known}None)"
+
+
 def test_job_ids_sort_by_time_and_differ() -> None:
     ids = [new_job_id(NOON + timedelta(seconds=second)) for second in range(20)]
     assert ids == sorted(ids)

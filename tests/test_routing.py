@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from strategies import TODAY, Dice, catalogs_and_requests, seeds
+from videogen_core.budget import BudgetState, make_budget
 from videogen_core.capabilities import check
 from videogen_core.catalog import Catalog
 from videogen_core.errors import (
@@ -369,3 +370,26 @@ def test_providers_and_options_that_cannot_be_meant_are_refused() -> None:
     with pytest.raises(RequestError, match="'acme' cannot be chosen: it is not among the providers asked for"):
         asking(both, Policy(providers=("blue",)), options={"acme": {"turbo": True}})
     assert asking(both, options={"acme": {"turbo": True}}).chosen.offer == "acme/a"
+
+
+def test_what_else_is_installed_makes_an_empty_budget_no_other_error() -> None:
+    empty = BudgetState(
+        budget=make_budget("daily", limit=1, period="day"), starts=None, ends=None, settled=D(1), held=D(0)
+    )
+    offers = [offer("acme/one", "0.50"), offer("other/two", "0.10"), offer("third/gone", lifecycle=GONE)]
+    other = {"other": "set OTHER_KEY"}
+    with pytest.raises(BudgetExceededError, match="daily"):
+        raise asking(offers, facts=Facts(today=TODAY, not_ready=other, budgets=[empty])).failure()
+    with pytest.raises(BudgetExceededError, match="acme/one: estimated at"):
+        raise asking(offers, Policy(max_cost=D("0.20")), Facts(today=TODAY, not_ready=other)).failure()
+    with pytest.raises(NoRouteError, match="resting") as caught:  # that one may take it in a minute
+        raise asking(offers, facts=Facts(today=TODAY, resting={"other": "it is resting"}, budgets=[empty])).failure()
+    assert not isinstance(caught.value, BudgetExceededError)
+    with pytest.raises(NoRouteError, match="set OTHER_KEY"):
+        raise asking(offers[1:], Policy(max_cost=D("0.20")), Facts(today=TODAY, not_ready=other)).failure()
+
+
+def test_many_offers_of_one_provider_are_counted_and_not_named() -> None:
+    offers = [offer(f"acme/m{number}", "1") for number in range(9)] + [offer("bee/m", "1")]
+    with pytest.raises(NoRouteError, match=r"request\. 9 offers of acme, bee/m: no key\.\n"):
+        raise asking(offers, facts=Facts(today=TODAY, not_ready={"acme": "no key.", "bee": "no key."})).failure()

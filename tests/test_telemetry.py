@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from vendor import Acme, offer
-from videogen_core import AsyncClient, Event, VideogenError, telemetry
+from videogen_core import AsyncClient, Client, Event, VideogenError, telemetry
 
 pytestmark = pytest.mark.anyio
 sdk = pytest.importorskip("opentelemetry.sdk.trace", reason="needs the OpenTelemetry SDK")
@@ -32,6 +32,7 @@ class Heard:
         self._exporter, self._reader = InMemorySpanExporter(), InMemoryMetricReader()
         tracers, self.meters = TracerProvider(), MeterProvider([self._reader])
         tracers.add_span_processor(SimpleSpanProcessor(self._exporter))
+        self.tracer = tracers.get_tracer("application")
         patch.setattr(trace, "get_tracer", tracers.get_tracer)
         patch.setattr(metrics, "get_meter", self.meters.get_meter)
 
@@ -147,6 +148,57 @@ async def test_a_job_that_another_process_began_has_a_trace_here(tmp_path: Path,
         await (await videogen.job(job.id)).wait()
     (span,) = heard.named("videogen.job")
     assert span.attributes["videogen.outcome"] == "succeeded"
+
+
+async def test_a_job_is_a_child_of_the_span_in_which_it_is_asked_for(tmp_path: Path, heard: Heard) -> None:
+    async with client(tmp_path, Acme(tmp_path / "vendor")) as videogen:
+        with heard.tracer.start_as_current_span("request") as one:
+            result = await videogen.generate(PROMPT, model="paper")
+        with heard.tracer.start_as_current_span("order") as two:
+            job = await videogen.submit(PROMPT, model="paper")
+        with heard.tracer.start_as_current_span("elsewhere"):
+            await job.wait()
+        await videogen.generate(PROMPT, model="paper")
+        events = await videogen.events(result.job_id)
+        bare = await videogen.events((await videogen.jobs(limit=1))[0].id)
+    first, second, third = heard.named("videogen.job")
+    for span, parent in ((first, one), (second, two)):
+        assert span.parent.span_id == parent.get_span_context().span_id
+        assert span.context.trace_id == parent.get_span_context().trace_id
+        assert not span.links
+    assert third.parent is None
+    trace_id, span_id = one.get_span_context().trace_id, one.get_span_context().span_id
+    assert {event.data["trace"].rpartition("-")[0] for event in events} == {f"00-{trace_id:032x}-{span_id:016x}"}
+    assert not any("trace" in event.data for event in bare)
+
+
+def test_the_sync_client_and_batches_carry_the_span_too(tmp_path: Path, heard: Heard) -> None:
+    with Client(home=tmp_path / "home", plugins=[Acme(tmp_path / "vendor")]) as videogen:
+        with heard.tracer.start_as_current_span("request") as one:
+            videogen.generate(PROMPT, model="paper")
+        with heard.tracer.start_as_current_span("night") as two:
+            videogen.batch([PROMPT, "another"], model="paper")
+    parents = [span.parent.span_id for span in heard.named("videogen.job")]
+    assert sorted(parents) == sorted([one.get_span_context().span_id, *[two.get_span_context().span_id] * 2])
+
+
+async def test_who_takes_a_job_up_links_to_the_span_in_which_it_was_asked_for(tmp_path: Path, heard: Heard) -> None:
+    vendor = Acme(tmp_path / "vendor")
+    async with client(tmp_path, vendor) as videogen:
+        with heard.tracer.start_as_current_span("request") as asked:
+            await videogen.submit(PROMPT, model="paper", options=script(polls=2))
+    telemetry._telemetry.cache_clear()  # that one is dead
+    async with client(tmp_path, vendor) as videogen:
+        with heard.tracer.start_as_current_span("worker") as worker:
+            await videogen.resume()
+    (span,) = heard.named("videogen.job")
+    assert span.parent.span_id == worker.get_span_context().span_id
+    (link,) = span.links
+    assert (link.context.trace_id, link.context.span_id) == (
+        asked.get_span_context().trace_id,
+        asked.get_span_context().span_id,
+    )
+    assert link.context.is_remote
 
 
 async def test_what_people_say_of_a_job_afterwards_begins_no_second_one(tmp_path: Path, heard: Heard) -> None:

@@ -20,6 +20,9 @@ __all__ = ["failure", "readable_score", "table"]
 
 _NO_NEWS = frozenset({"placeholder", "retired", "deprecated"})
 """Reasons that are not worth a sentence while there are others."""
+_FEW = 4  # offers of one provider that are worth naming
+_STANDING = _NO_NEWS | {"provider", "quality", "licence", "not_ready", "outline"}
+"""Reasons that hold whatever is asked for: what else is installed does not make an empty budget another error."""
 _PRICED_OUT = {"cost", "unknown_price", "unsupported"}
 
 
@@ -62,10 +65,11 @@ def failure(route: Route, scope: Sequence[ModelSpec]) -> VideogenError:
     if reasons == {"unsupported"} and (route.policy.models or len(serious) == 1):
         return _unsupported(route, scope, {rejection.offer for rejection in serious})
     hint = "`videogen route` shows every refusal."
-    if "budget" in reasons and reasons <= {"budget", *_PRICED_OUT}:
+    able = reasons - _STANDING
+    if "budget" in able and able <= {"budget", *_PRICED_OUT}:
         over = next(r for r in serious if r.reason == "budget")
         return BudgetExceededError(f"{over.offer}: {over.message}", hint="`videogen budgets` lists what is left.")
-    if route.policy.max_cost is not None and reasons & {"cost", "unknown_price"} and reasons <= _PRICED_OUT:
+    if route.policy.max_cost is not None and able & {"cost", "unknown_price"} and able <= _PRICED_OUT:
         return _over_budget(route, scope, hint)
     if reasons <= {"not_ready", "placeholder"}:
         hint = "Set up a provider (`videogen doctor` says how)"
@@ -75,10 +79,19 @@ def failure(route: Route, scope: Sequence[ModelSpec]) -> VideogenError:
     alike: dict[str, list[str]] = {}  # said once for all offers that it is true of
     for rejection in serious:
         alike.setdefault(rejection.message.rstrip("."), []).append(rejection.offer)
-    first = "; ".join(f"{', '.join(offers)}: {message}" for message, offers in [*alike.items()][:3])
+    first = "; ".join(f"{_whose(offers)}: {message}" for message, offers in [*alike.items()][:3])
     left = sum(len(offers) for offers in [*alike.values()][3:])
     more = f" (and {left} more)" if left else ""
     return NoRouteError(f"No offer can take this request. {first}{more}.", rejected=rejected, hint=hint)
+
+
+def _whose(offers: Sequence[str]) -> str:
+    """Offers by name; of a provider that has many of them, how many."""
+    found: dict[str, list[str]] = {}
+    for offer in offers:
+        found.setdefault(offer.partition("/")[0], []).append(offer)
+    named = (some if len(some) <= _FEW else [f"{len(some)} offers of {provider}"] for provider, some in found.items())
+    return ", ".join(name for names in named for name in names)
 
 
 def _unsupported(route: Route, scope: Sequence[ModelSpec], offers: set[str]) -> VideogenError:

@@ -144,8 +144,9 @@ def videogen_rewrite_prompt(request: VideoRequest, error: ContentPolicyError) ->
 def videogen_on_event(event: Event) -> None:
     """Hear of what happens to jobs in this process, in order; for metrics, a log, a message to somebody.
 
-    Called in a thread of the extension's own, after the ledger has it. A job never waits for it: while it is slow,
-    events queue up, and beyond a thousand they are dropped and counted. Events hold no prompt and no key.
+    Called in a thread of the extension's own, in a copy of the caller's context variables, after the ledger has it. A
+    job never waits for it: while it is slow, events queue up, and beyond a thousand they are dropped and counted.
+    Events hold no prompt and no key.
 
     Args:
         event: A copy.

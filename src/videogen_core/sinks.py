@@ -1,7 +1,7 @@
 """Events on their way to extensions: a thread and a queue for each, so that no job ever waits for one.
 
 A sink that is slow loses what does not fit into its queue; one that raises is told of once and goes on hearing. When
-the client is closed, each has a moment to hear the rest.
+the client is closed, each has a moment to hear the rest. A sink runs in a copy of the caller's context variables.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from contextvars import Context, copy_context
 from typing import Any
 
 from .extensions import Extensions
@@ -72,7 +73,7 @@ class _Sink:
     def __init__(self, plugin: Plugin, blame: Callable[[Plugin, str], None]) -> None:
         self._plugin = plugin
         self._blame = blame
-        self._queue: queue.Queue[Event | None] = queue.Queue(_ROOM)
+        self._queue: queue.Queue[tuple[Event, Context] | None] = queue.Queue(_ROOM)
         self._dropped = 0
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"videogen-{plugin.name}-{HOOK}", daemon=True)
@@ -80,7 +81,7 @@ class _Sink:
 
     def put(self, event: Event) -> None:
         try:
-            self._queue.put_nowait(event)
+            self._queue.put_nowait((event, copy_context()))  # so that it knows in which span the caller is
         except queue.Full:
             self._dropped += 1
             if self._dropped == 1:
@@ -99,9 +100,10 @@ class _Sink:
 
     def _run(self) -> None:
         call: Callable[..., Any] = self._plugin.calls[HOOK]
-        while (event := self._queue.get()) is not None:
+        while (item := self._queue.get()) is not None:
+            event, context = item
             try:
-                call(event=copy.deepcopy(event))
+                context.run(call, event=copy.deepcopy(event))
             except BaseException as error:  # its sys.exit() ends nothing either
                 self._blame(self._plugin, f"{HOOK} failed: {said(error)}")
             if self._closing.is_set() and self._queue.empty():

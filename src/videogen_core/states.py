@@ -248,6 +248,7 @@ class JobRecord(Record, frozen=True, kw_only=True):
         videos: What was stored.
         error: Why it failed, as `VideogenError.to_dict` gives it.
         changes: What extensions (``by``) have changed of the request, and what ``fit`` moved.
+        trace: W3C ``traceparent`` of the span in which it was asked for; empty = there was none.
     """
 
     id: str
@@ -282,6 +283,7 @@ class JobRecord(Record, frozen=True, kw_only=True):
     videos: tuple[Video, ...] = ()
     error: dict[str, Any] | None = None
     changes: tuple[dict[str, Any], ...] = ()
+    trace: str = ""
 
     @property
     def attempt(self) -> Attempt:
@@ -403,6 +405,13 @@ class Result(Record, frozen=True, kw_only=True):
     def path(self) -> Path | None:
         """Where the first clip is stored."""
         return self.videos[0].path if self.videos else None
+
+    def __repr__(self) -> str:
+        """What one wants to know at a prompt; `to_dict` has everything."""
+        return (
+            f"Result(job_id={self.job_id!r}, model={self.model!r}, provider={self.provider!r}, "
+            f"cost={self.cost!r}, path={(None if self.path is None else str(self.path))!r})"
+        )
 
     def _repr_html_(self) -> str:
         return "".join(video._repr_html_() for video in self.videos)

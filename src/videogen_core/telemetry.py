@@ -2,7 +2,8 @@
 
 An extension like any other: it hears events and nothing else, so it holds no prompt, no address and no key. It is there
 when the OpenTelemetry API is installed, and does nothing until the application sets up its SDK. Spans are made when a
-stage is over, with the times of its events; a job that is taken up by another process begins a new trace there.
+stage is over, with the times of its events. A job's span is a child of the one in which the caller is. When another
+process takes the job up, it begins a new one there, which links to the span in which the job was asked for.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
+from . import tracing
 from .hookspecs import hookimpl
 from .retry import PROVIDER_FAULTS, Outcome, resting_until
 from .states import TERMINAL, Artifact, Event, JobStatus
@@ -115,9 +117,19 @@ class _Telemetry:
     def _begin(self, event: Event) -> _Job:
         while len(self._jobs) >= _MOST_JOBS:
             self._jobs.popitem(last=False)[1].span.end()
-        span = self._tracer.start_span("videogen.job", start_time=_nanoseconds(event.at))
+        links = self._links(event.data.get("trace", ""))
+        span = self._tracer.start_span("videogen.job", start_time=_nanoseconds(event.at), links=links)
         self._jobs[event.job_id] = job = _Job(span)
         return job
+
+    def _links(self, trace: str) -> list[Any]:
+        """To the span in which the job was asked for, unless this is it."""
+        _, trace_id, span_id, flags = trace.split("-") if trace and trace != tracing.current() else ("", "", "", "")
+        if not trace_id:
+            return []
+        api = self._trace
+        known = api.SpanContext(int(trace_id, 16), int(span_id, 16), True, api.TraceFlags(int(flags, 16)))
+        return [api.Link(known)]
 
     def _leave(self, job: _Job, event: Event) -> None:
         """A stage is over: its span, and how long it took."""

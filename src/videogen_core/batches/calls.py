@@ -84,6 +84,8 @@ async def make_list(
         run = options.run(engine, looker, lambda: rows_of_list(kept), Results(None, tally), outcome)
         await run.check()
         await run.make()
+        if not keyed:
+            await run.forget_budget()
     stop = run.stopped or VideogenError("The request was not begun.")
     return [stop if answer is None else answer for answer in answers]
 

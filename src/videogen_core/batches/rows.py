@@ -24,6 +24,7 @@ _ADDRESS = re.compile(r"data:|[A-Za-z][A-Za-z0-9+.-]+://", re.IGNORECASE)
 _FILES = ("image", "last_frame", "video")
 _SWITCHES = frozenset({"audio", "overwrite", "fallback", "fallback_on_policy", "allow_unknown_price", "cache"})
 _WHOLE = frozenset({"seed", "count"})
+_OTHERS = {";": "semicolons", "\t": "tabs"}  # as spreadsheets write them in some countries
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -83,12 +84,19 @@ def rows_of_file(path: Path) -> Callable[[], Iterator[Row]]:
 
 def _located(rows: Iterator[Row], folder: Path) -> Iterator[Row]:
     """The rows with their relative paths made absolute."""
-    for row in rows:
+    for row in _readable(rows):
         changes: dict[str, Any] = {n: _beside(row.arguments[n], folder) for n in _FILES if n in row.arguments}
         references = row.arguments.get("reference_images")
         if isinstance(references, list):
             changes["reference_images"] = [_beside(item, folder) for item in references]
         yield Row(row.number, {**row.arguments, **changes}, row.name, row.fault) if changes else row
+
+
+def _readable(rows: Iterator[Row]) -> Iterator[Row]:
+    try:
+        yield from rows
+    except OSError as error:
+        raise RequestError(f"The file of rows cannot be read: {error.strerror or error}.") from error
 
 
 def _beside(value: Any, folder: Path) -> Any:
@@ -142,6 +150,9 @@ def _csv_lines(path: Path) -> Iterator[Row]:
             names = [name.strip() for name in next(lines, [])]
             if len(set(names)) != len(names) or "" in names:
                 yield _bad(1, "the first line names the columns, each with a name of its own")
+                return
+            if len(names) == 1 and (other := next((name for sign, name in _OTHERS.items() if sign in names[0]), None)):
+                yield _bad(1, f"the columns are separated by {other}; save the file with commas")
                 return
             started = lines.line_num + 1
             for cells in lines:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ AHEAD = 256
 """Rows that are begun or wait for their provider at a time; those behind them are not even read."""
 _CHUNK = 16  # rows that are looked at in one go
 _MOST_FAULTS = 100  # that are kept of the rows that are wrong
+_LONGEST = 100  # characters of a budget's name
 _REST = 5.0  # seconds between looks at a provider that rests
 _BEGUN = frozenset({"submitting", "accepted", "unknown", "rejected", "cached"})
 # What every further row would run into as well.
@@ -184,9 +186,25 @@ class Run:
             )
 
     def _as_budget(self, limit: Decimal) -> Any:
+        return make_budget(self._budget_name, limit=limit, period="total", tags={TAG: self._looker.name})
+
+    @property
+    def _budget_name(self) -> str:
+        """What the batch's budget is called in the ledger; no two batches have the same."""
         name = f"{TAG} {self._looker.name}"
-        name = name if len(name) <= 100 else f"{name[:40]}…{name[-59:]}"
-        return make_budget(name, limit=limit, period="total", tags={TAG: self._looker.name})
+        if len(name) <= _LONGEST:
+            return name
+        return f"{name[:30]}…{name[-55:]} {hashlib.sha256(name.encode()).hexdigest()[:12]}"
+
+    async def forget_budget(self) -> None:
+        """Remove the budget of a batch that nobody can run again, unless something is left that it has to bound."""
+        if self._budget is None:
+            return
+        recorder, name = self._engine.recorder, self._budget_name
+        left = await recorder.run(recorder.ledger.jobs, tags={TAG: self._looker.name}, unfinished=True, limit=1)
+        states = await recorder.run(recorder.ledger.budgets)
+        if not left and any(state.budget.name == name and not state.blocked for state in states):
+            await recorder.run(recorder.ledger.remove_budget, name)
 
     async def _looked(self) -> AsyncIterator[Looked]:
         async for chunk in self._chunks():
@@ -287,6 +305,8 @@ class Run:
     def _halt(self, error: VideogenError) -> None:
         """Begin no more rows; those that were begun are seen through."""
         if self._stop is None:
+            if isinstance(error, BudgetExceededError) and f"{self._budget_name!r}" in error.message:
+                error.hint = "Raise the batch's own budget (`--budget`, or `budget=`) and run it again."
             self._stop = error
             for scope in list(self._not_begun.values()):
                 scope.cancel()

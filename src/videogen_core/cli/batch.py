@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from videogen_core import BatchReport, Client, InvalidRowsError, RequestError
+from videogen_core import BatchReport, Client, Event, InvalidRowsError, JobStatus, RequestError
 
 from .failures import exit_code_of
 from .interrupts import goes_on_by_itself
@@ -17,13 +18,14 @@ from .make import prepare
 from .options import CHOICE, CLIP, DELIVERY, takes
 from .screen import Screen
 from .tables import facts
-from .words import dollars, seconds
+from .words import clock, dollars, seconds
 
 __all__ = ["batch"]
 
 _SILENCE = 30.0  # seconds between lines in a pipe
 _FAULTS = 20  # of wrong rows that are shown
 _ENOUGH = 5  # rows, to judge the pace by
+_SETTLING = 1.0  # second, after which it is seen how many clips are made at a time
 _AGAIN = "The same command goes on where this one stopped; nothing is made or paid for twice."
 
 _File = Annotated[str, typer.Argument(metavar="FILE", help="Rows: .jsonl (JSON lines) or .csv.", show_default=False)]
@@ -71,7 +73,8 @@ def batch(
     with Client() as client:
         prepare(screen, client, arguments)
         folder = arguments.pop("output")
-        with goes_on_by_itself(_AGAIN), _view(screen) as watch:
+        pace = _Pace(client.workspace.planner.usual)
+        with goes_on_by_itself(_AGAIN), _view(screen, pace) as watch:
             try:
                 found = client.batch_file(
                     file,
@@ -83,6 +86,7 @@ def batch(
                     retry_failed=retry_failed,
                     dry_run=dry_run,
                     timeout=timeout,
+                    on_event=pace.hear,
                     on_progress=watch,
                     **arguments,
                 )
@@ -142,84 +146,136 @@ def _code(found: BatchReport, *, dry_run: bool) -> int:
 # --- while it runs
 
 
-def _view(screen: Screen) -> AbstractContextManager[Callable[[BatchReport], object] | None]:
+def _view(screen: Screen, pace: _Pace) -> AbstractContextManager[Callable[[BatchReport], object] | None]:
     if screen.quiet:
         return nullcontext(None)
-    return _bar(screen) if screen.watched else nullcontext(_Lines(screen))
+    return _bar(screen, pace) if screen.watched else nullcontext(_Lines(screen, pace))
 
 
 class _Lines:
     """A line after the check, and one now and then, for logs and pipes."""
 
-    def __init__(self, screen: Screen) -> None:
+    def __init__(self, screen: Screen, pace: _Pace) -> None:
         self._screen = screen
-        self._pace = _Pace()
+        self._pace = pace
         self._said = 0.0
 
     def __call__(self, found: BatchReport) -> None:
         now = time.monotonic()
+        self._pace.note(found)
         if not self._said:
             self._screen.say(_checked(found))
         elif now - self._said < _SILENCE:
             return
         else:
-            self._screen.say(_news(found, self._pace))
+            self._screen.say(", ".join([f"{found.succeeded} of {found.rows} made", *_news(found, self._pace)]))
         self._said = now
 
 
 @contextmanager
-def _bar(screen: Screen) -> Iterator[Callable[[BatchReport], object]]:
-    """One bar for all rows, gone at the end."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+def _bar(screen: Screen, pace: _Pace) -> Iterator[Callable[[BatchReport], object]]:
+    """One bar for all rows with a clock that runs, gone at the end."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task
+    from rich.table import Column
+    from rich.text import Text
 
-    pace = _Pace()
-    columns = (MofNCompleteColumn(), BarColumn(bar_width=None), TextColumn("{task.description}", markup=False))
+    class News(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            found = task.fields["found"]
+            return Text("checking the rows" if found is None else ", ".join(_news(found, pace, short=True)))
+
+    news = News(table_column=Column(no_wrap=True, overflow="ellipsis"))
+    columns = (MofNCompleteColumn(), BarColumn(bar_width=None), news)
     with Progress(*columns, console=screen.err, transient=True, expand=True, redirect_stdout=False) as bar:
-        task = bar.add_task("checking the rows", total=None)
+        task = bar.add_task("", total=None, found=None)
 
         def show(found: BatchReport) -> None:
+            pace.note(found)
             with suppress(OSError):  # nobody is watching any more
-                done = found.succeeded + found.failed
-                bar.update(task, total=found.rows, completed=done, description=_news(found, pace, short=True))
+                bar.update(task, total=found.rows, completed=found.succeeded + found.failed, found=found)
 
         yield show
 
 
 class _Pace:
-    """How long the rest will take, judged by this run."""
+    """How long it takes: judged by this run, and as long as that says too little, by what its models usually take.
 
-    def __init__(self) -> None:
+    Args:
+        usual: Seconds that an offer usually takes; None = not known.
+    """
+
+    def __init__(self, usual: Callable[[str], float | None]) -> None:
+        self._usual = usual
+        self._began: float | None = None
         self._first: tuple[float, int] | None = None
+        self._last = (0.0, 0)
+        self._accepted: float | None = None
+        self._under_way: set[str] = set()
+        self._offers: set[str] = set()
+        self._most = 1  # clips at a time
 
-    def left(self, found: BatchReport) -> float | None:
-        """Seconds, once enough rows have ended to say."""
-        done, now = found.succeeded + found.failed, time.monotonic()
+    def hear(self, event: Event) -> None:
+        """An event of any job of the batch."""
+        if event.status in (JobStatus.QUEUED, JobStatus.RUNNING):
+            self._accepted = self._accepted or time.monotonic()
+            self._under_way.add(event.job_id)
+            self._offers.add(event.data["offer"])
+            self._most = max(self._most, len(self._under_way))
+        else:
+            self._under_way.discard(event.job_id)
+
+    def note(self, found: BatchReport) -> None:
+        """How far it is now."""
+        now, done = time.monotonic(), found.succeeded + found.failed
+        self._began = self._began or now
         if self._first is None or done <= found.before:
             self._first = now, done
-        since, before = self._first
-        if done - before < _ENOUGH:
+        if done != self._last[1]:
+            self._last = now, done
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the rows were checked."""
+        return 0.0 if self._began is None else time.monotonic() - self._began
+
+    def left(self, found: BatchReport) -> float | None:
+        """Seconds; None = nothing says how many."""
+        now = time.monotonic()
+        (since, before), (last, done) = self._first or (now, 0), self._last
+        if found.rows == found.succeeded + found.failed:
             return None
-        return (now - since) / (done - before) * (found.rows - done)
+        if done - before >= _ENOUGH:
+            return max((last - since) / (done - before) * (found.rows - done) - (now - last), 1.0)
+        usual = [seconds for offer in self._offers if (seconds := self._usual(offer)) is not None]
+        if self._accepted is None or not usual or now - self._accepted < _SETTLING:
+            return None
+        rounds = math.ceil((found.rows - before) / self._most)
+        left = rounds * max(usual) - (now - self._accepted)
+        return left if left > 0 else None  # slower than usual: nobody knows
 
 
 def _checked(found: BatchReport) -> str:
     before = f", {found.before:,} of them ended before" if found.before else ""
-    return f"{_rows(found.rows)} in order{before}. What is to be made costs at most {_estimate(found)}."
+    free = not found.estimate and not found.unpriced
+    return f"{_rows(found.rows)} in order{before}. What is to be made " + (
+        "is free." if free else f"costs at most {_estimate(found)}."
+    )
 
 
 def _estimate(found: BatchReport) -> str:
     return dollars(found.estimate) + (f", and {_rows(found.unpriced)} of unknown price" if found.unpriced else "")
 
 
-def _news(found: BatchReport, pace: _Pace, *, short: bool = False) -> str:
-    left = pace.left(found)
-    parts = [] if short else [f"{found.succeeded} of {found.rows} made"]
+def _news(found: BatchReport, pace: _Pace, *, short: bool = False) -> list[str]:
+    """What is worth knowing, the most important first: a narrow terminal does not show the last of it."""
+    left, show = pace.left(found), clock if short else seconds
+    parts = [show(math.floor(pace.elapsed)) + ("" if short else " so far")]
+    parts += [f"about {show(math.ceil(left))} left"] if left else []
     parts += [f"{found.failed} failed"] if found.failed else []
     spent = _spent(found) + (f" of {dollars(found.budget)}" if found.budget is not None else "")
-    parts += [spent] if found.spent or found.budget is not None else []
-    parts += [f"about {seconds(left)} left"] if left else []
     parts += [f"waiting: {found.waiting}"] if found.waiting else []
-    return ", ".join(parts)
+    parts += [spent] if found.spent or found.budget is not None else []
+    return parts
 
 
 def _spent(found: BatchReport) -> str:

@@ -18,6 +18,7 @@ from .words import dollars, moment
 
 __all__ = ["acknowledge_budget", "budgets", "remove_budget", "set_budget"]
 
+_BATCH = "batch"  # the tag of a batch's jobs, and how the name of its budget begins
 _Some = Annotated[
     str | None,
     typer.Argument(metavar="[NAME]", help="Show one budget.", autocompletion=completion.budgets_and_verbs),
@@ -55,11 +56,18 @@ _Warn = Annotated[
 ]
 
 
+_All = Annotated[bool, typer.Option("--all", help="Those of batches that are over, too; --json always has them.")]
+
+
 @takes()
-def budgets(screen: Screen, name: _Some = None) -> None:
-    """List the budgets: what each covers, and what is spent, held and left in its present period."""
+def budgets(screen: Screen, name: _Some = None, everything: _All = False) -> None:
+    """List the budgets: what each covers, and what is spent, held and left in its present period.
+
+    The budget of a batch is kept when the batch is over, since it holds for every further run of it.
+    """
     with Client() as client:
         found = _found(client)
+        over = [] if everything or screen.json or name is not None else [s for s in found if _is_over(client, s)]
     if name is not None:
         found = [_one(found, name)]
     if screen.json:
@@ -67,7 +75,11 @@ def budgets(screen: Screen, name: _Some = None) -> None:
     elif name is not None:
         _show_one(screen, found[0])
     elif found:
-        _show_table(screen, found)
+        if shown := [state for state in found if state not in over]:
+            _show_table(screen, shown)
+        if over:
+            whose = "budget of a batch that is" if len(over) == 1 else f"budgets of {len(over)} batches that are"
+            screen.say(f"Left out: the {whose} over. --all shows all.", "dim")
     else:
         screen.say("No budgets. `videogen budgets set daily --limit 25 --period day` makes one.")
 
@@ -132,6 +144,14 @@ def acknowledge_budget(screen: Screen, name: _Name) -> None:
 def _found(client: Client) -> list[BudgetState]:
     """Every budget; looking must not create a ledger."""
     return client.budgets() if client.workspace.has_ledger else []
+
+
+def _is_over(client: Client, state: BudgetState) -> bool:
+    """Whether it is a batch's own, nothing of the batch is under way, and nobody has to look at it."""
+    tags = state.budget.tags
+    if set(tags) != {_BATCH} or not state.budget.name.startswith(f"{_BATCH} ") or state.blocked:
+        return False
+    return not client.jobs(tags=tags, unfinished=True, limit=1)
 
 
 def _one(found: Sequence[BudgetState], name: str) -> BudgetState:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping
 from datetime import datetime
@@ -12,7 +13,9 @@ from typing import Any
 from videogen_core import Client, ConfigurationError, RequestError, Result, VideogenError
 
 from .contenders import Contender, Outcome, check_names, check_prices, line_up, make_all, total
+from .earlier import Earlier
 from .failures import exit_code, report
+from .interrupts import goes_on_by_itself
 from .progress import following
 from .screen import Screen
 from .sheet import Strip, save_sheet
@@ -36,9 +39,11 @@ def side_by_side(
     timeout: float | None,
 ) -> int:
     """Make the clips, and show what came of them; gives the exit code."""
-    folder = Path(output or f"compare-{datetime.now().astimezone():%Y%m%d-%H%M%S}").expanduser().absolute()
+    named = output or f"compare-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+    folder = Path(named).expanduser().absolute()
     with Client() as client:
-        contenders = line_up(client, text, arguments.get("model", ()), arguments)
+        earlier = Earlier(client, folder, arguments, anew=arguments.get("overwrite", False))
+        contenders = line_up(client, text, arguments.get("model", ()), arguments, earlier)
         if not screen.json:
             _show_prices(screen, contenders)
         allow_unknown = arguments.get("allow_unknown_price", False)
@@ -48,20 +53,28 @@ def side_by_side(
         if not _agreed(screen, contenders, yes=yes):
             screen.say("Nothing was sent.")
             return _NO
-        with following(screen, client, prompt=text or "") as follower:
-            outcomes = make_all(
-                client,
-                text,
-                contenders,
-                arguments,
-                limits=limits,
-                folder=folder,
-                timeout=timeout,
-                follower=follower,
-            )
-    sheet = _sheet(screen, folder, text or "", outcomes, arguments.get("seed"))
+        with goes_on_by_itself(_again(named, by_time=not output)):
+            with following(screen, client, prompt=text or "") as follower:
+                outcomes = make_all(
+                    client,
+                    text,
+                    contenders,
+                    arguments,
+                    limits=limits,
+                    folder=folder,
+                    tags=earlier.tags,
+                    timeout=timeout,
+                    follower=follower,
+                )
+            sheet = _sheet(screen, folder, text or "", outcomes, arguments.get("seed"))
     _show(screen, text, outcomes, arguments.get("seed"), folder=folder, sheet=sheet)
     return max((exit_code(outcome.error) for outcome in outcomes if outcome.error is not None), default=0)
+
+
+def _again(folder: str, *, by_time: bool) -> str:
+    """What to do after Ctrl-C."""
+    where = f" with `-o {shlex.quote(folder)}`" if by_time else ""
+    return f"The same command{where} goes on with the clips, pays for none twice, and makes the contact sheet."
 
 
 # --- before anything is spent
@@ -93,6 +106,8 @@ def _show_prices(screen: Screen, contenders: list[Contender]) -> None:
 
 def _price(contender: Contender) -> str:
     found = contender.candidate
+    if contender.asked_for:
+        return "made" if contender.job is not None and contender.job.record.done else "under way"
     if found is None:
         return "refused"
     return dollars(found.high) if found.low in (None, found.high) else f"{dollars(found.low)} to {dollars(found.high)}"
@@ -106,6 +121,8 @@ def _clip(request: Any) -> str:
 def _remark(contender: Contender) -> str:
     if contender.refusal is not None:
         return contender.refusal.message
+    if contender.asked_for:
+        return "by an earlier run; costs nothing more"
     found = contender.candidate
     assert found is not None
     moved = [f"{change.field} moved from {change.asked} to {change.used}" for change in found.changes]

@@ -16,6 +16,7 @@ from videogen_core import (
     BudgetExceededError,
     Candidate,
     Client,
+    Job,
     RequestError,
     Result,
     RouteArgs,
@@ -23,6 +24,7 @@ from videogen_core import (
 )
 from videogen_core._portal import Portal
 
+from .earlier import Earlier
 from .progress import Follower
 
 __all__ = ["Contender", "Outcome", "check_names", "check_prices", "line_up", "make_all", "total"]
@@ -37,22 +39,35 @@ class Contender:
 
     Attributes:
         named: As the user did.
+        key: Idempotency key of its clip.
         candidate: The offer that takes part for it; None = none can.
         refusal: Why not.
+        job: What an earlier run has made of it or begun.
     """
 
     named: str
+    key: str = ""
     candidate: Candidate | None = None
     refusal: VideogenError | None = None
+    job: Job | None = None
 
     @property
     def offer(self) -> str:
         """``provider/name``; the name as it was given while there is none."""
+        if self.job is not None:
+            return self.job.model
         return self.named if self.candidate is None else self.candidate.offer
 
     @property
+    def asked_for(self) -> bool:
+        """Whether its provider has been asked already, so that it costs nothing more."""
+        return self.job is not None and bool(self.job.record.attempts)
+
+    @property
     def high(self) -> Decimal | None:
-        """USD that it costs at most; None = unknown."""
+        """USD that it costs at most from now on; None = unknown."""
+        if self.asked_for:
+            return Decimal(0)
         return None if self.candidate is None else self.candidate.high
 
     @property
@@ -91,8 +106,10 @@ class Outcome:
 # --- before anything is spent
 
 
-def line_up(client: Client, prompt: str | None, names: Sequence[str], arguments: Mapping[str, Any]) -> list[Contender]:
-    """Find the offer and the price of each model.
+def line_up(
+    client: Client, prompt: str | None, names: Sequence[str], arguments: Mapping[str, Any], earlier: Earlier
+) -> list[Contender]:
+    """Find the offer and the price of each model, or the job that it has already.
 
     Raises:
         RequestError: A name means nothing, there is only one, or two of them mean the same offer.
@@ -103,10 +120,11 @@ def line_up(client: Client, prompt: str | None, names: Sequence[str], arguments:
     found: list[Contender] = []
     for name in names:
         route = client.route(prompt, model=[name], **asked)
-        if route.candidates:
-            found.append(Contender(name, route.candidates[0]))
-        else:
-            found.append(Contender(name, refusal=route.failure()))
+        key, job = earlier.find(name, route.request)
+        first = Contender(name, key, route.candidates[0] if route.candidates else None, job=job)
+        if first.candidate is None and not first.asked_for:
+            first = Contender(name, key, refusal=route.failure())
+        found.append(first)
         twin = next((other for other in found[:-1] if other.offer == found[-1].offer), None)
         if twin is not None:
             raise RequestError(f"--model: {twin.named} and {name} are the same offer, {twin.offer}.")
@@ -173,8 +191,10 @@ def check_names(folder: Path, contenders: Sequence[Contender], sheet: str) -> No
         RequestError: There is one.
     """
     here = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    wanted = re.compile("|".join(rf"{re.escape(one.stem)}(-\d+)?\.\w{{2,4}}" for one in contenders))
-    taken = next((name for name in sorted(here) if name == sheet or wanted.fullmatch(name)), None)
+    new = [one for one in contenders if one.job is None]  # the others' files are their own
+    wanted = re.compile("|".join([*(rf"{re.escape(one.stem)}(-\d+)?\.\w{{2,4}}" for one in new), r"(?!)"]))
+    mine = {sheet} if len(new) == len(contenders) else set()
+    taken = next((name for name in sorted(here) if name in mine or wanted.fullmatch(name)), None)
     if taken is not None:
         raise RequestError(
             f"{folder / taken} is there already; nothing was sent.", hint="Name another folder, or say --overwrite."
@@ -192,16 +212,18 @@ def make_all(
     *,
     limits: Mapping[str, Decimal],
     folder: Path,
+    tags: Mapping[str, str],
     timeout: float | None,
     follower: Follower,
 ) -> list[Outcome]:
     """Make all clips at the same time; each succeeds or fails by itself. Ctrl-C stops all of them in good order."""
-    common = {name: value for name, value in arguments.items() if name not in _CHOICE}
+    common = {name: value for name, value in arguments.items() if name not in _CHOICE} | {"tags": tags}
     outcomes: dict[str, Outcome] = {}
     inner = AsyncClient.on(client.workspace)
 
     async def one(contender: Contender) -> None:
         extra: dict[str, Any] = {"max_cost": limits[contender.offer]} if contender.offer in limits else {}
+        extra["idempotency_key"] = contender.key
         output = str(folder / f"{contender.stem}.mp4").replace("{", "{{").replace("}", "}}")
         try:
             result = await inner.generate(

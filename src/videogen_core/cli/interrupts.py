@@ -51,10 +51,10 @@ class StoppedError(VideogenError):
 
     def __init__(self, cause: KeyboardInterrupt) -> None:
         jobs = list(under_way)
+        goes_on = f" {'The job goes on' if len(jobs) == 1 else 'The jobs go on'} at the provider." if jobs else ""
         super().__init__(
             f"{'Terminated' if isinstance(cause, TerminatedError) else 'Interrupted'}."
-            + (" What providers have accepted goes on there." if _advice else "")
-            + (f" {'The job goes on' if len(jobs) == 1 else 'The jobs go on'} at the provider." if jobs else ""),
+            + (" What providers have accepted goes on there." if _advice else goes_on),
             hint=resume_command(jobs),
             job_id=jobs[0] if len(jobs) == 1 else None,
         )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .screen import Screen
+from .visible import visible
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Column", "facts", "show_table"]
 
 _GAP = 2
+_LEAST = 12  # columns for the value of a fact
 _STYLES = {
     "yes": "green",
     "succeeded": "green",
@@ -60,7 +62,7 @@ class Column:
     @property
     def natural(self) -> int:
         """Characters it takes without wrapping."""
-        return max(map(len, (self.title, *self.cells)))
+        return max(map(_room, (self.title, *self.cells)))
 
     @property
     def least(self) -> int:
@@ -70,11 +72,24 @@ class Column:
 
 def show_table(screen: Screen, columns: Iterable[Column], *, aside: bool = False) -> bool:
     """Print a table as the result, or aside; False when columns were left out of it."""
-    wanted = [column for column in columns if any(column.cells) or not column.spare]
+    wanted = [_readable(column) for column in columns if any(column.cells) or not column.spare]
     width = (screen.err if aside else screen.out).width
     kept = _fitting(wanted, width)
-    screen.show(_table(kept, _widths(kept, width)), aside=aside)
+    widths = _widths(kept, width)
+    needed = sum(widths) + _GAP * len(kept)
+    screen.show(_table(kept, widths), aside=aside, width=needed if needed - _GAP > width else None)
     return len(kept) == len(wanted)
+
+
+def _readable(column: Column) -> Column:
+    return replace(column, cells=[visible(cell) for cell in column.cells])
+
+
+def _room(text: str) -> int:
+    """Columns of the terminal that a text takes; wide letters take two."""
+    from rich.cells import cell_len
+
+    return max(map(cell_len, text.split("\n")))
 
 
 def _fitting(columns: list[Column], width: int) -> list[Column]:
@@ -126,7 +141,8 @@ def facts(screen: Screen, rows: Iterable[tuple[str, str]]) -> None:
     table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in rows:
-        if value:
-            table.add_row(name, Text(value, style=_STYLES.get(value, "")))
-    screen.show(table)
+    told = [(name, value) for name, value in rows if value]
+    for name, value in told:
+        table.add_row(name, Text(visible(value), style=_STYLES.get(value, "")))
+    needed = max((_room(name) for name, _ in told), default=0) + _GAP + _LEAST
+    screen.show(table, width=needed if needed > screen.out.width else None)

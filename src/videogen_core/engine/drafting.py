@@ -1,4 +1,5 @@
-"""The record of a new job, from what the caller wants and the route that was found. Pure but for the minted id."""
+"""The record of a new job, from what the caller wants and the route that was found. Pure but for the minted id and
+the caller's trace."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from .. import states
+from .. import states, tracing
 from ..delivery import Delivery
 from ..extensions import Prepared
 from ..routing import Policy, Route
@@ -39,6 +40,7 @@ def draft(prepared: Prepared, route: Route, policy: Policy, delivery: Delivery, 
         on_unknown=delivery.on_unknown,
         changes=(*prepared.changes, *msgspec.to_builtins(chosen.changes)),
         rewrites=delivery.rewrites,
+        trace=tracing.current(),
     )
 
 

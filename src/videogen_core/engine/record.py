@@ -82,7 +82,7 @@ class Recorder:
             message=message,
             actor=actor,
             progress=job.progress,
-            data={"offer": job.offer, **data},
+            data={"offer": job.offer, **({"trace": job.trace} if job.trace else {}), **data},
         )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from ..budget import Budget, BudgetState, Crossing, dollars, micro, window
+from ..budget import Budget, BudgetState, Crossing, Period, dollars, micro, window
 from ..errors import BudgetExceededError, LedgerError
 from ..states import Attempt, JobRecord, Money
 from .documents import encoded, read_budget
@@ -53,9 +53,10 @@ def reserve(tx: Transaction, job: JobRecord) -> tuple[Crossing, ...]:
         counters = _hold(tx, name, starts, amount, -1 if blocked else limit)
         if counters is None:
             state = _state(tx, (name, limit, blocked, doc), now)
+            wait = "" if budget.period is Period.TOTAL else "Wait for the next period. "
             raise BudgetExceededError(
                 state.refusal(attempt.hold) or f"The budget {name!r} is taken.",
-                hint="Wait for the next period, raise it with `videogen budgets set`, or choose a cheaper model.",
+                hint=f"{wait}Raise it with `videogen budgets set`, or choose a cheaper model.",
                 job_id=job.id,
             )
         tx.change(
