@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
+
 import wrong_guests
 import wrong_plugins
 from acme.plugin import AcmeProvider
 from videogen_core.testing.conformance import ProviderSuite, Quoted
 from videogen_core.testing.conformance.lost import Lost
+from videogen_core.testing.conformance.unwired import no_wire
 
 HERE = Path(__file__).parent
 WRONG = {
@@ -75,6 +79,14 @@ def test_a_wrong_plugin_is_found_out(tmp_path: Path) -> None:
     ended = outcomes(tmp_path / "report.xml")
     missed = {name: ended.get(name) for name, says in EXPECTED.items() if says not in (ended.get(name) or "")}
     assert missed == {}
+
+
+def test_with_a_workshop_nothing_can_be_connected_to() -> None:
+    """A provider that has a vendor cannot pass for one that has none."""
+    with pytest.MonkeyPatch.context() as patch, socket.socket() as one:
+        no_wire(patch)
+        with pytest.raises(OSError, match="nobody to talk to"):
+            one.connect(("127.0.0.1", 9))
 
 
 # Tests that no deliberately broken plugin fails, and why one need not.

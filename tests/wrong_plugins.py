@@ -32,7 +32,8 @@ from videogen_core import (
     Submission,
     SubmitCall,
 )
-from videogen_core.testing.conformance import ProviderSuite, Quoted
+from videogen_core.testing import VendorJob
+from videogen_core.testing.conformance import ProviderSuite, Quoted, Workshop
 from videogen_core.testing.conformance.catalogue import Catalogue
 from videogen_core.testing.conformance.clips import Clips
 from videogen_core.testing.conformance.credentials import Credentials
@@ -46,6 +47,7 @@ from videogen_core.testing.conformance.polls import Polls
 from videogen_core.testing.conformance.refusals import Refusals
 from videogen_core.testing.conformance.requests import Requests
 from videogen_core.testing.conformance.suite import Suite
+from videogen_core.testing.journal import Entry
 from wrong_heavy import HeavyAcme
 
 logger = logging.getLogger(__name__)
@@ -434,6 +436,48 @@ class WrongRemoval(WrongBase, ProviderSuite):
     fails = "test_no_standard_test_is_missing"
     says = "overrides test_a_clip"
     test_a_clip = None  # type: ignore[assignment]
+
+
+class WrongExcuse(WrongBase, ProviderSuite):
+    provider = AcmeProvider
+    excused: ClassVar[Any] = {"test_a_limit_is_waited_out": "it never says so"}
+    fails = "test_no_standard_test_is_missing"
+    says = "is for providers without a wire"
+
+
+class Idle(Workshop):
+    """One where nothing is ever made."""
+
+    def creates(self) -> list[Entry]:
+        return []
+
+    def made(self, entry: Entry) -> VendorJob:
+        raise NotImplementedError
+
+    def owner(self, clip: bytes) -> str:
+        raise NotImplementedError
+
+    def ended(self, job: str) -> bool:
+        return True
+
+    def hold(self) -> None:
+        return
+
+    def let_go(self) -> None:
+        return
+
+    def spoil(self) -> None:
+        return
+
+    def leftovers(self) -> list[str]:
+        return []
+
+
+class WrongSilence(WrongBase, Refusals):
+    provider = AcmeProvider
+    workshop = Idle
+    fails = "test_a_limit_is_waited_out"
+    says = "needs a vendor's emulator"
 
 
 class RightOverride(ProviderSuite):

@@ -113,7 +113,8 @@ def _over_budget(route: Route, scope: Sequence[ModelSpec], hint: str) -> BudgetE
     for rejection in route.rejected:
         if rejection.reason == "cost":
             spec = specs[rejection.offer]
-            cost = bounds(spec, resolve(spec, route.request, route.policy.fit).request)
+            resolved = resolve(spec, route.request, route.policy.fit).request
+            cost = bounds(route.facts.tailored(spec, resolved), resolved)
             prices.append((cost[1] if cost else Decimal(0), rejection))
     if prices:
         cheapest = min(prices, key=lambda pair: pair[0])[1]

@@ -158,6 +158,7 @@ class Planner:
             failure_rate=seen.failure_rate,
             budgets=self._budgets(),
             remark=self.registry.remark,
+            tailoring=self.registry.tailoring(catalog.offers),
         )
 
     def prepare(self, request: VideoRequest) -> Prepared:
@@ -261,7 +262,8 @@ class Planner:
             policy, need_ready=False, max_cost=None, allow_unknown_price=True, accept_licenses=(EVERY_LICENSE,)
         )
         if policy.models and not policy.placeholder:
-            catalog, facts = self.catalog(policy.models), Facts(today=self._today())
+            catalog = self.catalog(policy.models)
+            facts = Facts(today=self._today(), tailoring=self.registry.tailoring(catalog.offers))
             chosen = route(request, policy, catalog, facts, hint=self._hint(policy.models)).chosen
         else:
             chosen = self.route(request, policy).chosen
@@ -276,7 +278,8 @@ class Planner:
         limit = money(budget)
         if limit is None:
             raise RequestError("max_cost: an amount is needed.", hint="Write max_cost='1.50'.")
-        return max_duration(self.offers(model)[0], request, limit)
+        spec = self.offers(model)[0]
+        return max_duration(spec, request, limit, tailor=self.registry.tailoring((spec,)).get(spec.provider))
 
     def models(
         self,

@@ -22,6 +22,7 @@ __all__ = [
     "PriceIndex",
     "Quote",
     "QuoteLine",
+    "Tailor",
     "bounds",
     "estimate",
     "max_duration",
@@ -401,7 +402,13 @@ def estimate(spec: ModelSpec, request: VideoRequest, *, fit: Fit = "exact", toda
     return quote(spec, resolve(spec, request, fit).request, today=today)
 
 
-def max_duration(spec: ModelSpec, request: VideoRequest, budget: Decimal) -> float | None:
+Tailor = Callable[[ModelSpec, VideoRequest], ModelSpec]
+"""Gives an offer the prices and the latency that it has for a resolved request; see `Provider.tailored`."""
+
+
+def max_duration(
+    spec: ModelSpec, request: VideoRequest, budget: Decimal, *, tailor: Tailor | None = None
+) -> float | None:
     """The longest clip, in seconds, whose high estimate is within ``budget``; None when none is.
 
     Raises:
@@ -421,7 +428,8 @@ def max_duration(spec: ModelSpec, request: VideoRequest, budget: Decimal) -> flo
                 resolved = resolve(spec, msgspec.structs.replace(request, duration=seconds))
             except UnsupportedRequestError:
                 continue
-            cost = bounds(spec, resolved.request)
+            offered = spec if tailor is None else tailor(spec, resolved.request)
+            cost = bounds(offered, resolved.request)
             if cost is None:
                 continue
             priced = True

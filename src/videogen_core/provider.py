@@ -503,6 +503,43 @@ class Provider(ABC):
         """
         return ""
 
+    def tailored(
+        self,
+        spec: ModelSpec,
+        request: VideoRequest,
+        environment: Mapping[str, str],
+        settings: Mapping[str, Any],
+        folder: Path,
+    ) -> ModelSpec:
+        """The offer with the prices and the latency that it has for one request. The default: as it is.
+
+        For a provider whose options decide how much work a clip is, in a way that no rule of a price list tells: steps
+        of a model on the user's own machine, say. Nothing but ``prices`` and ``latency`` may differ. Asked for each
+        offer that takes the request, so it must be quick; asked again with its own answer, it gives the same. Looks at
+        settings and files only, never at the network, and never imports a vendor's SDK.
+
+        Args:
+            spec: The offer.
+            request: The request with every default written out.
+            environment: Environment variables, with ``.env`` beneath them.
+            settings: This provider's table of the configuration.
+            folder: The provider's own; see `Context.folder`.
+        """
+        return spec
+
+    def notes(self, environment: Mapping[str, str], settings: Mapping[str, Any], folder: Path) -> tuple[str, ...]:
+        """What somebody who examines the installation wants to know, in sentences, for ``videogen doctor``.
+
+        The default: nothing. For what is known here without asking anybody: the devices of this machine, say, as they
+        were last seen. It must be quick; neither the network nor a vendor's SDK is used.
+
+        Args:
+            environment: Environment variables, with ``.env`` beneath them.
+            settings: This provider's table of the configuration.
+            folder: The provider's own; see `Context.folder`.
+        """
+        return ()
+
     def account(self, environment: Mapping[str, str], settings: Mapping[str, Any]) -> str:
         """What tells this user's account at the vendor from another one: a project, an organisation, or the key.
 

@@ -21,7 +21,7 @@ from .request import VideoRequest
 from .settings import Settings
 from .spec import ModelSpec, Stage
 
-__all__ = ["Registry"]
+__all__ = ["Registry", "tailored"]
 
 
 class Registry:
@@ -234,6 +234,27 @@ class Registry:
         except Exception:  # a plugin's bug, and no reason not to show the route
             return ""
 
+    def notes(self, name: str) -> list[str]:
+        """What a provider knows of this installation, in sentences; nothing where it fails to say it."""
+        provider = self.plugins.load(name).provider
+        if provider is None:
+            return []
+        settings = self.settings
+        try:
+            said = provider.notes(settings.environment, settings.provider(name), settings.folder(name))
+            return [str(sentence) for sentence in said]
+        except Exception:  # a plugin's bug, and no reason not to examine the rest
+            return []
+
+    def tailoring(self, offers: Iterable[ModelSpec]) -> dict[str, Callable[[ModelSpec, VideoRequest], ModelSpec]]:
+        """Of the providers of some offers, those whose prices follow a request's options: how to ask each of them."""
+        found: dict[str, Callable[[ModelSpec, VideoRequest], ModelSpec]] = {}
+        for name in {spec.provider for spec in offers} & set(self.plugins.names()):
+            provider = self.plugins.load(name).provider
+            if provider is not None and type(provider).tailored is not Provider.tailored:
+                found[name] = partial(tailored, provider, self.settings)
+        return found
+
     def hint(self, name: str) -> str | None:
         """What to install for a model name that no plugin offers, where the core knows."""
         key = name.lower()
@@ -242,6 +263,16 @@ class Registry:
             if plugin not in self.plugins.names() and re.search(pattern, key):
                 return f"`pip install {distribution}` offers such a model."
         return None
+
+
+def tailored(provider: Provider, settings: Settings, spec: ModelSpec, request: VideoRequest) -> ModelSpec:
+    """An offer with the prices and the latency that its provider gives it for one request; see `Provider.tailored`."""
+    name = spec.provider
+    try:
+        found = provider.tailored(spec, request, settings.environment, settings.provider(name), settings.folder(name))
+        return msgspec.structs.replace(spec, prices=found.prices, latency=found.latency) if found is not spec else spec
+    except Exception:  # a plugin's bug; what the catalogue says stands
+        return spec
 
 
 def _refusal(check: Callable[[], None]) -> str | None:

@@ -21,7 +21,7 @@ from .catalog import Catalog
 from .errors import RequestError, UnsupportedRequestError, VideogenError
 from .explaining import failure, readable_score, table
 from .licensing import license_refusal
-from .pricing import Quote, bounds, quote
+from .pricing import Quote, Tailor, bounds, quote
 from .request import VideoRequest
 from .spec import Mode, ModelSpec, Stage, Tier
 
@@ -87,6 +87,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         failure_rate: Offer id -> share of recent attempts that failed, 0 to 1.
         budgets: Every budget and what it has left.
         remark: Says how a provider would go about a resolved request, for `Route.explain`.
+        tailoring: Adapter id -> gives an offer the prices and latency that it has for a resolved request.
     """
 
     today: date
@@ -96,6 +97,18 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     failure_rate: Mapping[str, float] = {}
     budgets: Sequence[BudgetState] = ()
     remark: Callable[[ModelSpec, VideoRequest], str] | None = None
+    tailoring: Mapping[str, Tailor] = {}
+
+    def tailored(self, spec: ModelSpec, request: VideoRequest) -> ModelSpec:
+        """An offer as it is for a resolved request."""
+        tailor = self.tailoring.get(spec.provider) if self.tailoring else None
+        return spec if tailor is None else tailor(spec, request)
+
+    def seconds(self, spec: ModelSpec, tailored: ModelSpec) -> float | None:
+        """How long an offer is expected to take: as observed, unless its provider can tell it for the very request."""
+        usual = self.latency.get(spec.id)
+        own = tailored.latency.typical if tailored.latency else None
+        return own if usual is None or (tailored.latency != spec.latency and own is not None) else usual
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -356,7 +369,7 @@ def _rejection(spec: ModelSpec, request: VideoRequest, policy: Policy, facts: Fa
         except UnsupportedRequestError as error:
             reason = "unsupported", " ".join(violation.message for violation in error.violations)
         else:
-            cost = bounds(spec, resolved.request)
+            cost = bounds(facts.tailored(spec, resolved.request), resolved.request)
             high = None if cost is None else cost[1]
             over = _over_budget(spec, high, policy, facts) if _affordable(high, policy) else None
             reason = ("budget", over) if over else _cost_refusal(cost, policy)
@@ -456,17 +469,18 @@ def _survivors_among(
             resolved = resolve(spec, request, policy.fit)
         except UnsupportedRequestError:
             continue
-        cost = bounds(spec, resolved.request)
+        offered = facts.tailored(spec, resolved.request)
+        cost = bounds(offered, resolved.request)
         if not _affordable(None if cost is None else cost[1], policy):
             continue
-        latency = facts.latency.get(spec.id, spec.latency.typical if spec.latency else None)
+        latency = facts.seconds(spec, offered)
         survivors.append(
             _Survivor(
                 place,
                 _standing(spec),
                 math.inf if cost is None else float(cost[1]),
                 _UNKNOWN_LATENCY if latency is None else latency,
-                spec,
+                offered,
                 resolved.mode,
                 resolved.request,
                 resolved.changes,
@@ -492,20 +506,25 @@ def _survivors_of_all(request: VideoRequest, policy: Policy, catalog: Catalog, f
             among |= modes
     priced: dict[int, Callable[[int], int | None]] = {}  # by identity of the resolved request
     cap = math.inf if policy.max_cost is None else int(policy.max_cost.scaleb(6))
-    unknown_is_fine = _affordable(None, policy)
+    unknown_is_fine, tailoring = _affordable(None, policy), facts.tailoring
     survivors = []
     for position, mode, filled in catalog.index.resolving(request, among=among):
         if position in unready:
             continue
         if id(filled) not in priced:
             priced[id(filled)] = catalog.prices.asking(filled)
-        micro = priced[id(filled)](position)
+        spec = offers[position]
+        latency = observed.get(position, typical[position])
+        if tailoring and spec.provider in tailoring:
+            offered = facts.tailored(spec, filled)
+            latency, cost = facts.seconds(spec, offered), bounds(offered, filled)
+            spec, micro = offered, None if cost is None else int(cost[1].scaleb(6))
+        else:
+            micro = priced[id(filled)](position)
         if not unknown_is_fine if micro is None else micro > cap:
             continue
         dollars = math.inf if micro is None else micro / 1_000_000
-        latency = observed.get(position, typical[position])
         seconds = _UNKNOWN_LATENCY if latency is None else latency
-        spec = offers[position]
         standing = standings[group_of[position]]
         survivors.append(_Survivor(position, standing, dollars, seconds, spec, mode, filled, (), latency))
     return survivors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 
 from local_rig import client, look, model, need_torch
-from videogen_core import JobStatus
+from videogen_core import ConfigurationError, GenerationFailedError, JobStatus, RequestError
 
 need_torch()
 with warnings.catch_warnings():
@@ -25,6 +26,7 @@ with warnings.catch_warnings():
     import torch
 
     import tiny
+    from videogen_local.here import spool
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 torch.set_num_threads(1)
@@ -139,3 +141,58 @@ def test_a_route_weighs_it_against_others(folder: Path, tmp_path: Path) -> None:
         quote = videogen.estimate("a boat", model=name)
     assert name.lower() in said
     assert quote.known, "what jobs took here makes the price"
+
+
+def test_a_disk_that_is_full_is_told_and_the_device_goes_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the clip nor the note that it failed can be written; the next job finds room again."""
+    usual = spool._write
+
+    def full(path: Path, data: bytes, *, sync: bool) -> None:
+        if path.name == "state.json" and b"running" not in data:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        usual(path, data, sync=sync)
+
+    with client(tmp_path / "home") as videogen:
+        with monkeypatch.context() as patch:
+            patch.setattr(spool, "_write", full)
+            with pytest.raises(GenerationFailedError, match="No space left on device") as caught:
+                videogen.generate("a boat", model=model(folder), timeout=60)
+        assert "Free some space" in (caught.value.hint or "")
+        assert videogen.generate("a boat", model=model(folder), timeout=60).path is not None
+
+
+def test_a_job_that_cannot_be_put_on_disk_is_refused(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, data: bytes, *, sync: bool) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with client(tmp_path / "home") as videogen:
+        with monkeypatch.context() as patch:
+            patch.setattr(spool, "_write", full)
+            with pytest.raises(ConfigurationError, match=r"No space left on device. Nothing was begun"):
+                videogen.generate("a boat", model=model(folder))
+        (job,) = videogen.jobs()
+        assert job.status == JobStatus.FAILED
+        assert not list((tmp_path / "home").glob("providers/local/jobs/*"))
+
+
+def test_what_cannot_be_done_is_refused_before_there_is_a_job(folder: Path, tmp_path: Path) -> None:
+    with client(tmp_path / "home") as videogen:
+        for options, said in (
+            ({"attention": "nonsense"}, "'nonsense' is not possible"),
+            ({"num_frames": 241}, "241 frames at 16 a second last 15.06 s, and duration is 0.5 s"),
+            ({"loras": [str(tmp_path / "ink.safetensors")]}, "there is no file"),
+        ):
+            with pytest.raises(RequestError, match=said):
+                videogen.generate("a boat", model=model(folder), options={"local": options})
+    assert not list((tmp_path / "home").glob("providers/local/jobs/*"))
+
+
+def test_the_size_that_an_option_says_is_the_size_of_the_clip(folder: Path, tmp_path: Path) -> None:
+    with client(tmp_path / "home") as videogen:
+        result = videogen.generate("a boat", model=model(folder), options={"local": {"width": 48, "height": 32}})
+    assert result.path is not None
+    assert (look(result.path).width, look(result.path).height) == (48, 32)

@@ -51,6 +51,9 @@ def folder(tmp_path: Path) -> Path:
         (place / name).mkdir()
         (place / name / "config.json").write_text("{}")
         tensors(place / name / "model.safetensors")
+    for name in ("tokenizer", "scheduler"):
+        (place / name).mkdir()
+        (place / name / f"{name}_config.json").write_text("{}")
     return place
 
 
@@ -108,6 +111,16 @@ def damage(folder: Path, how: str) -> None:
             weights.rename(weights.with_name("model.bin"))
         case "no weights":
             weights.unlink()
+        case "no tokenizer":
+            shutil.rmtree(folder / "tokenizer")
+        case "an empty scheduler":
+            next((folder / "scheduler").iterdir()).unlink()
+        case "deep nesting":
+            index.write_text("[" * 100_000)
+        case "deep nesting of a component":
+            (folder / "vae" / "config.json").write_text('{"a":' + "[" * 100_000)
+        case "deep corrections":
+            (folder / "videogen.toml").write_text("title = " + "[" * 100_000)
         case "code":
             (folder / "transformer" / "transformer.py").write_text("open('/tmp/never', 'w')")
         case "another library":
@@ -128,6 +141,11 @@ def damage(folder: Path, how: str) -> None:
         ("another kind", "StableDiffusionPipeline, which is no pipeline that makes video"),
         ("a pickle", "model.bin, a pickle"),
         ("no weights", "has no weights"),
+        ("no tokenizer", r"tokenizer is missing or empty: the tokenizer \(T5TokenizerFast\)"),
+        ("an empty scheduler", "scheduler is missing or empty"),
+        ("deep nesting", "cannot be read"),
+        ("deep nesting of a component", "cannot be read"),
+        ("deep corrections", "videogen.toml"),
         ("code", "Python code of its own"),
         ("another library", "Python code of its own"),
         ("corrections", "videogen.toml"),

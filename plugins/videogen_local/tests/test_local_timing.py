@@ -12,9 +12,10 @@ from videogen_core import ConfigurationError, VideoRequest
 from videogen_core.capabilities import resolve
 from videogen_core.pricing import bounds
 from videogen_local.configs import Dimensions
-from videogen_local.costs import charge, per_second, priced
+from videogen_local.costs import charge, per_second, priced, tailored
 from videogen_local.families import FAMILIES
 from videogen_local.plugin import LocalProvider
+from videogen_local.rows import completed
 from videogen_local.timing import Measured, Timings, published, work
 
 ROWS = {spec.id: spec for spec in LocalProvider().models()}
@@ -184,6 +185,48 @@ def test_jobs_that_ran_here_set_the_price(timings: Timings) -> None:
     assert low < Decimal("1.20") == high.quantize(Decimal("0.01"))  # the longest clip, which is the one that ran
 
 
+def of_request(name: str, timings: Timings, steps: int = 50, **values: Any) -> tuple[Decimal, Decimal, Any]:
+    """Low and high price of one request, and the latency that the offer then has."""
+    settings = {"gpu_hourly_usd": 36}
+    options = {"local": {"steps": steps, **values.pop("options", {})}}
+    spec = completed(priced(ROWS[name], settings, timings))
+    request = resolve(spec, VideoRequest.make("a boat", options=options, **values)).request
+    own = tailored(spec, request, settings, timings)
+    assert tailored(own, request, settings, timings) == own, "asked again with its own answer"
+    found = bounds(own, request)
+    assert found is not None
+    return *found, own.latency
+
+
+def test_a_request_costs_and_takes_what_its_own_steps_and_frames_do(timings: Timings) -> None:
+    name = "local/wan-2.1-t2v-1.3b"
+    size = Dimensions(compression=WAN.compression, hidden=1536, layers=30)
+    whole = work(size, 1_420_000_000, 32_760, steps=50, passes=2)
+    timings.learn(Measured(model=name, device="Card", plan="resident", work=whole, steps=100.0, rest=20.0))
+    low, high, latency = of_request(name, timings, duration=5)
+    assert low == high, "one device, one speed, one length: one price"
+    assert high.quantize(Decimal("0.01")) == Decimal("1.20"), "120 s at a cent each"
+    assert latency.typical == pytest.approx(120, rel=0.01)
+    _, half, quick = of_request(name, timings, steps=25, duration=5)
+    assert (half * 2, quick.typical * 2) == (pytest.approx(high, abs=Decimal("0.00001")), pytest.approx(120, rel=0.01))
+    _, fewer, _ = of_request(name, timings, duration=5, options={"num_frames": 73})
+    tokens = WAN.compression.tokens(73, 832, 480)
+    share = work(size, 1_420_000_000, tokens, steps=50, passes=2) / whole
+    assert float(fewer) == pytest.approx(1.2 * share, rel=0.01)
+    assert fewer < high, "frames are not in proportion: attention grows with their square"
+    _, unguided, _ = of_request(name, timings, duration=5, options={"guidance_scale": 1})
+    assert float(unguided) == pytest.approx(0.6, rel=0.01), "one pass in each step"
+
+
+def test_on_a_device_that_nobody_knows_the_catalogue_s_seconds_grow_with_the_steps(timings: Timings) -> None:
+    name = "local/wan-2.1-t2v-1.3b"
+    row = ROWS[name].latency
+    assert row is not None
+    for steps, factor in ((50, 1.0), (100, 2.0), (10, 0.2)):
+        *_, latency = of_request(name, timings, steps=steps, duration=5)
+        assert latency.typical == pytest.approx(row.typical * factor)
+
+
 def test_a_price_that_the_user_wrote_stands(timings: Timings) -> None:
     import msgspec
 
@@ -191,3 +234,5 @@ def test_a_price_that_the_user_wrote_stands(timings: Timings) -> None:
 
     own = msgspec.structs.replace(ROWS["local/cogvideox-2b"], prices=(Price(amount=Decimal(1), unit="video"),))
     assert priced(own, {"gpu_hourly_usd": 1}, timings) is own
+    request = resolve(own, VideoRequest.make("a boat")).request
+    assert tailored(own, request, {"gpu_hourly_usd": 1}, timings).prices == own.prices

@@ -37,9 +37,13 @@ def doctor(
         client.workspace.registry.plugins.examine()
         plugins = plugin_facts(client)
         answers = _pings(client, plugins) if online else {}
+        notes = {
+            row["name"]: client.workspace.registry.notes(row["name"]) for row in plugins if row["kind"] == "provider"
+        }
         facts = environment_facts(client)
         advice = setup_advice(client)
     for row in plugins:
+        row["notes"] = notes.get(row["name"], [])
         row["online"] = answers.get(row["name"]) if row["kind"] == "provider" else None
     ok = all(fact.ok for fact in facts) and not any(map(_broken, plugins))
     if screen.json:
@@ -48,6 +52,7 @@ def doctor(
     else:
         _show_environment(screen, facts)
         _show_plugins(screen, plugins, online=online)
+        _show_notes(screen, notes)
         _show_end(screen, ok, plugins, advice)
     return 0 if ok else 2
 
@@ -92,6 +97,14 @@ def _show_plugins(screen: Screen, plugins: list[dict[str, Any]], *, online: bool
     if online:
         columns.append(Column("online", [_online(row) for row in plugins], wrap=20))
     show_table(screen, columns)
+
+
+def _show_notes(screen: Screen, notes: dict[str, list[str]]) -> None:
+    for name, sentences in notes.items():
+        if sentences:
+            screen.line("")
+        for sentence in sentences:
+            screen.show(f"{name}: {sentence}")
 
 
 def _readiness(row: dict[str, Any]) -> str:

@@ -36,6 +36,7 @@ from ..errors import (
 from ..ledger import ClaimedError, FlightTakenError
 from ..provider import PLUGIN_API, Provider, Session, Submission, SubmitCall
 from ..redaction import cause_of, said
+from ..registry import tailored
 from ..request import Media, VideoRequest
 from ..settings import Settings
 from ..spec import ModelSpec
@@ -114,7 +115,8 @@ class Submitter:
             BudgetExceededError: Together with earlier attempts it would go over ``max_cost``.
         """
         resolved = resolve(spec, job.wanted, job.fit)
-        quote = pricing.quote(spec, resolved.request, today=self.recorder.clock.now().date())
+        offered = tailored(provider, self.settings, spec, resolved.request)
+        quote = pricing.quote(offered, resolved.request, today=self.recorder.clock.now().date())
         if job.max_cost is not None:
             if quote.high is None and not job.allow_unknown_price:
                 raise BudgetExceededError(

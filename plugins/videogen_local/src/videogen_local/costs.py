@@ -12,16 +12,18 @@ from typing import Any
 
 import msgspec
 
-from videogen_core import ConfigurationError, ModelSpec
-from videogen_core.spec import Mode, Price, Span
+from videogen_core import ConfigurationError, ModelSpec, VideoRequest, frame_size
+from videogen_core.spec import Latency, Mode, Price, Span
 
 from .configs import Dimensions
 from .families import Family
-from .rows import family_of
+from .rows import clip_of, family_of
 from .timing import PUBLISHED, Timings, sizes_of, work
 
-__all__ = ["charge", "per_second", "priced"]
+__all__ = ["charge", "per_second", "priced", "tailored"]
 
+_LABEL = "this machine"
+_SCALED = "the catalogue's, for as much more or less work"
 _HOUR = 3600
 _NEVER = 10**9  # seconds, which a row cannot hold
 _EXACT = Decimal("0.0000000001")
@@ -85,11 +87,83 @@ def _price(spec: ModelSpec, rate: Decimal, resolution: str | None, low: float, h
         amount=rate,
         unit="gpu_second",
         resolutions=(resolution,) if resolution else (),
-        gpu_seconds=(Decimal(f"{low:.3f}"), Decimal(f"{high:.3f}")),
-        label="this machine",
+        gpu_seconds=(Decimal(f"{low:.9f}"), Decimal(f"{high:.9f}")),
+        label=_LABEL,
         source="[providers.local], times what jobs took here or what is published",
         as_of=spec.as_of,
     )
+
+
+def tailored(spec: ModelSpec, request: VideoRequest, settings: Mapping[str, Any], timings: Timings) -> ModelSpec:
+    """An offer with the price and the latency of one request: its own steps, frames, size and guidance.
+
+    Args:
+        spec: The offer, priced in general.
+        request: With every default written out.
+        settings: ``[providers.local]``.
+        timings: What jobs took here.
+    """
+    family, sizes, options = family_of(spec), sizes_of(spec.vendor), request.options.get(spec.provider, {})
+    if family is None or sizes is None:
+        return spec
+    clip = clip_of(spec, family, request, options)
+    guided = (options.get("guidance_scale", family.guidance) or 0) > 1
+    operations = _operations(
+        family,
+        sizes,
+        clip.frames,
+        (clip.width, clip.height),
+        steps=options.get("steps") or family.steps,
+        passes=family.passes if guided else 1,
+    )
+    low, high = _taking(spec, operations, settings, timings)
+    usual = request.duration is not None and _operations(
+        family, sizes, family.frames_for(request.duration), frame_size(spec, request) or family.size
+    )
+    return msgspec.structs.replace(
+        spec,
+        prices=_own_prices(spec, request, low, high),
+        latency=_own_latency(spec, low, high)
+        if _known(spec, settings, timings)
+        else _as_much_longer(spec, operations / usual if usual else 1.0),
+    )
+
+
+def _own_prices(spec: ModelSpec, request: VideoRequest, low: float, high: float) -> tuple[Price, ...]:
+    """Prices that were worked out here, for one request; those that the user wrote stand."""
+    if not spec.prices or any(price.label != _LABEL for price in spec.prices) or not request.duration:
+        return spec.prices
+    if high / request.duration >= _NEVER:
+        return ()
+    return (_price(spec, spec.prices[0].amount, None, low / request.duration, high / request.duration),)
+
+
+def _own_latency(spec: ModelSpec, low: float, high: float) -> Latency:
+    """Loading left out: a second job does not load."""
+    told = "what jobs took here, or what is published of the device"
+    return Latency(typical=(low + high) / 2, slow=high, source=told, as_of=spec.as_of)
+
+
+def _as_much_longer(spec: ModelSpec, factor: float) -> Latency | None:
+    """What the row says, which is of the usual steps and frames, for so many times the work."""
+    latency = spec.latency
+    if latency is None or factor == 1 or latency.source == _SCALED:
+        return latency
+    slow = None if latency.slow is None else latency.slow * factor
+    return Latency(typical=latency.typical * factor, slow=slow, source=_SCALED, as_of=latency.as_of)
+
+
+def _taking(spec: ModelSpec, operations: float, settings: Mapping[str, Any], timings: Timings) -> tuple[float, float]:
+    """Seconds that so much work takes, least and most."""
+    speeds = _speeds(spec, settings, timings)
+    rest = 1.0 + max((timings.rest(model=spec.id, device=name) for name in speeds), default=0.15)
+    slowest, quickest = min(low for low, _ in speeds.values()), max(high for _, high in speeds.values())
+    return operations * rest / quickest, operations * rest / slowest
+
+
+def _known(spec: ModelSpec, settings: Mapping[str, Any], timings: Timings) -> bool:
+    """Whether it is known which device will do it, and how quick that is."""
+    return _speeds(spec, settings, timings) != dict(PUBLISHED)
 
 
 def _seconds(spec: ModelSpec, settings: Mapping[str, Any], timings: Timings) -> list[tuple[str | None, float, float]]:
@@ -98,15 +172,15 @@ def _seconds(spec: ModelSpec, settings: Mapping[str, Any], timings: Timings) -> 
     durations = _durations(spec.modes)
     if family is None or sizes is None or durations is None:
         return []
-    speeds = _speeds(spec, settings, timings)
-    rest = 1.0 + max((timings.rest(model=spec.id, device=name) for name in speeds), default=0.15)
-    slowest, quickest = min(low for low, _ in speeds.values()), max(high for _, high in speeds.values())
     found = []
     for resolution, shapes in spec.sizes.items() or {None: {"": family.size}}.items():
         each = [
-            _operations(family, sizes, duration, size) / duration for duration in durations for size in shapes.values()
+            _operations(family, sizes, family.frames_for(duration), size) / duration
+            for duration in durations
+            for size in shapes.values()
         ]
-        found.append((resolution, min(each) * rest / quickest, max(each) * rest / slowest))
+        ends = _taking(spec, min(each), settings, timings)[0], _taking(spec, max(each), settings, timings)[1]
+        found.append((resolution, *ends))
     return found
 
 
@@ -118,11 +192,19 @@ def _speeds(spec: ModelSpec, settings: Mapping[str, Any], timings: Timings) -> d
     return known or dict(PUBLISHED)
 
 
-def _operations(family: Family, sizes: tuple[int, int, int], duration: float, pixels: tuple[int, int]) -> float:
+def _operations(
+    family: Family,
+    sizes: tuple[int, int, int],
+    frames: int,
+    pixels: tuple[int, int],
+    *,
+    steps: int | None = None,
+    passes: int | None = None,
+) -> float:
     numbers, hidden, layers = sizes
-    tokens = family.compression.tokens(family.frames_for(duration), *pixels)
     size = Dimensions(compression=family.compression, hidden=hidden, layers=layers)
-    return work(size, numbers, tokens, steps=family.steps, passes=family.passes)
+    tokens = family.compression.tokens(frames, *pixels)
+    return work(size, numbers, tokens, steps=steps or family.steps, passes=passes or family.passes)
 
 
 def _durations(modes: tuple[Mode, ...]) -> tuple[float, float] | None:

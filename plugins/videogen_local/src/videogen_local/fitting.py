@@ -5,25 +5,26 @@ What devices there are is known from the last time that the engine looked at the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from videogen_core import ModelSpec
-from videogen_core.capabilities import frame_size
+from videogen_core import ModelSpec, RequestError
 from videogen_core.request import VideoRequest
 
 from .configs import Dimensions
 from .families import Family, Nearest
 from .memory import estimator, of_folder
 from .plans import Device, Footprint, Refusal, choose, gigabytes
-from .rows import family_of
+from .rows import clip_of, family_of
 from .weights import ComponentWeights
 
-__all__ = ["known_devices", "remark", "remember_devices"]
+__all__ = ["known_devices", "notes", "remark", "remember_devices"]
 
 _FILE = "devices.json"
 
@@ -53,6 +54,54 @@ def known_devices(folder: Path) -> list[Device]:
     return [replace(one, free=one.total) for one in found]
 
 
+def notes(offers: Iterable[ModelSpec], folder: Path) -> tuple[str, ...]:
+    """Each device with its memory and the models that fit it, as far as it was ever looked at.
+
+    Args:
+        offers: The models.
+        folder: The provider's own.
+    """
+    devices = known_devices(folder)
+    if not devices:
+        return ("no device was looked at yet; `videogen doctor --online` does, with torch, and so does the first job.",)
+    seen = datetime.fromtimestamp((folder / _FILE).stat().st_mtime, UTC)
+    ways = list(_ways(offers))
+    return tuple(_note(device, ways, seen) for device in devices)
+
+
+def _ways(offers: Iterable[ModelSpec]) -> Iterator[tuple[str, Family, Callable[[Nearest], Footprint], Nearest]]:
+    """Of each model whose memory can be told: its name, and its usual clip."""
+    for spec in offers:
+        with suppress(RequestError, KeyError):  # its files are damaged, which naming it says
+            family = family_of(spec)
+            estimate = None if family is None else _estimate(spec, family)
+            if family is not None and estimate is not None:
+                yield spec.id.partition("/")[2], family, estimate, _usual(spec, family)
+
+
+def _usual(spec: ModelSpec, family: Family) -> Nearest:
+    usual = spec.default
+    shapes = spec.sizes.get(usual.resolution or "", {})
+    width, height = shapes.get(usual.aspect_ratio or "", family.size)
+    frames = family.default_frames or family.frames.minimum
+    return Nearest(frames=family.frames_for(usual.duration) if usual.duration else frames, width=width, height=height)
+
+
+def _note(
+    device: Device, ways: Iterable[tuple[str, Family, Callable[[Nearest], Footprint], Nearest]], seen: datetime
+) -> str:
+    fits: dict[str, list[str]] = {"as a whole": [], "in parts": [], "not": []}
+    for name, family, estimate, clip in ways:
+        found = choose(estimate, clip, family, device)
+        if isinstance(found, Refusal):
+            fits["not"].append(name)
+        else:
+            fits["as a whole" if found[0].placement == "resident" else "in parts"].append(name)
+    told = [f"{how}: {', '.join(names)}" for how, names in fits.items() if names]
+    where = device.name or device.kind
+    return f"{where}, {gigabytes(device.total)}, seen on {seen:%Y-%m-%d %H:%M} UTC. Fits {'; '.join(told)}."
+
+
 def remark(spec: ModelSpec, request: VideoRequest, folder: Path) -> str:
     """The plan that a clip would be made by, and the memory that it takes; empty where that cannot be told.
 
@@ -68,7 +117,7 @@ def remark(spec: ModelSpec, request: VideoRequest, folder: Path) -> str:
     estimate = None if family is None else _estimate(spec, family)
     if family is None or estimate is None:
         return ""
-    clip = _clip(spec, family, request)
+    clip = clip_of(spec, family, request, request.options.get(spec.provider, {}))
     told = [_on(device, estimate, clip, family) for device in known_devices(folder)]
     if told:
         return "; ".join(told)
@@ -82,19 +131,6 @@ def _on(device: Device, estimate: Callable[[Nearest], Footprint], clip: Nearest,
     if isinstance(found, Refusal):
         return f"does not fit {where}: {found.hint.rstrip('.')}"
     return f"{found[0].name} on {where}, {gigabytes(found[0].needs)} of {gigabytes(device.total)}"
-
-
-def _clip(spec: ModelSpec, family: Family, request: VideoRequest) -> Nearest:
-    options = request.options.get(spec.provider, {})
-    width, height = frame_size(spec, request) or family.size
-    frames = family.default_frames or family.frames.minimum
-    if request.duration is not None:
-        frames = family.frames_for(request.duration, request.fps)
-    return Nearest(
-        frames=options.get("num_frames", frames),
-        width=options.get("width", width),
-        height=options.get("height", height),
-    )
 
 
 def _estimate(spec: ModelSpec, family: Family) -> Callable[[Nearest], Footprint] | None:

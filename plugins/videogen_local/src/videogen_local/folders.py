@@ -32,7 +32,7 @@ _CORRECTIONS = "videogen.toml"
 _PICKLES = {".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"}
 _OURS = ("diffusers", "transformers")
 _WEIGHTLESS = ("Feature", "Guid", "Processor", "Scheduler", "Tokenizer")
-"""What names of classes without weights hold, or end with, in diffusers and transformers."""
+"""What names of classes without weights hold, in diffusers and transformers."""
 
 
 class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
@@ -217,9 +217,14 @@ def check(pipeline: Pipeline, family: Family) -> None:
         folder = pipeline.folder / name
         if pipeline.kind == "modular" and not folder.is_dir():
             continue  # its index may name components that lie in another repository; loading says what is missing
-        if kind.endswith(_WEIGHTLESS) or any(word in kind for word in _WEIGHTLESS):
-            continue
         files = list(folder.glob("*")) if folder.is_dir() else []
+        if not files:
+            raise ModelNotFoundError(
+                f"{folder} is missing or empty: the {name} ({kind}) that {_index_name(pipeline)} lists.",
+                hint="Copy or pull the model again.",
+            )
+        if any(word in kind for word in _WEIGHTLESS):
+            continue
         if any(path.suffix == ".safetensors" for path in files):
             continue
         pickles = [path.name for path in files if path.suffix in _PICKLES]
@@ -284,6 +289,6 @@ def _corrections(path: Path) -> dict[str, Any]:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
         msgspec.convert(table, _Corrections)
-    except (OSError, ValueError, msgspec.ValidationError) as error:
+    except (OSError, ValueError, RecursionError, msgspec.ValidationError) as error:
         raise ModelNotFoundError(f"{path}: {error}.") from error
     return table

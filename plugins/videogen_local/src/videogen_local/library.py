@@ -110,6 +110,6 @@ class Library:
 def _read(path: Path) -> Pulled | None:
     try:
         note = msgspec.json.decode(path.read_bytes(), type=Pulled)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, RecursionError, msgspec.MsgspecError):
         return None
     return msgspec.structs.replace(note, folder=str(path.parent))

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from videogen_core import ConfigurationError, ModelSpec, RequestError, Task, VideoRequest, frame_size
+from videogen_core import ConfigurationError, ModelSpec, RequestError, Task, VideoRequest
+from videogen_core.spec import Span
 
 from .families import Family
-from .rows import family_of
+from .rows import clip_of, family_of
 from .timing import sizes_of
+from .weights import read_header
 
 __all__ = ["Lora", "Order", "order"]
 
@@ -87,6 +90,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     sizes: tuple[int, int, int] | None = None
 
 
+_LEEWAY = 0.1, 0.75
+"""By how much frames and duration may differ: a share of the duration, and seconds; the larger counts."""
 _MORE = {
     "guidance_scale_2": "guidance_2",
     "true_guidance_scale": "true_guidance",
@@ -110,8 +115,8 @@ def order(spec: ModelSpec, request: VideoRequest, options: Mapping[str, Any]) ->
     """
     family = _family(spec)
     fps = request.fps or family.fps
-    frames = options.get("num_frames") or _frames(family, request, fps)
-    width, height = frame_size(spec, request) or family.size
+    _check_length(spec, family, request, fps, options.get("num_frames"))
+    clip = clip_of(spec, family, request, options)
     seed = request.seed if request.seed is not None else secrets.randbelow(2**63)
     return Order(
         offer=spec.id,
@@ -121,9 +126,9 @@ def order(spec: ModelSpec, request: VideoRequest, options: Mapping[str, Any]) ->
         task=request.task.value,
         prompt=request.prompt,
         negative_prompt=request.negative_prompt,
-        frames=frames,
-        width=options.get("width") or width,
-        height=options.get("height") or height,
+        frames=clip.frames,
+        width=clip.width,
+        height=clip.height,
         fps=fps,
         steps=options.get("steps") or family.steps,
         guidance=options.get("guidance_scale", family.guidance),
@@ -154,17 +159,40 @@ def _family(spec: ModelSpec) -> Family:
     return family
 
 
-def _frames(family: Family, request: VideoRequest, fps: float) -> int:
-    if request.duration is not None:
-        return family.frames_for(request.duration, fps)
-    return family.default_frames or family.frames.minimum
+def _check_length(spec: ModelSpec, family: Family, request: VideoRequest, fps: float, frames: int | None) -> None:
+    """Refuse frames that contradict the duration: the clip would not be the one that was asked for."""
+    duration = request.duration
+    if frames is None or duration is None or _agree(frames / fps, duration):
+        return
+    seconds = family.nominal(frames) * family.fps / fps
+    others = (mode.durations for mode in spec.modes if request.task in mode.tasks)
+    nearest = min((_nearest(allowed, seconds) for allowed in others if allowed), key=lambda one: abs(one - seconds))
+    raise RequestError(
+        f"options.local.num_frames: {frames} frames at {fps:g} a second last {frames / fps:.2f} s, and duration is "
+        f"{duration:g} s.",
+        hint=f"Give duration={nearest:g} as well."
+        if _agree(frames / fps, nearest)
+        else f"No duration of {spec.id} is near that; the nearest is {nearest:g} s. Give other frames, or none.",
+    )
+
+
+def _agree(seconds: float, duration: float) -> bool:
+    return abs(seconds - duration) <= max(duration * _LEEWAY[0], _LEEWAY[1])
+
+
+def _nearest(allowed: Span | tuple[float, ...], seconds: float) -> float:
+    """The duration that a mode allows next to a number of seconds."""
+    if not isinstance(allowed, Span):
+        return min(allowed, key=lambda one: abs(one - seconds))
+    inside = min(max(seconds, allowed.min), allowed.max)
+    return allowed.min + round((inside - allowed.min) / allowed.step) * allowed.step if allowed.step else inside
 
 
 def _loras(given: Any) -> tuple[Lora, ...]:
     """The adaptations of a request; a path alone is one at its full scale.
 
     Raises:
-        RequestError: Not a list of paths and tables, or not safetensors.
+        RequestError: Not a list of paths and tables, or one is no file of safetensors.
     """
     rows = [{"path": row} if isinstance(row, str) else row for row in given]
     try:
@@ -173,13 +201,26 @@ def _loras(given: Any) -> tuple[Lora, ...]:
         raise RequestError(
             f"options.local.loras: {error}.", hint='Give paths, or tables {"path": "style.safetensors", "scale": 0.8}.'
         ) from error
-    for lora in loras:
-        if not lora.path.lower().endswith(".safetensors"):
-            raise RequestError(
-                f"options.local.loras: {lora.path} is no .safetensors file.",
-                hint="Other formats may be pickles, which can run any program when they are read.",
-            )
-    return loras
+    return tuple(map(_looked_at, loras))
+
+
+def _looked_at(lora: Lora) -> Lora:
+    """With the path as any process finds it, whatever folder that is in."""
+    if not lora.path.lower().endswith(".safetensors"):
+        raise RequestError(
+            f"options.local.loras: {lora.path} is no .safetensors file.",
+            hint="Other formats may be pickles, which can run any program when they are read.",
+        )
+    path = Path(lora.path).expanduser().absolute()
+    if not path.is_file():
+        raise RequestError(f"options.local.loras: there is no file {path}.", hint="Check its name; nothing was made.")
+    try:
+        read_header(path)
+    except RequestError as error:
+        raise RequestError(f"options.local.loras: {error.message}", hint=error.hint) from error
+    except OSError as error:
+        raise RequestError(f"options.local.loras: {path} cannot be read: {error.strerror}.") from error
+    return msgspec.structs.replace(lora, path=str(path))
 
 
 def takes_picture(task: str) -> bool:

@@ -35,6 +35,7 @@ class LocalProvider(Provider):
     concurrency: ClassVar[int] = 64  # they queue per device
     discovery_seconds: ClassVar[float] = 0.0
     commands: ClassVar[str] = "videogen_local.commands:app"
+    console: ClassVar[str] = "the folder providers/local/jobs of your videogen home"
     emulator: ClassVar[str] = "videogen_local.emulator:LocalEmulator"
 
     def offers(
@@ -87,6 +88,27 @@ class LocalProvider(Provider):
         from . import fitting
 
         return fitting.remark(spec, request, folder)
+
+    def notes(self, environment: Mapping[str, str], settings: Mapping[str, Any], folder: Path) -> tuple[str, ...]:
+        if missing := models.missing_packages():
+            return (f"no model runs on this machine: {', '.join(missing)} not installed.",)
+        from . import fitting
+
+        return fitting.notes(models.offers(self.models(), environment, settings, folder), folder)
+
+    def tailored(
+        self,
+        spec: ModelSpec,
+        request: VideoRequest,
+        environment: Mapping[str, str],
+        settings: Mapping[str, Any],
+        folder: Path,
+    ) -> ModelSpec:
+        if spec.vendor.get("engine", "here") != "here":
+            return spec
+        from . import costs
+
+        return costs.tailored(spec, request, settings, models.timings_in(folder))
 
     def connect(self, context: Context) -> Session:
         from .session import LocalSession

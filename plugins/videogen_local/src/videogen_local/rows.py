@@ -7,18 +7,19 @@ options here, so that a model has the same ones wherever it is named.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, get_args
 
 import msgspec
 
-from videogen_core import ModelSpec
+from videogen_core import ModelSpec, VideoRequest, frame_size
 from videogen_core.request import Task
 from videogen_core.spec import Defaults, Mode, OptionSpec, Span
 
-from .families import FAMILIES, Family
+from .families import FAMILIES, Family, Nearest
 from .plans import Placement
 
-__all__ = ["LARGEST_SIDE", "completed", "family_of", "offer_fields", "options"]
+__all__ = ["LARGEST_SIDE", "clip_of", "completed", "family_of", "offer_fields", "options"]
 
 LARGEST_SIDE = 4096
 """Pixels of the longest side that can be asked for; whether it fits is a matter of memory."""
@@ -40,6 +41,26 @@ def family_of(spec: ModelSpec) -> Family | None:
     changes: dict[str, Any] = spec.vendor.get("family", {})
     family = FAMILIES[str(name)]
     return msgspec.convert({**msgspec.to_builtins(family), **changes}, Family) if changes else family
+
+
+def clip_of(spec: ModelSpec, family: Family, request: VideoRequest, options: Mapping[str, Any]) -> Nearest:
+    """Frames and size of a request: what the options say, else what duration, resolution and shape come to.
+
+    Args:
+        spec: The offer.
+        family: Its rules.
+        request: With every default written out.
+        options: This provider's.
+    """
+    frames = family.default_frames or family.frames.minimum
+    if request.duration is not None:
+        frames = family.frames_for(request.duration, request.fps)
+    width, height = frame_size(spec, request) or family.size
+    return Nearest(
+        frames=options.get("num_frames") or frames,
+        width=options.get("width") or width,
+        height=options.get("height") or height,
+    )
 
 
 def completed(spec: ModelSpec) -> ModelSpec:

@@ -7,7 +7,8 @@
         provider = AcmeProvider
         quotes = [Quoted("paper", {"duration": 2, "resolution": "720p"}, "0.80")]
 
-It is offline: the plugin talks to the emulator that ``Provider.emulator`` names, over real sockets. What is tested
+It is offline: the plugin talks to the emulator that ``Provider.emulator`` names, over real sockets; or, where it has
+nobody to talk to since it makes clips on this machine, the suite has a `Workshop` and no socket at all. What is tested
 follows from the catalogue, from the provider's attributes and from the methods that its session overrides; there is no
 second list of what it can do, since a second list would let a wrong row pass.
 """
@@ -34,8 +35,9 @@ from .refusals import Refusals
 from .requests import Requests
 from .rig import Rig
 from .suite import Quoted
+from .unwired import Workshop
 
-__all__ = ["ProviderSuite", "Quoted", "Rig"]
+__all__ = ["ProviderSuite", "Quoted", "Rig", "Workshop"]
 
 
 class ProviderSuite(
@@ -73,6 +75,12 @@ class ProviderSuite(
                 f"{type(self).__name__} overrides {name}. A standard test stays as it is: mark the override with "
                 "@pytest.mark.xfail(reason=...), which says what the provider does not do."
             )
+        assert self.workshop is not None or not self.excused, (
+            f"{type(self).__name__}.excused is for providers without a wire, which have a workshop."
+        )
+        for name, why in self.excused.items():
+            assert name in _standard(), f"{type(self).__name__}.excused: {name} is no standard test."
+            assert why.strip(), f"{type(self).__name__}.excused: {name}: why can it not be asked?"
 
 
 def _standard() -> list[str]:

@@ -187,7 +187,7 @@ def _lasts(clip: Case, request: VideoRequest, video: Video) -> None:
 def _as_charged(rig: Rig, clip: Case, result: Result, settled: Decimal) -> None:
     """What was booked is what the vendor took, and no more than was quoted."""
     quote: Any = result.attempts[-1].quote
-    if type(rig.emulator).price is Emulator.price or not quote.known:
+    if not rig.charges or not quote.known:
         return
     charged = rig.charged
     assert result.cost == charged, (

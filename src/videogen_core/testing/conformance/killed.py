@@ -18,7 +18,7 @@ class Killed(Suite):
 
     async def test_a_killed_process_loses_nothing(self, rig: Rig) -> None:
         """Another process resumes the job: the clip comes, and nothing was paid for twice."""
-        rig.script(running=1_000_000.0)
+        rig.hold(running=1_000_000.0)
         command = ["generate", *rig.command_arguments(), f"--output={rig.output()}", "--quiet"]
         child = rig.start(*command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         try:
@@ -27,7 +27,7 @@ class Killed(Suite):
             child.kill()
             printed, _ = child.communicate()
         assert accepted, f"No job was accepted and recorded within {CHILD_SECONDS:g} s. videogen said:\n{printed}"
-        rig.vendor.advance(1_000_000)
+        rig.let_go(1_000_000)
         async with rig.client() as client:
             (result,) = await client.resume(timeout=60.0)
         if isinstance(result, VideogenError):

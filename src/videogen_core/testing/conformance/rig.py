@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 
 from videogen_core import (
@@ -30,11 +31,13 @@ from videogen_core.engine.sessions import Sessions
 
 from ..clips import owner
 from ..emulator import Emulator
+from ..faults import Fault
 from ..journal import Entry
 from ..lifecycle import Script
 from ..server import ServerThread
 from ..vendor import VendorJob
 from .cases import Case
+from .unwired import Answers, Workshop
 
 if TYPE_CHECKING:
     from .suite import Suite
@@ -51,20 +54,27 @@ class Rig:
 
     Args:
         suite: Whose test it is.
-        vendor: The emulator, served.
+        vendor: The emulator, served; None where the suite has a workshop.
         folder: The test's own.
         patch: Undone when the test ends.
+        test: Its name.
     """
 
-    def __init__(self, suite: Suite, vendor: ServerThread, folder: Path, patch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, suite: Suite, vendor: ServerThread | None, folder: Path, patch: pytest.MonkeyPatch, test: str = ""
+    ) -> None:
         self.suite = suite
-        self.vendor = vendor
+        self._vendor = vendor
+        self._test = test
         self.folder = folder
         self.patch = patch
         self.home = folder / "home"
         self.notes: list[str] = []
         self._paths = [str(Path(path).absolute()) for path in sys.path if path]  # before anybody changes the folder
-        self.own = dict(vendor.emulator.environment())
+        self.own = {} if vendor is None else dict(vendor.emulator.environment())
+        make = suite.workshop
+        self._workshop = None if make is None else make(self.home)
+        self._answers: Answers | None = None
         self.environment = {
             **self.own,
             "VIDEOGEN_HOME": str(self.home),
@@ -176,7 +186,92 @@ class Rig:
         budgets = await client.budgets()
         return (budgets[0].held, budgets[0].settled) if budgets else (Decimal(0), Decimal(0))
 
-    # --- the vendor
+    # --- the vendor, or the workshop in its place
+
+    @property
+    def unwired(self) -> bool:
+        """Whether there is a workshop, and no vendor."""
+        return self._vendor is None
+
+    @property
+    def vendor(self) -> ServerThread:
+        """The emulator, served. Where there is none, the test ends here, as one that is excused."""
+        if self._vendor is not None:
+            return self._vendor
+        why = self.suite.excused.get(self._test, "")
+        assert why, (
+            f"{self._test} needs a vendor's emulator. Where it cannot be asked of a provider without a wire, say so: "
+            f'excused = {{"{self._test}": "why"}} in the suite.'
+        )
+        pytest.skip(why)
+
+    @property
+    def workshop(self) -> Workshop:
+        """Where the clips are made; only without a vendor."""
+        assert self._workshop is not None, "the suite has no workshop"
+        return self._workshop
+
+    def close(self) -> None:
+        """Let go of what the test has held."""
+        if self._workshop is not None:
+            self._workshop.let_go()
+
+    @property
+    def charges(self) -> bool:
+        """Whether the other side says by itself what it charges."""
+        return not self.unwired and type(self.emulator).price is not Emulator.price
+
+    def hold(self, **script: Any) -> None:
+        """Let the next job not end before `let_go`; ``script`` is how a vendor is told."""
+        self.workshop.hold() if self.unwired else self.script(**script)
+
+    def let_go(self, seconds: float) -> None:
+        """Let held jobs end; for a vendor, so many seconds pass."""
+        self.workshop.let_go() if self.unwired else self.vendor.advance(seconds)
+
+    def end(self, **script: Any) -> None:
+        """Let the next job end badly."""
+        if self.unwired and script.get("ending") == "failed" and not script.get("charged"):
+            self.workshop.spoil()
+        else:
+            self.script(**script)
+
+    @property
+    def going(self) -> list[str]:
+        """The jobs that have not ended, in words."""
+        if self.unwired:
+            return [f"job {entry.job}" for entry in self.creates if not self.workshop.ended(entry.job)]
+        now = self.emulator.clock.now()
+        return [made.look(now)[0] for made in self.jobs if made.cancelled is None]
+
+    async def over(self) -> None:
+        """Wait until the workshop has nothing left to do."""
+        while self.going:  # noqa: ASYNC110 - a folder on disk tells nobody that it has changed
+            await anyio.sleep(0.02)
+
+    @property
+    def leftovers(self) -> list[str]:
+        """What is kept for jobs that are over."""
+        return self.workshop.leftovers() if self.unwired else self.emulator.leftovers()
+
+    async def lose(self, *faults: Fault, times: int | None = 1, hidden: bool = False) -> None:
+        """Lose answers to creates; ``faults`` are how a vendor does it, the others how it goes without one."""
+        if not self.unwired:
+            self.vendor.inject(*faults)
+            return
+        if self._answers is None:
+            async with self.client() as client:
+                session = await self.session(client)
+                await session.close()
+            self._answers = Answers(type(session), self.name, self.patch)
+        self._answers.lose(times=times, hidden=hidden)
+
+    def calm(self) -> None:
+        """From now on all goes well."""
+        if not self.unwired:
+            self.vendor.calm()
+        elif self._answers is not None:
+            self._answers.lose(times=0)
 
     @property
     def emulator(self) -> Emulator:
@@ -186,13 +281,15 @@ class Rig:
     @property
     def jobs(self) -> list[VendorJob]:
         """What it has made for the plugin and has not forgotten, oldest first."""
+        if self.unwired:
+            return [self.workshop.made(entry) for entry in self.creates if entry.created]
         known = self.emulator.vendor.jobs
         return [known[entry.job] for entry in self.creates if entry.created and entry.job in known]
 
     @property
     def creates(self) -> list[Entry]:
         """The creates that it got."""
-        return self.emulator.journal.entries("create")
+        return self.workshop.creates() if self.unwired else self.emulator.journal.entries("create")
 
     @property
     def created(self) -> int:
@@ -203,6 +300,10 @@ class Rig:
     def charged(self) -> Decimal:
         """USD that it took for them."""
         return sum((self.emulator.vendor.charged(job) for job in self.jobs), Decimal(0))
+
+    def made(self, entry: Entry) -> VendorJob:
+        """The job that a create made, as the other side has it."""
+        return self.workshop.made(entry) if self.unwired else self.emulator.vendor.jobs[entry.job]
 
     def create_of(self, provider_job_id: str | None) -> Entry:
         """The create that made a job, whose id as the plugin has it holds the emulator's."""
@@ -231,6 +332,8 @@ class Rig:
         """Which vendor's job a clip is of."""
         assert path is not None, "the result has no path"
         assert path.exists(), f"{path} is not there"
+        if self.unwired:
+            return {"job": self.workshop.owner(path.read_bytes())}
         return owner(path.read_bytes())
 
     # --- other processes

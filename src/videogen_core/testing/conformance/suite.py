@@ -22,6 +22,7 @@ from .cases import Case, clips, default_option_values, live, modes
 from .hurry import hurry, only_loopback
 from .inputs import clip_within, picture_within
 from .rig import KEY, Rig
+from .unwired import Workshop, no_wire
 
 __all__ = ["Quoted", "Suite", "each"]
 
@@ -90,6 +91,10 @@ class Suite:
         request_ids: Whether the plugin gets to see the vendor's id of a create's request; not so with some SDKs.
         option_values: Values to try of options whose rows do not list any: free text, lists, objects.
         speed: Vendor seconds per real second. Lower it for a vendor whose addresses or tokens live for a moment only.
+        workshop: The class of the `Workshop`, where a provider makes its clips on this machine and so has no vendor to
+            emulate. Nothing may be connected to then.
+        excused: Standard tests by name, each with the reason why it cannot be asked without a wire; with a workshop
+            alone. One that can be is run all the same, and one that cannot and is not named here fails.
     """
 
     pytestmark: ClassVar[Any] = pytest.mark.anyio
@@ -103,6 +108,8 @@ class Suite:
     request_ids: ClassVar[bool] = True
     option_values: ClassVar[Mapping[str, Sequence[Any]]] = {}
     speed: ClassVar[float] = 250.0
+    workshop: ClassVar[type[Workshop] | None] = None
+    excused: ClassVar[Mapping[str, str]] = {}
 
     _specs: ClassVar[tuple[ModelSpec, ...] | None] = None
 
@@ -204,8 +211,10 @@ class Suite:
         return self.backends[0]
 
     @pytest.fixture
-    def vendor(self, request: pytest.FixtureRequest) -> ServerThread:
-        """The provider's emulator, served: one for all tests of the process that want it."""
+    def vendor(self, request: pytest.FixtureRequest) -> ServerThread | None:
+        """The provider's emulator, served: one for all tests of the process that want it; None with a workshop."""
+        if self.workshop is not None:
+            return None
         target = self.new_provider().emulator
         assert target, (
             f"{type(self).__name__}: Provider.emulator names no emulator, so there is nothing to test against."
@@ -223,29 +232,34 @@ class Suite:
     @pytest.fixture
     def rig(
         self,
-        vendor: ServerThread,
+        vendor: ServerThread | None,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
         request: pytest.FixtureRequest,
     ) -> Iterator[Rig]:
         """What a test works with: the vendor as new, an environment and a home that are nobody's."""
-        emulator = vendor.emulator
-        emulator.clock.run(self.speed)
-        emulator.clock.advance(time.time() - emulator.clock.now())
-        rig = Rig(self, vendor, tmp_path, monkeypatch)
-        rig.script_all()
+        rig = Rig(self, vendor, tmp_path, monkeypatch, request.node.originalname)
         for name in [name for name in os.environ if name.startswith("VIDEOGEN_")]:
             monkeypatch.delenv(name)
         for name, value in rig.environment.items():
             monkeypatch.setenv(name, value)
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(plugins, "_entry_points", lambda: ())
-        hurry(monkeypatch, emulator.clock)
-        only_loopback(monkeypatch)
+        if vendor is None:
+            no_wire(monkeypatch)
+        else:
+            clock = vendor.emulator.clock
+            clock.run(self.speed)
+            clock.advance(time.time() - clock.now())
+            rig.script_all()
+            hurry(monkeypatch, clock)
+            only_loopback(monkeypatch)
         yield rig
+        rig.close()
         for note in rig.notes:
             request.node.add_report_section("call", "conformance", note)
-        assert not emulator.mistakes, f"The emulator has a mistake:\n{emulator.mistakes[0]}"
+        mistakes = vendor.emulator.mistakes if vendor is not None else ()
+        assert not mistakes, f"The emulator has a mistake:\n{mistakes[0]}"
 
 
 def _name(case: Any) -> str:

@@ -13,6 +13,7 @@ from anyio import to_thread
 
 from videogen_core import (
     Cancellation,
+    ConfigurationError,
     Context,
     Found,
     GenerationFailedError,
@@ -33,10 +34,11 @@ from ..orders import Order, order
 from .lanes import lanes
 from .spool import Spool, State
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "look_after"]
 
 _LEAVE_SECONDS = 4.0  # within those that the core gives a session to close
-_SOONEST, _LATEST = 0.1, 1.0  # seconds between two polls, which read one small file
+_SOONEST, _USUAL, _LATEST = 0.1, 1.0, 5.0  # seconds between two polls, which read one small file
+_LOOKS = 20  # at a job that takes no longer than so many times `_USUAL`
 _holders = itertools.count(1)
 
 
@@ -75,7 +77,13 @@ class Engine(Session):
     async def submit(self, call: SubmitCall) -> Submission:
         wanted = order(call.spec, call.request, call.options)
         inputs = {_file_of(field): await call.read(media) for field, media in call.request.media()}
-        await to_thread.run_sync(self._spool.add, call.client_ref, wanted, inputs)
+        try:
+            await to_thread.run_sync(self._spool.add, call.client_ref, wanted, inputs)
+        except OSError as error:
+            raise ConfigurationError(
+                f"The job could not be put into {self._spool.folder}: {error.strerror or error}. Nothing was begun.",
+                hint="Free some space there, or set VIDEOGEN_HOME to a disk that has some.",
+            ) from error
         await to_thread.run_sync(self._lanes.take, self._spool, call.client_ref, self._holder)
         return self._submission(call.client_ref)
 
@@ -94,7 +102,7 @@ class Engine(Session):
                 status_code=404,
                 charged=False,
             )
-        state = spool.state(name)
+        state = self._lanes.untold(name) or spool.state(name)
         if not state.over:
             if spool.is_cancelled(name) and self._stopped_here(name):
                 return Snapshot(status=JobStatus.CANCELLED)
@@ -141,23 +149,23 @@ class Engine(Session):
             case "queued":
                 before = self._lanes.place(job)
                 waits = f"{before} before it in the queue" if before else state.phase
-                return Snapshot(status=JobStatus.QUEUED, message=waits, poll_after=_SOONEST)
+                after = look_after(state, self._spool.quiet_for(job))
+                return Snapshot(status=JobStatus.QUEUED, message=waits, poll_after=after)
             case "running":
-                return self._running(state)
+                return self._running(state, self._spool.quiet_for(job))
 
     def _cost(self, state: State) -> Decimal | None:
         """Seconds of the device at the user's own rate; nothing at all for a job that never had it."""
         return charge(state.seconds, self._context.settings) if state.seconds else Decimal(0)
 
-    def _running(self, state: State) -> Snapshot:
+    def _running(self, state: State, quiet: float) -> Snapshot:
         steps = f" {state.step}/{state.steps}" if state.phase == "denoising" and state.steps else ""
-        pause = (state.remaining or 0.0) / 20
         return Snapshot(
             status=JobStatus.RUNNING,
             progress=state.progress,
             message=f"{state.phase}{steps} on {state.device}",
             remaining=state.remaining,
-            poll_after=min(max(pause, _SOONEST), _LATEST),
+            poll_after=look_after(state, quiet),
         )
 
     async def cancel(self, job: ProviderJob) -> Cancellation:
@@ -193,6 +201,7 @@ class Engine(Session):
         from . import devices
 
         found = [devices.measure(name) for name in devices.chosen(self._context.settings)]
+        remember_devices(self._context.folder, found)
         return ", ".join(f"{d.name} with {d.free / 2**30:.1f} of {d.total / 2**30:.1f} GB free" for d in found)
 
     async def close(self) -> None:
@@ -202,3 +211,20 @@ class Engine(Session):
 def _file_of(field: str) -> str:
     """The field of an input as the name of a file, such as ``reference_images-0``."""
     return field.replace("[", "-").replace("]", "")
+
+
+def look_after(state: State, quiet: float) -> float:
+    """Seconds until a job is worth another look: when its next step is due, but about once a second if steps are quick.
+
+    A job of a few seconds is looked at more often, so that its steps are seen and its end is noticed at once. Where
+    nothing tells how long it takes, in the queue or while the model loads, looks become rarer as time goes by.
+
+    Args:
+        state: As it was last told.
+        quiet: Seconds since then.
+    """
+    if state.phase != "denoising" or state.remaining is None or state.step >= state.steps:
+        return min(max(quiet / 5, _SOONEST), _USUAL)
+    least = min(max((state.seconds + state.remaining) / _LOOKS, _SOONEST), _USUAL)
+    last = (state.steps - state.step) * state.pace - quiet
+    return min(max(state.pace - quiet, least), max(last, _SOONEST), _LATEST)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+
 from .spool import Failure
 
 __all__ = ["JobError", "Stopped", "failure_of", "is_out_of_memory"]
+
+
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 class JobError(Exception):
@@ -40,6 +45,12 @@ def failure_of(error: BaseException, doing: str) -> Failure:
     """
     if isinstance(error, JobError):
         return error.failure
+    if isinstance(error, OSError) and error.errno in _DISK:
+        return Failure(
+            message=f"The clip could not be written to this machine's disk: {error.strerror or error}.",
+            hint="Free some space in your videogen home, or set VIDEOGEN_HOME to a disk that has some; then try again.",
+            code="disk",
+        )
     said = " ".join(str(error).split())[:500] or type(error).__name__
     if doing == "loading":
         return Failure(

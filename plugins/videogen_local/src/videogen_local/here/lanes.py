@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,7 @@ class Lanes:
         self._started = False
         self._names: tuple[str, ...] = ()
         self._warm: dict[str, Any] = {}
+        self._untold: dict[str, State] = {}
 
     def take(self, spool: Spool, job: str, holder: int) -> bool:
         """Take a job that nobody works on; False when somebody does, here or elsewhere."""
@@ -82,6 +83,17 @@ class Lanes:
                 threading.Thread(target=self._open, name="videogen-local", daemon=True).start()
             self._change.notify_all()
         return True
+
+    def untold(self, job: str) -> State | None:
+        """How a job ended here, where the disk would not take the note of it."""
+        return self._untold.get(job)
+
+    def _end(self, entry: _Entry, state: State) -> None:
+        """Put an end on record; on a disk that is full it is kept in mind, so that the job is not run over and over."""
+        try:
+            entry.spool.tell(entry.job, state)
+        except OSError:
+            self._untold[entry.job] = state
 
     def place(self, job: str) -> int | None:
         """How many jobs of this process go before one that waits; None when it does not wait here."""
@@ -142,7 +154,7 @@ class Lanes:
         with self._change:
             entries, self._queue, self._started = self._queue, [], False
         for entry in entries:
-            entry.spool.tell(entry.job, State(status="failed", failure=failure))
+            self._end(entry, State(status="failed", failure=failure))
             entry.owner.release()
             entry.over.set()
 
@@ -187,11 +199,13 @@ class Lanes:
                     work_together(reporter, order, team)
         except Stopped:
             if entry.spool.is_cancelled(entry.job):
-                reporter.tell(status="cancelled", remaining=None)
+                self._end(entry, reporter.changed(status="cancelled", remaining=None))
             else:
-                reporter.tell(status="queued", phase="", progress=0.0, remaining=None)
+                with suppress(OSError):  # whoever asks for it next finds nobody at work on it
+                    reporter.tell(status="queued", phase="", progress=0.0, remaining=None)
         except BaseException as error:
-            reporter.tell(status="failed", failure=failure_of(error, "running"))
+            failure = failure_of(error, "running")
+            self._end(entry, reporter.changed(status="failed", failure=failure, remaining=None))
 
     def _team(self, device: str, count: int) -> tuple[str, ...]:
         """A device and as many others as make up the number, those that come after it first."""

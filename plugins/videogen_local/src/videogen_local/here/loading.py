@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from pathlib import Path
@@ -97,9 +98,14 @@ def denoisers(pipe: Any, order: Order) -> list[Any]:
 
 
 def _be_quiet() -> None:
-    """What is loaded is shown by our own bars."""
+    """What is loaded is shown by our own bars, and what a pipeline warns of is nothing that a user can change.
+
+    Somebody who wants to hear it has set ``DIFFUSERS_VERBOSITY``, or a level of their own.
+    """
     import diffusers.utils.logging
     import transformers.utils.logging
 
+    if diffusers.utils.logging.get_verbosity() == logging.WARNING and "DIFFUSERS_VERBOSITY" not in os.environ:
+        diffusers.utils.logging.set_verbosity_error()
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()

@@ -43,6 +43,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         phase: What is being done, for people: ``loading``, ``denoising`` …
         step: Denoising steps done.
         steps: Of how many.
+        pace: Seconds that a step takes.
         progress: 0 to 1.
         remaining: Seconds until it is done, as far as that can be told.
         seconds: Seconds for which a device worked on it.
@@ -57,6 +58,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     phase: str = ""
     step: int = 0
     steps: int = 0
+    pace: float = 0.0
     progress: float = 0.0
     remaining: float | None = None
     seconds: float = 0.0
@@ -154,6 +156,13 @@ class Spool:
         """Record how it is; an end is on disk before this returns."""
         with suppress(FileNotFoundError):  # somebody has cleaned it away
             _write(self._place(job) / "state.json", msgspec.json.encode(state), sync=state.over)
+
+    def quiet_for(self, job: str) -> float:
+        """Seconds since somebody has told how it is, or since it was put here."""
+        for name in ("state.json", "order.json"):
+            with suppress(OSError):
+                return max(time.time() - (self._place(job) / name).stat().st_mtime, 0.0)
+        return 0.0
 
     def clip(self, job: str) -> Path:
         """Where its clip lies, once it has succeeded."""

@@ -73,6 +73,7 @@ class Reporter:
         self.tell(
             step=done,
             steps=total,
+            pace=each,
             progress=max(self.state.progress, _BEGIN + (_END - _BEGIN) * done / total),
             remaining=each * (total - done) + each * total * _TAIL,
             quiet=_QUIET if done < total else 0.0,
@@ -84,11 +85,15 @@ class Reporter:
 
     def tell(self, *, quiet: float = 0.0, **changes: Any) -> None:
         """Change the record; at most once in ``quiet`` seconds on disk."""
-        seconds = (time.monotonic() - self.started) * self.devices
-        self.state = msgspec.structs.replace(self.state, seconds=seconds, **changes)
+        self.state = self.changed(**changes)
         if time.monotonic() - self._told >= quiet:
             self.spool.tell(self.job, self.state)
             self._told = time.monotonic()
+
+    def changed(self, **changes: Any) -> State:
+        """The record with changes, as of now."""
+        seconds = (time.monotonic() - self.started) * self.devices
+        return msgspec.structs.replace(self.state, seconds=seconds, **changes)
 
     def _stop_if_asked(self) -> None:
         if self.stop():
