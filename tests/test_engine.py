@@ -494,6 +494,20 @@ async def test_a_provider_that_keeps_failing_rests(tmp_path: Path, acme: Acme) -
         assert [(r.offer, r.reason) for r in route.rejected] == [("acme/paper", "resting")]
 
 
+async def test_a_provider_whose_failures_say_nothing_of_the_next_model_never_rests(
+    tmp_path: Path, acme: Acme, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Acme, "rests", False)
+    async with client(tmp_path, acme) as videogen:
+        for _ in range(3):
+            with pytest.raises(ProviderUnavailableError):
+                await videogen.generate(
+                    "b", model="acme/paper", options=script(end="failed", error="ProviderUnavailableError")
+                )
+    async with client(tmp_path, acme) as videogen:
+        assert (await videogen.route("boat", model="paper")).chosen.offer == "acme/paper"
+
+
 async def test_inputs_in_memory_are_kept_for_another_process(tmp_path: Path, acme: Acme) -> None:
     from io import BytesIO
 

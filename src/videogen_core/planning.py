@@ -148,7 +148,7 @@ class Planner:
         resting = {}
         for provider, outcomes in seen.outcomes.items():
             until = resting_until(outcomes)
-            if until is not None and until > now:
+            if until is not None and until > now and self.registry.rests(provider):
                 resting[provider] = f"it keeps failing; it is tried again in {until - now:.0f} s"
         return Facts(
             today=self._today(),

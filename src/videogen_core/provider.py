@@ -367,6 +367,8 @@ class Provider(ABC):
             ``videogen emulate``; empty = none.
         commands: ``module:name`` of a `typer.Typer` with commands of the plugin's own, which ``videogen NAME …`` runs
             and only then imports; empty = none. Its help is the app's, and a name that the core has is the core's.
+        rests: Whether failures in a row mean that it is down, so that none of its models is asked for a while. Not so
+            where a failure says nothing of the next model: on this machine.
         discovery_seconds: For how long what `discover` said is good; 0 = it is asked each time, and nothing is kept,
             because asking costs next to nothing and the answer may change at any moment (a folder on this machine).
     """
@@ -386,6 +388,7 @@ class Provider(ABC):
     catalog: ClassVar[str] = "catalog.toml"
     emulator: ClassVar[str] = ""
     commands: ClassVar[str] = ""
+    rests: ClassVar[bool] = True
     discovery_seconds: ClassVar[float] = 86_400.0
 
     def models(self) -> tuple[ModelSpec, ...]:

@@ -234,6 +234,11 @@ class Registry:
         except Exception:  # a plugin's bug, and no reason not to show the route
             return ""
 
+    def rests(self, name: str) -> bool:
+        """Whether a provider is left alone for a while when it keeps failing."""
+        provider = self.plugins.load(name).provider if name in self.plugins.names() else None
+        return provider is None or provider.rests
+
     def notes(self, name: str) -> list[str]:
         """What a provider knows of this installation, in sentences; nothing where it fails to say it."""
         provider = self.plugins.load(name).provider

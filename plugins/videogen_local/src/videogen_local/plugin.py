@@ -33,6 +33,7 @@ class LocalProvider(Provider):
     idempotency: ClassVar[float] = 365 * 86_400.0
     reconcile: ClassVar[Literal["by_ref", "by_list", "by_time", "none"]] = "by_ref"
     concurrency: ClassVar[int] = 64  # they queue per device
+    rests: ClassVar[bool] = False
     discovery_seconds: ClassVar[float] = 0.0
     commands: ClassVar[str] = "videogen_local.commands:app"
     console: ClassVar[str] = "the folder providers/local/jobs of your videogen home"
