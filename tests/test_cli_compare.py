@@ -42,10 +42,12 @@ class Terminal:
     def __init__(self, *arguments: str, columns: int = 100) -> None:
         self.pid, self._end = pty.fork()
         if self.pid == 0:
+            own = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
             variables = {"TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": "40"}
-            os.execve(SCRIPT, [str(SCRIPT), *arguments], {**os.environ, **variables})
+            os.execve(SCRIPT, [str(SCRIPT), *arguments], {**own, **variables})
         self.seen = ""
-        self._decoder = codecs.getincrementaldecoder("utf-8")()  # a letter may come in two pieces
+        # a letter may come in two pieces, and the terminal's echo of a key between them
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def until(self, word: str) -> None:
         """Read until a word is there."""
