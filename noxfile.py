@@ -285,5 +285,6 @@ def demo_local(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """The figures that we promise, each beside its baseline; ``-- --strict`` fails when one is missed."""
-    session.install(".", *_group("bench"))
+    session.install("torch>=2.6", "--index-url", TORCH_FOR_CPU) if TORCH_FOR_CPU else None
+    session.install(".", f"{ROOT / 'plugins' / 'videogen_local'}[torch]", *_group("bench"))
     session.run("python", "-m", "benchmarks", *session.posargs)
