@@ -227,7 +227,10 @@ def test_the_same_command_goes_on_after_ctrl_c_and_makes_the_sheet(here: Path) -
     assert {job["id"] for job in script("jobs", "--json").json["jobs"]} == begun, "nothing was made twice"
 
 
-def test_a_killed_comparison_goes_on_even_if_nothing_is_left_of_the_budget(run: Run, here: Path) -> None:
+def test_a_killed_comparison_goes_on_even_if_nothing_is_left_of_the_budget(
+    run: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDEOGEN_POLL_INTERVAL", "0.2")
     assert run("budgets", "set", "all", "--limit", "0.12", "--period", "total").code == 0
     command = ("compare", "a boat", *TWO, "-O", "sandbox.delay=4", "-O", "sandbox.cost=0.02", "--yes", "-o", "out")
     process = subprocess.Popen([str(SCRIPT), *command], stderr=subprocess.PIPE, text=True)

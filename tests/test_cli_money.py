@@ -307,7 +307,8 @@ def test_an_unknown_job_of_a_plugin_that_is_gone_is_listed_too(run: Run, monkeyp
     assert "lets nobody look" in answer.out
 
 
-def test_a_job_that_is_there_goes_on(run: Run, here: Path) -> None:
+def test_a_job_that_is_there_goes_on(run: Run, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIDEOGEN_POLL_INTERVAL", "0.1")
     job_id = lost(run, "-q", "-o", "boat.mp4")
     wrong = run("jobs", "settle", job_id, "--attach", "somebody-elses")
     assert wrong.code == 4
@@ -361,7 +362,8 @@ def test_settle_in_processes_of_their_own(here: Path) -> None:
     assert script("ledger", "check", **environment) == (0, "The ledger is sound.\n", "")
 
 
-def test_a_lost_reply_that_is_found_needs_nobody(run: Run) -> None:
+def test_a_lost_reply_that_is_found_needs_nobody(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIDEOGEN_POLL_INTERVAL", "0.1")
     assert run("generate", "x", *LITE, "-O", "sandbox.lose_reply=true").code == 0
     assert run("jobs", "--unknown", "--json").json == {"jobs": []}
 

@@ -146,7 +146,8 @@ def accept(
     attempts = _with_attempt(
         job,
         status=_S.QUEUED,
-        accepted_at=now,
+        # what was found has been there since it was asked for
+        accepted_at=now if job.status is _S.SUBMITTING else job.attempt.started_at,
         provider_job_id=provider_job_id,
         handle=handle,
         request_id=request_id,
