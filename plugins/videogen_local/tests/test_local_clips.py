@@ -86,12 +86,18 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def no_guardrail(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cosmos judges every clip with gigabytes of models; here all pass."""
     from diffusers.pipelines.cosmos import (
+        pipeline_cosmos2_5_predict,
         pipeline_cosmos2_video2world,
         pipeline_cosmos_text2world,
         pipeline_cosmos_video2world,
     )
 
-    for module in (pipeline_cosmos2_video2world, pipeline_cosmos_text2world, pipeline_cosmos_video2world):
+    for module in (
+        pipeline_cosmos2_5_predict,
+        pipeline_cosmos2_video2world,
+        pipeline_cosmos_text2world,
+        pipeline_cosmos_video2world,
+    ):
         monkeypatch.setattr(module, "CosmosSafetyChecker", LetsAllPass)
 
 

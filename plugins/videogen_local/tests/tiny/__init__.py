@@ -13,7 +13,7 @@ from typing import Any
 import diffusers
 import torch
 
-from . import cogvideox, hunyuan, ltx, wan, worlds
+from . import cogvideox, hunyuan, ltx, minimax, wan, worlds
 
 __all__ = ["TINY", "Tiny", "lora", "save"]
 
@@ -59,6 +59,11 @@ TINY = {
     "wan-vace-modular": Tiny(lambda: wan.modular("Wan22VaceModularPipeline", wan.wan_vace_pair())),
     "ltx-modular": Tiny(lambda: wan.modular("LTXModularPipeline", ltx.ltx()), side=32),
     "ltx-2-modular": Tiny(lambda: wan.modular("LTX2ModularPipeline", ltx.ltx2()), side=32, sound=True),
+    "ltx-2.5-modular": Tiny(ltx.ltx25, side=32, sound=True),
+    "ltx-2.5-image-modular": Tiny(ltx.ltx25, side=32, given=("image",), sound=True),
+    "h3": Tiny(minimax.h3, side=32, frames=124, sound=True),
+    "h3-image": Tiny(minimax.h3, side=32, frames=124, given=("image",), sound=True),
+    "h3-frames": Tiny(minimax.h3, side=32, frames=124, given=("image", "last_frame"), sound=True),
     "hunyuan-1.5-modular": Tiny(lambda: wan.modular("HunyuanVideo15ModularPipeline", hunyuan.hunyuan_15())),
     "helios-modular": Tiny(lambda: wan.modular("HeliosModularPipeline", wan.helios()), frames=33),
     "lucy": Tiny(wan.lucy, given=("video",)),
@@ -125,6 +130,8 @@ TINY = {
     "cosmos": Tiny(worlds.cosmos, side=32, family=_UNGUARDED),
     "cosmos-video": Tiny(worlds.cosmos_video, side=32, given=("image",), family=_UNGUARDED),
     "cosmos-2": Tiny(worlds.cosmos2, side=32, given=("image",), family=_UNGUARDED),
+    "cosmos-2.5": Tiny(worlds.cosmos2_5, side=32, family=_UNGUARDED),
+    "cosmos-2.5-image": Tiny(worlds.cosmos2_5, side=32, given=("image",), family=_UNGUARDED),
     "cosmos-3": Tiny(worlds.cosmos3, family=_UNGUARDED),
     "sana": Tiny(worlds.sana, side=32),
     "sana-image": Tiny(worlds.sana_image, side=32, given=("image",)),

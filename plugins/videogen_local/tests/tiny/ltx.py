@@ -1,4 +1,4 @@
-"""Tiny pipelines of LTX-Video and LTX-2."""
+"""Tiny pipelines of LTX-Video, LTX-2 and LTX-2.5."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import diffusers
 from transformers import Gemma3Config, Gemma3ForConditionalGeneration, Gemma3TextConfig, SiglipVisionConfig
 
-from . import parts
+from . import parts, wan
 
 
 def ltx_parts() -> dict[str, Any]:
@@ -187,3 +187,24 @@ def ltx2() -> Any:
 def ltx2_image() -> Any:
     """The same, from a still image."""
     return diffusers.LTX2ImageToVideoPipeline(**ltx2_parts())
+
+
+def ltx25() -> Any:
+    """LTX-2.5: a decoder that itself denoises, in the place of the VAE's."""
+    decoder = diffusers.LTX2VideoDiffusionDecoderModel(
+        latent_channels=4,
+        patch_size=2,
+        decoder_head_dim=16,
+        decoder_stage_channels=(16, 16),
+        decoder_stage_depths=(1, 1),
+        decoder_stage_kernels=((3, 3, 3),),
+        decoder_upsample_strides=((2, 1, 1),),
+        decoder_upsample_channel_reductions=(1,),
+        decoder_stage5_kernel=(3, 3, 3),
+        decoder_t_emb_dim=8,
+        spatial_compression_ratio=2,
+        temporal_compression_ratio=2,
+    )
+    pipe = wan.modular("LTX25ModularPipeline", ltx2())
+    pipe.update_components(diffusion_decoder=decoder.eval())
+    return pipe

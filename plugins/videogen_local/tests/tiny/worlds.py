@@ -29,22 +29,24 @@ class LetsAllPass(ModelMixin, ConfigMixin):  # type: ignore[misc]
         return frames
 
 
-def _cosmos(kind: Any, channels: int, vae: Any, scheduler: Any, out: int = 16, **more: Any) -> Any:
-    transformer = diffusers.CosmosTransformer3DModel(
-        in_channels=channels,
-        out_channels=out,
-        num_attention_heads=2,
-        attention_head_dim=16,
-        num_layers=2,
-        mlp_ratio=2,
-        text_embed_dim=32,
-        adaln_lora_dim=4,
-        max_size=(4, 32, 32),
-        patch_size=(1, 2, 2),
-        rope_scale=(2.0, 1.0, 1.0),
-        concat_padding_mask=False,  # adding it needs torchvision,
-        extra_pos_embed_type="learnable",
-    )
+_SHAPE = {
+    "out_channels": 16,
+    "num_attention_heads": 2,
+    "attention_head_dim": 16,
+    "num_layers": 2,
+    "mlp_ratio": 2,
+    "text_embed_dim": 32,
+    "adaln_lora_dim": 4,
+    "max_size": (4, 32, 32),
+    "patch_size": (1, 2, 2),
+    "rope_scale": (2.0, 1.0, 1.0),
+    "concat_padding_mask": False,  # adding it needs torchvision
+    "extra_pos_embed_type": "learnable",
+}
+
+
+def _cosmos(kind: Any, vae: Any, scheduler: Any, shape: dict[str, Any], **more: Any) -> Any:
+    transformer = diffusers.CosmosTransformer3DModel(**{**_SHAPE, **shape})
     usual = {"text_encoder": parts.t5(), "tokenizer": parts.word_tokenizer(512)}
     pipe = kind(
         transformer=transformer.eval(),
@@ -81,18 +83,40 @@ def _edm() -> Any:
 
 def cosmos() -> Any:
     """Cosmos 1, text to video."""
-    return _cosmos(diffusers.CosmosTextToWorldPipeline, 4, _cosmos_vae(), _edm(), out=4)
+    shape = {"in_channels": 4, "out_channels": 4}
+    return _cosmos(diffusers.CosmosTextToWorldPipeline, _cosmos_vae(), _edm(), shape)
 
 
 def cosmos_video() -> Any:
     """Cosmos 1, on from a still image or a clip."""
-    return _cosmos(diffusers.CosmosVideoToWorldPipeline, 5, _cosmos_vae(), _edm(), out=4)
+    shape = {"in_channels": 5, "out_channels": 4}
+    return _cosmos(diffusers.CosmosVideoToWorldPipeline, _cosmos_vae(), _edm(), shape)
 
 
 def cosmos2() -> Any:
     """Cosmos Predict 2."""
     scheduler = parts.flow(1.0, use_karras_sigmas=True)
-    return _cosmos(diffusers.Cosmos2VideoToWorldPipeline, 17, parts.wan_vae(), scheduler)
+    return _cosmos(diffusers.Cosmos2VideoToWorldPipeline, parts.wan_vae(), scheduler, {"in_channels": 17})
+
+
+def cosmos2_5() -> Any:
+    """Cosmos Predict 2.5, whose text encoder gives all its layers side by side."""
+    shape = {
+        "in_channels": 17,
+        "concat_padding_mask": True,
+        "extra_pos_embed_type": None,
+        "use_crossattn_projection": True,
+        "crossattn_proj_in_channels": 2 * 32,
+        "encoder_hidden_states_channels": 32,
+    }
+    return _cosmos(
+        diffusers.Cosmos2_5_PredictBasePipeline,
+        parts.wan_vae(),
+        diffusers.UniPCMultistepScheduler(use_flow_sigmas=True, prediction_type="flow_prediction"),
+        shape,
+        text_encoder=parts.qwen(),
+        tokenizer=parts.byte_tokenizer(512, template=parts.CHAT),
+    )
 
 
 def cosmos3() -> Any:
