@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 import warnings
 from collections.abc import Callable
@@ -29,8 +30,10 @@ with warnings.catch_warnings():
 
     import tiny
     from tiny.worlds import LetsAllPass
+    from videogen_local.families import Nearest
     from videogen_local.here import devices, lanes, loading, running, working
     from videogen_local.here.encoding import write_mp4
+    from videogen_local.memory import of_folder
     from videogen_local.plans import Plan
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -43,6 +46,9 @@ def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Any:
     made: dict[str, Path] = {}
 
     def folder(name: str) -> Path:
+        for package in tiny.TINY[name].needs:
+            if importlib.util.find_spec(package) is None:
+                pytest.skip(f"{name} needs {package}, which is not installed")
         if name not in made:
             made[name] = tiny.save(name, tmp_path_factory.mktemp("pipelines") / name)
         return made[name]
@@ -65,19 +71,24 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The steps that are told, and the pipeline that was loaded last."""
-    found: dict[str, Any] = {"steps": []}
-    step, load = working.Reporter.step, loading.load
+    """The steps and phases that are told, and the pipeline that was loaded last."""
+    found: dict[str, Any] = {"steps": [], "phases": []}
+    step, phase, load = working.Reporter.step, working.Reporter.phase, loading.load
 
     def stepped(self: Any, done: int, total: int) -> None:
         found["steps"].append((done, total))
         step(self, done, total)
+
+    def entered(self: Any, name: str) -> None:
+        found["phases"].append(name)
+        phase(self, name)
 
     def loaded(order: Any, device: str) -> Any:
         found["pipe"], found["order"] = load(order, device), order
         return found["pipe"]
 
     monkeypatch.setattr(working.Reporter, "step", stepped)
+    monkeypatch.setattr(working.Reporter, "phase", entered)
     monkeypatch.setattr(loading, "load", loaded)
     return found
 
@@ -311,6 +322,31 @@ def test_every_plan_makes_a_clip(plan: str, pipelines: Any, tmp_path: Path) -> N
             found[name] = look(result.path)
             assert found[name].about["plan"] == name
     assert found[plan].frames == found["resident"].frames
+
+
+def test_a_decoder_besides_the_vae_is_the_one_that_is_told_and_tiled(
+    pipelines: Any, seen: dict[str, Any], tmp_path: Path
+) -> None:
+    with client(tmp_path / "home") as videogen:
+        options = {"local": {"plan": "resident+tiling"}}
+        videogen.generate("a boat", model=model(pipelines("ltx-2.5-modular")), options=options)
+    assert seen["phases"][seen["phases"].index("denoising") :][:2] == ["denoising", "decoding"]
+    assert seen["pipe"].diffusion_decoder.use_tiling
+    assert not seen["pipe"].vae.use_tiling
+
+
+def test_weights_that_no_task_loads_are_not_counted_either(
+    pipelines: Any, seen: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = pipelines("h3")
+    with client(tmp_path / "home") as videogen:
+        videogen.generate("a boat", model=model(folder))
+    assert (folder / "transformer_ref").is_dir()
+    assert getattr(seen["pipe"], "transformer_ref", None) is None
+    clip = Nearest(frames=124, width=32, height=32)
+    counted = of_folder(folder, seen["order"].family)(clip).components
+    assert "transformer" in counted
+    assert "transformer_ref" not in counted
 
 
 def test_an_adaptation_is_laid_over_and_taken_off(pipelines: Any, tmp_path: Path) -> None:

@@ -131,6 +131,7 @@ class Family(_Record, frozen=True, kw_only=True):
         guider: Whether guidance is set on ``pipe.guider`` instead of in the call.
         audio: Whether a clip comes with sound.
         denoisers: Components that work on every step, largest part of memory and time.
+        spare: Components of the released folders that none of its tasks loads.
         passes: Calls of the denoiser per step with default guidance.
         batched: Whether guidance runs with and without the prompt in one pass of twice the size.
         compression: From pixels to tokens.
@@ -169,6 +170,7 @@ class Family(_Record, frozen=True, kw_only=True):
     guider: bool = False
     audio: bool = False
     denoisers: tuple[str, ...] = ("transformer",)
+    spare: tuple[str, ...] = ()
     passes: int = 2
     batched: bool = False
     compression: Compression = Compression()

@@ -97,7 +97,8 @@ def of_folder(folder: Path, family: Family, **how: Any) -> Callable[[Nearest], F
     Raises:
         RequestError: A file of weights is damaged, missing or a pickle.
     """
-    parts = sorted(part.name for part in folder.iterdir() if part.is_dir() and not part.name.startswith("."))
+    folders = (part.name for part in folder.iterdir() if part.is_dir() and not part.name.startswith("."))
+    parts = sorted(name for name in folders if name not in family.spare)
     return estimator(family, dimensions(family, _configs(folder, parts)), read_weights(folder, parts), **how)
 
 

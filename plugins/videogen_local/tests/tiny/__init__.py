@@ -29,6 +29,7 @@ class Tiny:
         given: What a clip of it begins from: ``image``, ``last_frame``, ``video``, ``reference_images``.
         sound: Whether its clip has sound.
         family: More lines of ``[family]`` in its ``videogen.toml``: what its tiny size needs.
+        needs: Packages that it needs besides torch, diffusers and transformers.
     """
 
     make: Callable[[], Any]
@@ -37,11 +38,13 @@ class Tiny:
     given: tuple[str, ...] = ()
     sound: bool = False
     family: str = ""
+    needs: tuple[str, ...] = ()
 
 
 _SHORT = "fixed = { max_sequence_length = 16 }"
 _PLAIN = 'fixed = { prompt_template = { template = "{}", crop_start = 0 }, max_sequence_length = 16 }'
 _UNGUARDED = "needs = []"
+_PICTURES = ("torchvision",)
 
 TINY = {
     "wan": Tiny(wan.wan),
@@ -61,9 +64,9 @@ TINY = {
     "ltx-2-modular": Tiny(lambda: wan.modular("LTX2ModularPipeline", ltx.ltx2()), side=32, sound=True),
     "ltx-2.5-modular": Tiny(ltx.ltx25, side=32, sound=True),
     "ltx-2.5-image-modular": Tiny(ltx.ltx25, side=32, given=("image",), sound=True),
-    "h3": Tiny(minimax.h3, side=32, frames=124, sound=True),
-    "h3-image": Tiny(minimax.h3, side=32, frames=124, given=("image",), sound=True),
-    "h3-frames": Tiny(minimax.h3, side=32, frames=124, given=("image", "last_frame"), sound=True),
+    "h3": Tiny(minimax.h3, side=32, frames=124, sound=True, needs=_PICTURES),
+    "h3-image": Tiny(minimax.h3, side=32, frames=124, given=("image",), sound=True, needs=_PICTURES),
+    "h3-frames": Tiny(minimax.h3, side=32, frames=124, given=("image", "last_frame"), sound=True, needs=_PICTURES),
     "hunyuan-1.5-modular": Tiny(lambda: wan.modular("HunyuanVideo15ModularPipeline", hunyuan.hunyuan_15())),
     "helios-modular": Tiny(lambda: wan.modular("HeliosModularPipeline", wan.helios()), frames=33),
     "lucy": Tiny(wan.lucy, given=("video",)),
@@ -130,8 +133,8 @@ TINY = {
     "cosmos": Tiny(worlds.cosmos, side=32, family=_UNGUARDED),
     "cosmos-video": Tiny(worlds.cosmos_video, side=32, given=("image",), family=_UNGUARDED),
     "cosmos-2": Tiny(worlds.cosmos2, side=32, given=("image",), family=_UNGUARDED),
-    "cosmos-2.5": Tiny(worlds.cosmos2_5, side=32, family=_UNGUARDED),
-    "cosmos-2.5-image": Tiny(worlds.cosmos2_5, side=32, given=("image",), family=_UNGUARDED),
+    "cosmos-2.5": Tiny(worlds.cosmos2_5, side=32, family=_UNGUARDED, needs=_PICTURES),
+    "cosmos-2.5-image": Tiny(worlds.cosmos2_5, side=32, given=("image",), family=_UNGUARDED, needs=_PICTURES),
     "cosmos-3": Tiny(worlds.cosmos3, family=_UNGUARDED),
     "sana": Tiny(worlds.sana, side=32),
     "sana-image": Tiny(worlds.sana_image, side=32, given=("image",)),

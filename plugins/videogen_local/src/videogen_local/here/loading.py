@@ -11,7 +11,7 @@ from typing import Any
 from ..orders import Order
 from .errors import JobError
 
-__all__ = ["denoisers", "load", "precision"]
+__all__ = ["decoder", "denoisers", "load", "precision"]
 
 _one_at_a_time = threading.Lock()  # accelerate makes empty weights by patching torch itself, for all threads
 os.environ.setdefault("DIFFUSERS_DISABLE_REMOTE_CODE", "1")  # read when diffusers is imported
@@ -95,6 +95,14 @@ def denoisers(pipe: Any, order: Order) -> list[Any]:
     """The components that work on every step."""
     found = (getattr(pipe, name, None) for name in order.family.denoisers)
     return [module for module in found if module is not None]
+
+
+def decoder(pipe: Any) -> Any:
+    """The component that makes frames of latents, or None.
+
+    LTX-2.5 has one besides its VAE, which then only encodes what a clip begins from.
+    """
+    return getattr(pipe, "diffusion_decoder", None) or getattr(pipe, "vae", None)
 
 
 def _be_quiet() -> None:

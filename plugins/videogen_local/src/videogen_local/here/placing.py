@@ -7,7 +7,7 @@ from typing import Any
 
 from ..orders import Order
 from ..plans import Plan
-from .loading import denoisers, precision
+from .loading import decoder, denoisers, precision
 
 __all__ = ["free", "place"]
 
@@ -26,9 +26,8 @@ def place(pipe: Any, plan: Plan, order: Order, device: str) -> None:
     if plan.fp8:
         for module in denoisers(pipe, order):
             module.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=precision(device))
-    vae: Any = getattr(pipe, "vae", None)
-    if (plan.tiling or order.family.tiled) and hasattr(vae, "enable_tiling"):
-        vae.enable_tiling()
+    if (plan.tiling or order.family.tiled) and hasattr(decoder(pipe), "enable_tiling"):
+        decoder(pipe).enable_tiling()
     if plan.placement == "resident":
         pipe.to(device)
     elif plan.placement == "model_offload":

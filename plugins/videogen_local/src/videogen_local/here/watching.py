@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol, Self
 
 from ..orders import Order
+from .loading import decoder
 
 __all__ = ["Watch", "watched"]
 
@@ -109,8 +110,8 @@ def watched(pipe: Any, watch: Watch, order: Order) -> Iterator[dict[str, Any]]:
         return _Bar(count, iterable, total)
 
     with ExitStack() as stack:
-        if (vae := getattr(pipe, "vae", None)) is not None:
-            stack.enter_context(_decoding_told(vae, watch))
+        if (decodes := decoder(pipe)) is not None:
+            stack.enter_context(_decoding_told(decodes, watch))
         if family.progress == "callback":
             pipe.set_progress_bar_config(disable=True)  # its own would be drawn on the terminal
             yield {"callback_on_step_end": count.called_back}
@@ -126,18 +127,18 @@ def watched(pipe: Any, watch: Watch, order: Order) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def _decoding_told(vae: Any, watch: Watch) -> Iterator[None]:
-    decode = vae.decode
+def _decoding_told(decodes: Any, watch: Watch) -> Iterator[None]:
+    decode = decodes.decode
 
     def decoding(*args: Any, **kwargs: Any) -> Any:
         watch.phase("decoding")
         return decode(*args, **kwargs)
 
-    vae.decode = decoding
+    decodes.decode = decoding
     try:
         yield
     finally:
-        del vae.decode
+        del decodes.decode
 
 
 def _patch_blocks() -> None:
