@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 from videogen_core import Context, MissingCredentialsError, ModelSpec, Session
 from videogen_local import servers
 from videogen_local.plugin import LocalProvider
-from videogen_local.servers.offers import CONSOLE
-from videogen_local.servers.settings import VARIABLE, servers as configured
+from videogen_local.servers import VARIABLE
+from videogen_local.servers.offering import CONSOLE
+from videogen_local.servers.settings import servers as configured
 
 __all__ = ["OneServer"]
 

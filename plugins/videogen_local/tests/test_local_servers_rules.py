@@ -15,8 +15,9 @@ from videogen_core import ConfigurationError, License, ModelSpec, Span, Task, Vi
 from videogen_core.capabilities import check, resolve
 from videogen_core.request import Media
 from videogen_local.families import FAMILIES
+from videogen_local.plugin import LocalProvider
 from videogen_local.rows import offer_fields
-from videogen_local.servers import offers, recovery
+from videogen_local.servers import VARIABLE, are_described as servers_described, offers, recovery
 from videogen_local.servers.bodies import frames, size, wanted
 from videogen_local.servers.dialects import dialects
 from videogen_local.servers.memory import Known, Memory
@@ -56,6 +57,23 @@ def test_a_class_that_the_server_names_brings_its_rules() -> None:
     assert all(option.default is None for option in spec.options.values())
     assert {"num_frames", "steps", "guidance_scale", "guidance_scale_2"} <= spec.options.keys()
     assert "plan" not in spec.options  # where it runs is the server's affair
+
+
+@pytest.mark.parametrize(
+    ("environment", "settings"),
+    [
+        ({f"{VARIABLE}URL": "http://127.0.0.1:9/v1", f"{VARIABLE}MODEL": "any"}, {}),
+        ({}, {"servers": {"server": {"url": "http://127.0.0.1:9/v1", "model": "any"}}}),
+    ],
+)
+def test_a_server_is_an_offer_however_it_is_described(
+    environment: Mapping[str, str], settings: Mapping[str, Any], tmp_path: Path
+) -> None:
+    plain = LocalProvider().offers({}, {}, tmp_path)
+    assert not servers_described({}, {})
+    assert servers_described(environment, settings)
+    (more,) = LocalProvider().offers(environment, settings, tmp_path)[len(plain) :]
+    assert more.id == "local/server"
 
 
 def test_one_expert_has_one_scale() -> None:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 
 from videogen_core import Context, ModelSpec, Provider, Recovery, Session, VideoRequest, hookimpl
 
-from . import models
+from . import models, servers
 
 __all__ = ["LocalProvider", "videogen_provider"]
 
@@ -43,14 +43,12 @@ class LocalProvider(Provider):
         self, environment: Mapping[str, str], settings: Mapping[str, Any], folder: Path
     ) -> tuple[ModelSpec, ...]:
         here = models.offers(self.models(), environment, settings, folder)
-        if not settings.get("servers"):
+        if not servers.are_described(environment, settings):
             return here
-        from . import servers
-
         return (*here, *servers.offers(environment, settings, folder, here))
 
     async def discover(self, name: str, context: Context) -> ModelSpec | None:
-        from . import hub, servers
+        from . import hub
 
         rows = models.offers(self.models(), context.environment, context.settings, context.folder)
         found = await servers.discover(name, context, rows)
@@ -65,15 +63,11 @@ class LocalProvider(Provider):
         if spec.vendor.get("engine", "here") == "here":
             models.check_here(spec)
         else:
-            from . import servers
-
             servers.check(spec, environment, settings)
 
     def recovery(self, spec: ModelSpec) -> Recovery:
         if spec.vendor.get("engine") != "server":
             return super().recovery(spec)
-        from . import servers
-
         return servers.recovery(spec)
 
     def remark(

@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute
 
 from videogen_core.testing import ENDED, Clip, Emulator, Part, Refusal, Script, VendorJob, current_entry, read_form
 
-from ..servers.settings import VARIABLE
+from ..servers import VARIABLE
 
 __all__ = ["Order", "VideosEmulator", "form_of", "invalid", "size_of"]
 

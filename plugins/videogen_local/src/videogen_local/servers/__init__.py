@@ -5,20 +5,30 @@ What tells one engine from another is data, in ``dialects.toml``; what the user 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from .offers import check, discover, offers, recovery
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .engine import Engine as Engine
+    from .offering import check as check, discover as discover, offers as offers, recovery as recovery
 
-__all__ = ["Engine", "check", "discover", "offers", "recovery"]
+__all__ = ["VARIABLE", "Engine", "are_described", "check", "discover", "offers", "recovery"]
+
+VARIABLE = "VIDEOGEN_LOCAL_SERVER_"
+"""What the variables begin with that describe one server, called ``server``."""
+
+_WHERE = {"Engine": "engine", "check": "offering", "discover": "offering", "offers": "offering", "recovery": "offering"}
+
+
+def are_described(environment: Mapping[str, str], settings: Mapping[str, Any]) -> bool:
+    """Whether the user has any server, told without loading what drives them: most have none."""
+    return bool(settings.get("servers") or environment.get(f"{VARIABLE}URL"))
 
 
 def __getattr__(name: str) -> object:
-    """The engine loads when a job wants it: questions about offers need none of what it imports."""
-    if name != "Engine":
+    """Each part loads when it is wanted; questions about offers need none of what the engine imports."""
+    if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .engine import Engine
-
-    return Engine
+    found: object = getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+    return found

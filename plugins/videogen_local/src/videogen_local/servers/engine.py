@@ -32,7 +32,7 @@ from videogen_core.outcomes import Answer
 from . import failures, finding, jobs
 from .asking import Client, other_model
 from .bodies import Wanted, parts, wanted
-from .offers import memory_of
+from .offering import memory_of
 from .queues import Queues
 from .settings import Endpoint, Server, named, servers
 

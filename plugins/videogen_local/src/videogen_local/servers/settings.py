@@ -12,12 +12,10 @@ from urllib.parse import urlsplit
 from videogen_core import ConfigurationError, MissingCredentialsError, RequestError, Task, VideoRequest
 from videogen_core.secret import Secret
 
+from . import VARIABLE
 from .dialects import Dialect, dialect
 
-__all__ = ["VARIABLE", "Endpoint", "Server", "named", "servers"]
-
-VARIABLE = "VIDEOGEN_LOCAL_SERVER_"
-"""What the variables begin with that describe one server, called ``server``."""
+__all__ = ["Endpoint", "Server", "named", "servers"]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,60}")
 _SIZE = re.compile(r"([1-9][0-9]{1,4})x([1-9][0-9]{1,4})")
