@@ -241,6 +241,7 @@ def test_cancel_stops_at_the_next_step_and_the_next_job_is_fine(
 ) -> None:
     import diffusers
 
+    boat, cat = pipelines("wan"), pipelines("ltx")  # none can be made while another one loads
     decoded: list[int] = []
     usual = diffusers.AutoencoderKLWan.decode
     monkeypatch.setattr(
@@ -248,8 +249,8 @@ def test_cancel_stops_at_the_next_step_and_the_next_job_is_fine(
     )
     slow(0.1)
     with client(tmp_path / "home") as videogen:
-        job = videogen.submit("a boat", model=model(pipelines("wan")), options={"local": {"steps": 500}})
-        waiting = videogen.submit("a cat", model=model(pipelines("ltx")))
+        job = videogen.submit("a boat", model=model(boat), options={"local": {"steps": 500}})
+        waiting = videogen.submit("a cat", model=model(cat))
         until(lambda: _denoising(tmp_path / "home"))
         waiting.cancel()
         job.cancel()
