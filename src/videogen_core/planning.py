@@ -158,7 +158,7 @@ class Planner:
             failure_rate=seen.failure_rate,
             budgets=self._budgets(),
             remark=self.registry.remark,
-            tailoring=self.registry.tailoring(catalog.offers),
+            tailoring=self.registry.tailoring(named or catalog.offers),
         )
 
     def prepare(self, request: VideoRequest) -> Prepared:

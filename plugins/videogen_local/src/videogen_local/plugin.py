@@ -66,9 +66,7 @@ class LocalProvider(Provider):
             servers.check(spec, environment, settings)
 
     def recovery(self, spec: ModelSpec) -> Recovery:
-        if spec.vendor.get("engine") != "server":
-            return super().recovery(spec)
-        return servers.recovery(spec)
+        return servers.recovery(spec) if spec.vendor.get("engine") == "server" else super().recovery(spec)
 
     def remark(
         self,

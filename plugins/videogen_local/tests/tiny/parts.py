@@ -109,9 +109,9 @@ def llama(width: int = 16) -> LlamaModel:
     return LlamaModel(llama_config(width)).eval()
 
 
-def qwen(width: int = 32) -> Qwen2_5_VLForConditionalGeneration:
-    """Qwen 2.5 VL, language and vision, as the text encoder of a pipeline."""
-    text = {
+def _qwen_text(width: int) -> dict[str, Any]:
+    """The language part of either Qwen."""
+    return {
         "hidden_size": width,
         "intermediate_size": 32,
         "num_hidden_layers": 2,
@@ -122,9 +122,17 @@ def qwen(width: int = 32) -> Qwen2_5_VLForConditionalGeneration:
         "eos_token_id": 2,
         "rope_parameters": {"rope_type": "default", "mrope_section": _sections(width // 4), "rope_theta": 1e6},
     }
+
+
+def qwen(width: int = 32) -> Qwen2_5_VLForConditionalGeneration:
+    """Qwen 2.5 VL, language and vision, as the text encoder of a pipeline."""
     vision = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": width}
     config = Qwen2_5_VLConfig(
-        text_config=text, vision_config=vision, image_token_id=297, video_token_id=298, vision_start_token_id=296
+        text_config=_qwen_text(width),
+        vision_config=vision,
+        image_token_id=297,
+        video_token_id=298,
+        vision_start_token_id=296,
     )
     return Qwen2_5_VLForConditionalGeneration(config).eval()
 
@@ -193,19 +201,12 @@ def flow(shift: float = 3.0, **more: Any) -> Any:
 
 def qwen2(width: int = 32) -> Qwen2VLForConditionalGeneration:
     """Qwen 2 VL, likewise."""
-    text = {
-        "hidden_size": width,
-        "intermediate_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 2,
-        "vocab_size": 300,
-        "bos_token_id": 1,
-        "eos_token_id": 2,
-        "rope_parameters": {"rope_type": "default", "mrope_section": _sections(width // 4), "rope_theta": 1e6},
-    }
     vision = {"depth": 1, "embed_dim": 16, "hidden_size": width, "num_heads": 2}
     config = Qwen2VLConfig(
-        text_config=text, vision_config=vision, image_token_id=297, video_token_id=298, vision_start_token_id=296
+        text_config=_qwen_text(width),
+        vision_config=vision,
+        image_token_id=297,
+        video_token_id=298,
+        vision_start_token_id=296,
     )
     return Qwen2VLForConditionalGeneration(config).eval()

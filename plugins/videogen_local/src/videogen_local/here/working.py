@@ -112,7 +112,6 @@ def work(reporter: Reporter, warm: Warm, order: Order | None = None) -> None:
         Stopped: Somebody asked for it; what that means is for the caller to say.
     """
     spool, job = reporter.spool, reporter.job
-    doing = "running"
     try:
         order = order or spool.order(job)
         made = _clip(reporter, order, warm)
@@ -122,7 +121,7 @@ def work(reporter: Reporter, warm: Warm, order: Order | None = None) -> None:
     except JobError as error:
         reporter.tell(status="failed", failure=error.failure, remaining=None)
     except Exception as error:
-        failure = _no_memory(error, warm.device) if is_out_of_memory(error) else failure_of(error, doing)
+        failure = _no_memory(error, warm.device) if is_out_of_memory(error) else failure_of(error, "running")
         warm.clear()  # after a failure that nobody foresaw, what is loaded may be in any state
         reporter.tell(status="failed", failure=failure, remaining=None)
 
